@@ -70,7 +70,8 @@ TEACHERS = {
     ],
 )
 def test_teachers_in_use(changes: dict[str, Any], used: tuple[str, ...]) -> None:
-    assert build.teachers_in_use(resolve(changed({**TEACHERS, **changes}), name="x")) == used
+    recipe = resolve(changed({**TEACHERS, **changes}), name="x")
+    assert build.teachers_in_use(recipe, recipe["objective"], ("student",)) == used
 
 
 def test_an_ensemble_in_an_ensemble_as_one_model(task: ImageClassification) -> None:
@@ -102,7 +103,9 @@ def test_for_training_leaves_a_projection_without_a_size_alone(task: ImageClassi
     )
     teacher = build.build_model(recipe["models"]["teacher"], task, seed=0, path="models.teacher")
     student = build.build_model(recipe["models"]["student"], task, seed=0, path="models.student")
-    distiller = build.for_training(build.build_distiller(recipe, student, {"teacher": teacher}))
+    learners = {"student": ("student", student)}
+    built = build.build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
+    distiller = build.for_training(built)
     for one in (student, teacher):
         assert one.net.stage1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     loss = distiller.terms["hint"].loss

@@ -73,12 +73,13 @@ def test_the_control_is_fair(go: Go, jobs: list[tuple[Job, dict[str, torch.Tenso
     ids=["no supervised term", "hard off", "two", "schedule", "ramp", "teacher in scale, self-distillation"],
 )
 def test_the_supervised_weights_of_the_control_sum_to_one(objective: Any, terms: dict[str, float]) -> None:
-    from limbeck.recipes.build import build_control, build_model, supervised_terms
+    from limbeck.recipes.build import build_distiller, build_model, supervised_terms
     from limbeck.recipes.schema import resolve
 
     recipe = resolve(changed({"objective": objective}), name="x")
     model = build_model(recipe["models"]["student"], digits(), seed=0, path="models.student")
-    distiller = build_control("student", model, supervised_terms(recipe), recipe)
+    learners = {"student": ("student", model)}
+    distiller = build_distiller(recipe, supervised_terms(recipe), learners, {}, shared=True)
     assert {name: float(term.weight) for name, term in distiller.terms.items()} == terms
     for step in range(1, 12):
         for term in distiller.terms.values():

@@ -104,7 +104,7 @@ class Run:
         found = {}
         for manifest in sorted(self.parent.glob(".stages/*/stage.json")):
             name = json.loads(manifest.read_text(encoding="utf-8"))["name"]
-            weights = manifest.with_name("model.safetensors")
+            weights = manifest.with_name("student.safetensors")
             if weights.exists():
                 found[f"{name} {manifest.parent.name}"] = load_file(weights)
         return found

@@ -97,7 +97,7 @@ def test_fresh_trains_again(second, finished):
 @pytest.mark.parametrize("how", ["flipped", "short", "gone", "no manifest"])
 def test_a_damaged_stage_is_trained_again(second, finished, tmp_path, how):
     manifest = next(m for m in tmp_path.glob(".stages/*/stage.json") if json.loads(m.read_text())["name"] == "teacher")
-    weights = manifest.with_name("model.safetensors")
+    weights = manifest.with_name("student.safetensors")
     content = bytearray(weights.read_bytes())
     if how == "flipped":
         content[-1] ^= 1

@@ -78,7 +78,7 @@ class Place:
         self.checkpoints = Checkpoints(folder / "checkpoints", key=key, keep=keep)
 
     def fit(self, job: Job, precision: torch.dtype = torch.float32) -> dict[str, Tensor]:
-        return fit(
+        weights = fit(
             job,
             accelerator=Accelerator(cpu=True),
             checkpoints=self.checkpoints,
@@ -86,6 +86,7 @@ class Place:
             progress=SilentProgress(),
             precision=precision,
         )
+        return weights["student"]
 
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.path.read_text(encoding="utf-8").splitlines()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -22,11 +22,12 @@ from limbeck.teachers import Ensemble, Frozen
 
 __all__ = [
     "EnsembleModel",
-    "build_control",
     "build_distiller",
     "build_model",
     "build_teacher",
     "for_training",
+    "has_weights",
+    "is_read",
     "load_run_model",
     "plain_term",
     "run_model_spec",
@@ -59,7 +60,11 @@ def build_term(spec: Spec, path: str) -> Term:
 
 def build_model(spec: Spec, task: ImageClassification, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
-    options = {key: value for key, value in spec.items() if key not in ("use", "taps", "inputs", "train", "checkpoint")}
+    options = {
+        key: value
+        for key, value in spec.items()
+        if key not in ("use", "taps", "inputs", "train", "objective", "checkpoint")
+    }
     entry = _entry("model", spec, path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -136,35 +141,52 @@ def _tapped_paths(model: nn.Module, taps: Mapping[str, str], path: str) -> dict[
     return {name: prefix + module for name, module in taps.items()}
 
 
-def teachers_in_use(recipe: Spec) -> tuple[str, ...]:
-    """The models that the terms read, directly or through an ensemble, each after its members.
+def teachers_in_use(recipe: Spec, terms: Mapping[str, Spec], learners: Collection[str]) -> tuple[str, ...]:
+    """The models that these terms read beside the learners, each after all that it needs itself.
+
+    A model needs the members of its ensemble, and the models that its own objective reads.
 
     Raises:
-        RecipeError: if a term reads a source, or an ensemble has a member, that the recipe does not have.
+        RecipeError: if a source or a member is not in the recipe, or a model needs itself.
     """
     models = recipe["models"]
+    used: list[str] = []
 
-    def visit(name: str, path: str, above: tuple[str, ...], order: list[str]) -> list[str]:
+    def visit(name: str, path: str, above: tuple[str, ...], order: list[str]) -> None:
         if name not in models:
             raise RecipeError(f"{path}: no source {name!r}.{suggest(name, {*models, 'batch'})}")
         if name in above:
-            raise RecipeError(f"models.{name}: an ensemble cannot hold itself")
-        for member in models[name].get("ensemble", ()):
-            if member == "student":
-                raise RecipeError(f"models.{name}: the student cannot be a member of an ensemble of teachers")
-            order = visit(member, f"models.{name}.ensemble", (*above, name), order)
-        return order if name in order else [*order, name]
+            raise RecipeError(f"models.{name} needs itself: {' -> '.join((*above, name))}")
+        for needed, place in _needed(name, models[name]):
+            visit(needed, place, (*above, name), order)
+        if name not in order:
+            order.append(name)
 
-    used: list[str] = []
-    for name, spec in recipe["objective"].items():
-        path = f"objective.{name}"
-        for address in build_term(spec, path).addresses:
-            if source_of(address) not in ("batch", "student"):
-                used = visit(source_of(address), path, (), used)
+    for name, path in _sources(terms, "objective"):
+        if name not in learners:
+            visit(name, path, (), used)
     # The others never run, but what they say must be right as well.
     for name in models:
         visit(name, f"models.{name}", (), [])
     return tuple(used)
+
+
+def _sources(terms: Mapping[str, Spec], path: str) -> Iterator[tuple[str, str]]:
+    """What terms read beside the batch and the learner, and where they say so."""
+    for name, spec in terms.items():
+        place = f"{path}.{name}"
+        for source in dict.fromkeys(map(source_of, build_term(spec, place).addresses)):
+            if source not in ("batch", "student"):
+                yield source, place
+
+
+def _needed(name: str, spec: Spec) -> Iterator[tuple[str, str]]:
+    """The models that one needs before it can speak, and where it says so."""
+    for member in spec.get("ensemble", ()):
+        if member == "student":
+            raise RecipeError(f"models.{name}: the student cannot be a member of an ensemble of teachers")
+        yield member, f"models.{name}.ensemble"
+    yield from _sources(spec.get("objective") or {}, f"models.{name}.objective")
 
 
 def build_teacher(name: str, models: Mapping[str, nn.Module], recipe: Spec) -> Teacher:
@@ -209,15 +231,47 @@ def _tapped(model: nn.Module, spec: Spec, path: str) -> Tapped:
     return tapped
 
 
-def build_distiller(recipe: Spec, student: nn.Module, teachers: Mapping[str, nn.Module]) -> Distiller:
-    """The distiller of the student: the recipe's whole objective."""
+def build_distiller(
+    recipe: Spec,
+    terms: Mapping[str, Spec],
+    learners: Mapping[str, tuple[str, nn.Module]],
+    teachers: Mapping[str, nn.Module],
+    *,
+    shared: bool = False,
+) -> Distiller:
+    """The distiller of one training.
+
+    Args:
+        recipe: the resolved recipe.
+        terms: resolved terms, by name.
+        learners: name on the board -> section under ``models`` and the model itself.
+        teachers: the models that need no other, by name.
+        shared: divide the weights of the terms by their sum.
+    """
+    students = {
+        name: _tapped(model, recipe["models"][section], f"models.{section}")
+        for name, (section, model) in learners.items()
+    }
+    used = teachers_in_use(recipe, terms, learners)
     options = {
-        "student": _tapped(student, recipe["models"]["student"], "models.student"),
-        "terms": {name: build_term(term, f"objective.{name}") for name, term in recipe["objective"].items()},
-        "teachers": {name: build_teacher(name, teachers, recipe) for name in teachers_in_use(recipe)},
+        "student": students,
+        "terms": {
+            name: build_term(term, f"objective.{name}") for name, term in (_shared(terms) if shared else terms).items()
+        },
+        "teachers": {name: build_teacher(name, teachers, recipe) for name in used if is_read(name, terms)},
     }
     distiller: Distiller = construct(Distiller, options, path="objective")
     return distiller
+
+
+def is_read(name: str, terms: Mapping[str, Spec]) -> bool:
+    """Whether a term reads this model itself, rather than one that needs it."""
+    return any(name == source for source, _ in _sources(terms, "objective"))
+
+
+def has_weights(spec: Spec) -> bool:
+    """Whether a section describes a model by itself, rather than one made of others."""
+    return "ensemble" not in spec
 
 
 def for_training(distiller: Distiller) -> Distiller:
@@ -243,7 +297,7 @@ def supervised_terms(recipe: Spec) -> dict[str, Spec]:
     if len(chosen) == 1:
         return {name: {**spec, "weight": 1.0} for name, spec in chosen.items()}
     if any(isinstance(weight, Mapping) for weight in weights):
-        # Their sum differs from step to step: `build_control` divides by it.
+        # Their sum differs from step to step: `build_distiller` divides by it.
         return chosen
     return {name: {**spec, "weight": spec["weight"] / sum(weights)} for name, spec in chosen.items()}
 
@@ -258,21 +312,6 @@ def plain_term() -> Spec:
     """Cross-entropy on every row whose label is known."""
     loss = {"use": "cross_entropy", **resolve_options(CrossEntropy, {}, path="control", name="cross_entropy")}
     return {"loss": loss, "inputs": None, "weight": 1.0, "where": None, "scale": None}
-
-
-def build_control(name: str, model: nn.Module, terms: Mapping[str, Spec], recipe: Spec) -> Distiller:
-    """A distiller without a teacher: the control, a teacher in training, or the last stage on hard labels.
-
-    Args:
-        name: the model's section under ``models``.
-        model: what learns.
-        terms: as `supervised_terms` gives them.
-        recipe: the resolved recipe.
-    """
-    built = {term: build_term(spec, f"objective.{term}") for term, spec in _shared(terms).items()}
-    student = _tapped(model, recipe["models"][name], f"models.{name}")
-    distiller: Distiller = construct(Distiller, {"student": student, "terms": built}, path="objective")
-    return distiller
 
 
 def _shared(terms: Mapping[str, Spec]) -> Mapping[str, Spec]:

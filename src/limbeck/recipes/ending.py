@@ -76,23 +76,28 @@ class Ending:
         spec = self.recipe["models"][section]
         if "run" in spec:
             return run_model_spec(Path(spec["run"]) / "models" / spec["model"], f"models.{section}")
-        return {key: value for key, value in spec.items() if key != "train"} if "use" in spec else None
+        if "use" not in spec:
+            return None
+        return {key: value for key, value in spec.items() if key not in ("train", "objective")}
 
-    def results(self, contestants: Mapping[str, Contestant], upstream: Sequence[str]) -> dict[str, Any]:
+    def results(self, contestants: Mapping[str, Contestant], upstream: Sequence[str], *, best: str) -> dict[str, Any]:
         """The content of results.json.
 
         Args:
             contestants: the models to measure, by name.
             upstream: the keys of all that was trained or taken.
+            best: the contestant to export.
         """
-        exported = (
-            self._export(contestants["student"].models[0], upstream) if self.recipe["export"]["formats"] else None
-        )
+        exported = None
+        if self.recipe["export"]["formats"]:
+            made = self._export(contestants[best].models[0], [*upstream, best])
+            exported = {"model": best, **made}
         key = stage_key(
             stage="measure",
             recipe={name: self.recipe[name] for name in _measured},
             upstream=upstream,
             test=self.task.test.fingerprint(),
+            best=best,
             machine=[processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()],
         )
         found = self.stages.obtain(key, "measure", partial(self._write, contestants=contestants, exported=exported))
@@ -131,8 +136,8 @@ class Ending:
         found, sentence = judge(self.task, contestants, session, draws=self.recipe["measure"]["draws"])
         for name, contestant in contestants.items():
             found["models"][name]["cost"] = cost_of_model(contestant, example)
-        if session is not None and file is not None:
-            cost = cost_of_file(session, file, contestants["student"].models[0], example)
+        if exported is not None and session is not None and file is not None:
+            cost = cost_of_file(session, file, contestants[exported["model"]].models[0], example)
             found["models"]["exported"]["cost"] = cost
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]

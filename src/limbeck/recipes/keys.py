@@ -12,7 +12,7 @@ from limbeck.training.settings import Settings
 __all__ = ["data_key", "initial_key", "stage_key"]
 
 # Raise it when the meaning of a stage changes, so that stages of older versions are not taken.
-_format = 1
+_format = 2
 
 # How often something is written changes no weight.
 _silent = ("log_every", "checkpoint_every", "keep_checkpoints", "precision", "finetune", "seed")
@@ -39,7 +39,7 @@ def data_key(task: ImageClassification, training: TrainingRows, train: Mapping[s
 
 def initial_key(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage reads of a model's section beside its training."""
-    return {key: value for key, value in spec.items() if key not in ("train", "taps")}
+    return {key: value for key, value in spec.items() if key not in ("train", "objective", "taps")}
 
 
 def settings_key(train: Mapping[str, Any]) -> dict[str, Any]:

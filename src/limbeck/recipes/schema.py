@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from limbeck.recipes.options import construct, option_types, resolve_options
 from limbeck.tasks import DataSettings
 from limbeck.training.settings import Settings
 
-__all__ = ["FROM_TASK", "ExportSettings", "MeasureSettings", "resolve"]
+__all__ = ["FROM_TASK", "TOGETHER", "ExportSettings", "MeasureSettings", "resolve"]
 
 _schema = 1
 _sections = (
@@ -37,6 +38,8 @@ _sections = (
 )
 _tasks = ("image_classification",)
 FROM_TASK = ("channels", "classes", "size")
+# What `train` says of a model that trains together with the student.
+TOGETHER = "together"
 _reading_options = ("taps", "inputs")
 # Files of a run, rows of its table, and the batch on the board.
 _taken = ("batch", "control", "exported")
@@ -120,7 +123,7 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "task": recipe["task"],
         "data": _data(_mapping(recipe, "data"), "data" in objects),
         "models": _models(recipe, objects),
-        "objective": _objective(_mapping(recipe, "objective")),
+        "objective": _objective(_mapping(recipe, "objective"), "objective"),
         "train": _train(_mapping(recipe, "train"), "train"),
         **top,
         "measure": _section(MeasureSettings, _mapping(recipe, "measure"), "measure"),
@@ -212,7 +215,17 @@ def _models(recipe: Mapping[str, Any], objects: Collection[str]) -> dict[str, An
         raise RecipeError(
             "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}"
         )
-    return {name: _model(name, spec, name in objects) for name, spec in models.items()}
+    resolved = {name: _model(name, spec, name in objects) for name, spec in models.items()}
+    _check_apart({name: spec for name, spec in resolved.items() if isinstance(spec.get("train"), Mapping)})
+    return resolved
+
+
+def _check_apart(trained: Mapping[str, Mapping[str, Any]]) -> None:
+    for (one, first), (other, second) in itertools.combinations(trained.items(), 2):
+        if first == second:
+            raise RecipeError(
+                f"models.{one} and models.{other} are one model trained in one way; give one of them another train.seed"
+            )
 
 
 def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
@@ -225,9 +238,12 @@ def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
     spec = dict(spec)
     reading = {option: spec.pop(option) for option in _reading_options if option in spec}
     reading = resolve_options(_Reading, reading, path=path, name=path)
-    train = spec.pop("train", None)
-    if train is not None and name == "student":
-        raise RecipeError(f"{path}.train: the student trains as the section train at the top says; move it there")
+    train, objective = spec.pop("train", None), spec.pop("objective", None)
+    for section, given in (("train", train), ("objective", objective)):
+        if given is not None and name == "student":
+            raise RecipeError(
+                f"{path}.{section}: the student learns as the section {section} at the top says; move it there"
+            )
     if is_object:
         return {"object": name, **reading}
     kinds = [kind for kind in ("use", "run", "ensemble") if kind in spec]
@@ -238,9 +254,10 @@ def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
     if len(kinds) != 1:
         raise RecipeError(f"{path} has the keys {list(spec)}; it must have one of use, run, ensemble")
     if kinds == ["use"]:
-        return {**_built(name, spec, path, train), **reading}
-    if train is not None:
-        raise RecipeError(f"{path}.train: a model taken by {kinds[0]} is not trained; remove it")
+        return {**_built(name, spec, path), **_learning(name, train, objective, spec, path), **reading}
+    for section, given in (("train", train), ("objective", objective)):
+        if given is not None:
+            raise RecipeError(f"{path}.{section}: a model taken by {kinds[0]} is not trained; remove it")
     if kinds == ["run"]:
         return {**resolve_options(_from_run, spec, path=path, name="run", beside=_reading_options), **reading}
     if reading != resolve_options(_Reading, {}, path=path, name=path):
@@ -257,24 +274,41 @@ def _check_model_name(name: str) -> None:
         raise RecipeError(f"models.{name}: a run keeps this name for itself; choose another one")
 
 
-def _built(name: str, spec: dict[str, Any], path: str, train: Any) -> dict[str, Any]:
-    checkpoint = spec.pop("checkpoint", None)
+def _built(name: str, spec: dict[str, Any], path: str) -> dict[str, Any]:
+    checkpoint = spec.get("checkpoint")
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
         raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
-    beside = ("train", "checkpoint", *_reading_options)
-    model = _use("model", spec, path, (*FROM_TASK, "checkpoint"), beside)
-    built = {**model, "checkpoint": None if checkpoint is None else str(checkpoint)}
+    options = {key: value for key, value in spec.items() if key != "checkpoint"}
+    beside = ("train", "objective", "checkpoint", *_reading_options)
+    model = _use("model", options, path, (*FROM_TASK, "checkpoint"), beside)
+    return {**model, "checkpoint": None if checkpoint is None else str(checkpoint)}
+
+
+def _learning(name: str, train: Any, objective: Any, spec: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """How a teacher learns: alone, from others, together with the student, or not at all."""
     if name == "student":
-        return built
+        return {}
+    if train == TOGETHER:
+        if objective is not None:
+            raise RecipeError(
+                f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
+            )
+        return {"train": TOGETHER, "objective": None}
     # A teacher that comes with weights learns only when it is told to.
-    if train is None:
-        return {**built, "train": _train({}, f"{path}.train") if checkpoint is None else None}
-    if not isinstance(train, Mapping):
-        raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own")
-    settings = _train(train, f"{path}.train")
+    if train is None and objective is None and spec.get("checkpoint") is not None:
+        return {"train": None, "objective": None}
+    if not isinstance(train, Mapping | None):
+        raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
+    settings = _train(train or {}, f"{path}.train")
     if settings["finetune"] is not None:
         raise RecipeError(f"{path}.train.finetune: only the student and its control have a last stage; remove it")
-    return {**built, "train": settings}
+    if objective is None:
+        return {"train": settings, "objective": None}
+    if not isinstance(objective, Mapping) or not objective:
+        raise RecipeError(
+            f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
+        )
+    return {"train": settings, "objective": _objective(objective, f"{path}.objective")}
 
 
 def _ensemble(spec: dict[str, Any], path: str) -> dict[str, Any]:
@@ -284,12 +318,11 @@ def _ensemble(spec: dict[str, Any], path: str) -> dict[str, Any]:
     return resolve_options(_from_members, spec, path=path, name="ensemble")
 
 
-def _objective(terms: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _term(name, spec) for name, spec in terms.items()}
+def _objective(terms: Mapping[str, Any], path: str) -> dict[str, Any]:
+    return {name: _term(spec, f"{path}.{name}") for name, spec in terms.items()}
 
 
-def _term(name: str, spec: Any) -> dict[str, Any]:
-    path = f"objective.{name}"
+def _term(spec: Any, path: str) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
         raise RecipeError(f"{path} is {spec!r}; a term is {{loss, inputs, where, scale, weight}}")
     term = resolve_options(_Term, spec, path=path, name="a term")

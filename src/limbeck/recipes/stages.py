@@ -43,10 +43,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training stage."""
+    """A finished training stage, and the weights of each of its learners."""
 
     key: str
-    weights: dict[str, Tensor]
+    weights: dict[str, dict[str, Tensor]]
 
 
 class Stages:
@@ -91,7 +91,7 @@ class Stages:
             if log is not None:
                 log.replay((found / "events.jsonl").read_bytes())
         self._logged += (found / "events.jsonl").stat().st_size
-        return Trained(key, load_file(found / "model.safetensors"))
+        return Trained(key, {file.stem: load_file(file) for file in sorted(found.glob("*.safetensors"))})
 
     def _train(self, stage: Stage, key: str, log: EventLog | None, precision: torch.dtype) -> Path:
         settings = Settings(**stage.train)
@@ -114,7 +114,10 @@ class Stages:
         self.accelerator.free_memory()
 
         def write(beside: Path) -> None:
-            save_file({name: value.contiguous() for name, value in weights.items()}, beside / "model.safetensors")
+            for learner, tensors in weights.items():
+                save_file(
+                    {name: value.contiguous() for name, value in tensors.items()}, beside / f"{learner}.safetensors"
+                )
             (beside / "events.jsonl").write_bytes(log.written() if log is not None else b"")
 
         return self.once(key, stage.name, write)

@@ -51,9 +51,17 @@ class Job:
         return self.steps_per_epoch * self.settings.epochs
 
     @property
+    def learners(self) -> dict[str, nn.Module]:
+        """What is trained, by name; the first is the student."""
+        return {name: tapped.model for name, tapped in self.distiller.students.items()}
+
+    @property
     def student(self) -> nn.Module:
-        model: nn.Module = self.distiller.students["student"].model
-        return model
+        return self.learners["student"]
+
+    def weights(self) -> dict[str, dict[str, Tensor]]:
+        """The weights of every learner."""
+        return {name: model.state_dict() for name, model in self.learners.items()}
 
 
 def fit(
@@ -64,8 +72,8 @@ def fit(
     log: EventLog | None,
     progress: Progress,
     precision: torch.dtype,
-) -> dict[str, Tensor]:
-    """Train to the end, from the newest checkpoint of this stage if there is one; the weights to keep.
+) -> dict[str, dict[str, Tensor]]:
+    """Train to the end, from the newest checkpoint of this stage if there is one; each learner's weights to keep.
 
     Raises:
         DivergedError: if a loss is not finite; it names the step, the term and the last checkpoint.
@@ -240,7 +248,7 @@ class _Loop:
         if score > self.best:
             self.best, self.waited = score, 0
             if self.job.settings.watches_validation and self.accelerator.is_main_process:
-                self.checkpoints.save_best({"student": self.job.student.state_dict()})
+                self.checkpoints.save_best({"weights": self.job.weights()})
         else:
             self.waited += 1
 
@@ -281,8 +289,8 @@ class _Loop:
             if not parameter.isfinite().all():
                 raise self._diverged(f"{name} is not finite after step {self.step}")
 
-    def kept(self) -> dict[str, Tensor]:
-        """The student's weights that the settings ask for.
+    def kept(self) -> dict[str, dict[str, Tensor]]:
+        """The weights that the settings ask for: the last ones, or those of the student's best epoch.
 
         Raises:
             DivergedError: if the last step has left some that are not finite.
@@ -290,9 +298,12 @@ class _Loop:
         self._check_weights()
         if self.job.settings.watches_validation and self.job.validate is not None:
             self.accelerator.wait_for_everyone()
-            weights: dict[str, Tensor] = self.checkpoints.best()["student"]
-            return weights
-        return {name: value.detach().cpu().clone() for name, value in self.job.student.state_dict().items()}
+            best: dict[str, dict[str, Tensor]] = self.checkpoints.best()["weights"]
+            return best
+        return {
+            learner: {name: value.detach().cpu().clone() for name, value in weights.items()}
+            for learner, weights in self.job.weights().items()
+        }
 
 
 def _aligned(value: Tensor) -> Tensor:

@@ -1,0 +1,138 @@
+"""What a run trains: every model that learns, from which rows and by which terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from limbeck.core import Distiller
+from limbeck.recipes import build
+from limbeck.recipes.schema import TOGETHER
+from limbeck.tasks import ImageClassification, TrainingRows
+
+__all__ = ["Lesson", "control", "last", "lessons", "peers", "student", "teaching"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """One training: its place in the recipe and everything that decides its result but seed and weights.
+
+    Args:
+        stage: its name in the events and among the checkpoints.
+        title: its name in messages.
+        path: where its settings stand in the recipe.
+        learners: name on the board -> section under ``models``. The first is called ``student``.
+        train: its settings.
+        rows: what it learns from.
+        terms: resolved terms, by name.
+        shared: their weights sum to 1 at every step.
+    """
+
+    stage: str
+    title: str
+    path: str
+    learners: Mapping[str, str]
+    train: Mapping[str, Any]
+    rows: TrainingRows
+    terms: Mapping[str, Any]
+    shared: bool = False
+
+    def distiller(
+        self, recipe: Mapping[str, Any], learners: Mapping[str, nn.Module], teachers: Mapping[str, nn.Module]
+    ) -> Distiller:
+        """One step of it.
+
+        Args:
+            recipe: the resolved recipe.
+            learners: by their name on the board.
+            teachers: models with weights of their own, by section.
+        """
+        learning = {name: (section, learners[name]) for name, section in self.learners.items()}
+        return build.build_distiller(recipe, self.terms, learning, teachers, shared=self.shared)
+
+
+def peers(recipe: Mapping[str, Any]) -> list[str]:
+    """The models that train together with the student."""
+    return [name for name, spec in recipe["models"].items() if spec.get("train") == TOGETHER]
+
+
+def teaching(name: str, recipe: Mapping[str, Any], task: ImageClassification) -> Lesson | None:
+    """How a teacher learns; None if it comes as it is.
+
+    One that has an objective of its own is taught like a student, from the student's rows.
+    """
+    spec = recipe["models"][name]
+    if spec.get("train") in (None, TOGETHER):
+        return None
+    own = spec["objective"]
+    return Lesson(
+        stage="teacher" if name == "teacher" else f"teacher_{name}",
+        title=f"models.{name}",
+        path=f"models.{name}.train",
+        learners={"student": name},
+        train=spec["train"],
+        rows=task.teacher_rows if own is None else task.student_rows,
+        terms={"hard": build.plain_term()} if own is None else own,
+    )
+
+
+def student(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
+    """The student's, with its peers: the whole objective."""
+    return Lesson(
+        stage="student",
+        title="the student",
+        path="train",
+        learners={name: name for name in ("student", *peers(recipe))},
+        train=recipe["train"],
+        rows=task.student_rows,
+        terms=recipe["objective"],
+    )
+
+
+def control(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
+    """The same student without a teacher, on labelled rows alone."""
+    return Lesson(
+        stage="control",
+        title="the control",
+        path="train",
+        learners={"student": "student"},
+        train=recipe["train"],
+        rows=task.labelled_rows,
+        terms=build.supervised_terms(recipe),
+        shared=True,
+    )
+
+
+def last(before: str, recipe: Mapping[str, Any], task: ImageClassification) -> Lesson | None:
+    """The last stage on hard labels, after the student's or the control's; None if there is none."""
+    train = recipe["train"]["finetune"]
+    if train is None:
+        return None
+    return Lesson(
+        stage=f"{before}_finetune",
+        title="the last stage",
+        path="train.finetune",
+        learners={"student": "student"},
+        train=train,
+        rows=task.labelled_rows,
+        terms=build.supervised_terms(recipe),
+        shared=True,
+    )
+
+
+def lessons(recipe: Mapping[str, Any], task: ImageClassification) -> Iterator[Lesson]:
+    """Every kind of training that a run has, once."""
+    whole = student(recipe, task)
+    for name in build.teachers_in_use(recipe, whole.terms, whole.learners):
+        taught = teaching(name, recipe, task)
+        if taught is not None:
+            yield taught
+    yield whole
+    if recipe["control"]:
+        yield control(recipe, task)
+    finish = last("student", recipe, task)
+    if finish is not None:
+        yield finish

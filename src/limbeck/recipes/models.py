@@ -1,0 +1,88 @@
+"""The models of a recipe, as they are before a run trains them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.files import canonical_hash
+from limbeck.recipes import build
+from limbeck.recipes.keys import initial_key
+from limbeck.recipes.lessons import Lesson
+from limbeck.tasks import ImageClassification
+
+__all__ = ["Models"]
+
+
+class Models:
+    """Builds every model that a section under ``models`` describes by itself: not those made of others.
+
+    Args:
+        recipe: as `resolve` gives it.
+        task: with the data loaded.
+        objects: models that were given as real objects, by name.
+    """
+
+    def __init__(self, recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]) -> None:
+        self.specs: Mapping[str, Any] = recipe["models"]
+        self.task = task
+        self.objects = objects
+
+    @property
+    def names(self) -> list[str]:
+        """The sections that describe a model with weights of its own."""
+        return [name for name, spec in self.specs.items() if build.has_weights(spec)]
+
+    def initial(self, name: str, seed: int) -> nn.Module:
+        """A model before training: built, taken from a run, or a copy of the object that was given."""
+        spec, path = self.specs[name], f"models.{name}"
+        if "object" in spec:
+            # It stays as its owner left it.
+            return copy.deepcopy(self.objects[name])
+        if "run" in spec:
+            return build.load_run_model(Path(spec["run"]) / "models" / spec["model"], self.task, path)
+        return build.build_model(spec, self.task, seed=seed, path=path)
+
+    def learners(self, lesson: Lesson, seed: int) -> dict[str, nn.Module]:
+        """The learners of a lesson before training, by name on the board."""
+        return {
+            # Two of one architecture begin apart: from equal weights they had nothing to tell each other.
+            name: self.initial(section, seed if name == "student" else _apart(seed, name))
+            for name, section in lesson.learners.items()
+        }
+
+    def trained(self, name: str, weights: Mapping[str, Tensor]) -> nn.Module:
+        """The same model with these weights."""
+        model = self.initial(name, 0)
+        model.load_state_dict(weights)
+        return model
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """What decides the initial weights of a model, beside the seed."""
+        spec = self.specs[name]
+        known = initial_key(spec)
+        if "use" in spec and spec["checkpoint"] is None:
+            return known
+        return {**known, "weights": _fingerprint(self.initial(name, 0))}
+
+    def key(self, name: str) -> str:
+        """The key of a model that is taken as it comes."""
+        return canonical_hash(self.identity(name))
+
+
+def _fingerprint(model: nn.Module) -> str:
+    digest = hashlib.sha256(repr(model).encode())
+    for name, value in model.state_dict().items():
+        digest.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _apart(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:4])

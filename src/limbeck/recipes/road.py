@@ -1,0 +1,111 @@
+"""The stages of a run, each trained when something first needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from limbeck.core import Distiller
+from limbeck.recipes import build, lessons
+from limbeck.recipes.keys import data_key
+from limbeck.recipes.lessons import Lesson
+from limbeck.recipes.models import Models
+from limbeck.recipes.stages import Stage, Stages, Trained
+from limbeck.tasks import ImageClassification
+from limbeck.training.loop import Job
+from limbeck.training.settings import Settings
+
+__all__ = ["Road"]
+
+
+class Road:
+    """The teachers of one run, each trained when something first needs it, and the stages that stand on them."""
+
+    def __init__(self, recipe: Mapping[str, Any], task: ImageClassification, models: Models, stages: Stages) -> None:
+        self.recipe = recipe
+        self.task = task
+        self.models = models
+        self.stages = stages
+        self._found: dict[str, tuple[nn.Module, str]] = {}
+
+    def model(self, name: str) -> nn.Module:
+        """A teacher, ready to teach."""
+        return self._teacher(name)[0]
+
+    def key(self, name: str) -> str:
+        """What decides a teacher's weights."""
+        return self._teacher(name)[1]
+
+    def _teacher(self, name: str) -> tuple[nn.Module, str]:
+        if name not in self._found:
+            self._found[name] = self._taught(name)
+        return self._found[name]
+
+    def _taught(self, name: str) -> tuple[nn.Module, str]:
+        lesson = lessons.teaching(name, self.recipe, self.task)
+        if lesson is None:
+            return self.models.initial(name, 0), self.models.key(name)
+        trained = self.stages.train(self.stage(lesson, lesson.train["seed"]))
+        return self.models.trained(name, trained.weights["student"]), trained.key
+
+    def finished(self, before: Trained, name: str, seed: int, *, like: Stage) -> Trained:
+        """After the last stage on hard labels, for student and control alike; the same where there is none."""
+        lesson = lessons.last(name, self.recipe, self.task)
+        if lesson is None:
+            return before
+        after = self.stages.train(self.stage(lesson, seed, before), like=like)
+        return Trained(after.key, {**before.weights, **after.weights})
+
+    def stage(self, lesson: Lesson, seed: int, before: Trained | None = None) -> Stage:
+        """One training with this seed, from initial weights or from those of an earlier one."""
+        needed = build.teachers_in_use(self.recipe, lesson.terms, lesson.learners)
+        leaves = [name for name in needed if name in self.models.names]
+        teachers = {name: self.model(name) for name in leaves}
+
+        def distiller() -> Distiller:
+            learners = self.models.learners(lesson, seed)
+            for name, weights in (before.weights if before is not None else {}).items():
+                if name in learners:
+                    learners[name].load_state_dict(weights)
+            return lesson.distiller(self.recipe, learners, teachers)
+
+        sections = {**lesson.learners, **dict(zip(needed, needed, strict=True))}
+        reads = {
+            "models": {name: self.models.identity(section) for name, section in lesson.learners.items()},
+            "objective": lesson.terms,
+            "shared": lesson.shared,
+            "sources": {name: _reading(self.recipe["models"][section]) for name, section in sections.items()},
+            "upstream": {name: self.key(name) for name in leaves},
+            "before": None if before is None else before.key,
+        }
+        return self._stage({**lesson.train, "seed": seed}, lesson, reads, distiller)
+
+    def _stage(
+        self, train: Mapping[str, Any], lesson: Lesson, reads: Mapping[str, Any], distiller: Callable[[], Distiller]
+    ) -> Stage:
+        task, accelerator = self.task, self.stages.accelerator
+        rank, world = accelerator.process_index, accelerator.num_processes
+
+        def job() -> Job:
+            batches, length = task.batches(
+                lesson.rows, batch_size=train["batch_size"], seed=train["seed"], rank=rank, world=world
+            )
+            return Job(
+                stage=lesson.stage,
+                seed=train["seed"],
+                distiller=build.for_training(distiller()),
+                batches=batches,
+                steps_per_epoch=length,
+                settings=Settings(**train),
+                validate=task.validate if len(task.validation) else None,
+            )
+
+        reads = {**reads, "data": data_key(task, lesson.rows, train)}
+        return Stage(name=lesson.stage, seed=train["seed"], reads=reads, train=train, job=job)
+
+
+def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """How a model speaks on the board; its weights are told by keys."""
+    return {key: spec[key] for key in ("taps", "inputs", "ensemble", "mean", "temperature") if key in spec}
