@@ -211,16 +211,21 @@ def load_plugin(path: Path) -> None:
 def _task(recipe: Mapping[str, Any], data: Any) -> ImageClassification:
     settings = {key: value for key, value in recipe["data"].items() if key in DataSettings.__dataclass_fields__}
     if data is None:
-        options = {key: value for key, value in recipe["data"].items() if key not in (*settings, "use")}
-        source = construct(registry.lookup("source", recipe["data"]["use"]), options, path="data").load()
+        source = _load({key: value for key, value in recipe["data"].items() if key not in settings}, "data")
     elif isinstance(data, Mapping):
         source = data
     else:
         source = from_dataset(*data) if isinstance(data, tuple) else from_dataset(data)
+    others = {name: _load(settings[name], f"data.{name}") for name in ("unlabelled", "test_from") if settings[name]}
     task: ImageClassification = construct(
-        lambda **given: ImageClassification(source, DataSettings(**given)), settings, path="data"
+        lambda **given: ImageClassification(source, DataSettings(**given), **others), settings, path="data"
     )
     return task
+
+
+def _load(spec: Mapping[str, Any], path: str) -> Any:
+    options = {key: value for key, value in spec.items() if key != "use"}
+    return construct(registry.lookup("source", spec["use"]), options, path=path).load()
 
 
 def _accelerator() -> Accelerator:

@@ -11,7 +11,7 @@ from limbeck.data.images import ImageSet
 from limbeck.data.plan import Plan
 from limbeck.errors import ArgumentError, DataError
 
-EVALUATED = ["inputs", "target", "index", "row", "labelled", "view"]
+EVALUATED = ["inputs", "target", "index", "row", "labelled", "unlabelled", "view"]
 KEYS = [*EVALUATED, "class_weight"]
 AUGMENT = Augment(flip=True, crop=1, erase=0.5)
 # Python 3.12 and later warn of forking a process with threads, which torch's loader does

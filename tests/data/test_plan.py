@@ -119,3 +119,38 @@ def test_a_batch_as_large_as_the_set_is_one_step():
 def test_plans_that_cannot_be_are_refused(labelled, options, error, message):
     with pytest.raises(error, match=message):
         Plan(labelled, seed=0, **options)
+
+
+# Classes in balance.
+
+RARE = torch.tensor([0] * 30 + [1] * 6 + [2] * 2 + [-100] * 40)
+KNOWN = RARE >= 0
+
+
+@pytest.mark.parametrize(
+    ("labelled", "options", "labels"),
+    [(KNOWN, {}, 6), (KNOWN, {"labelled_only": True}, 24), (KNOWN[:38], {}, 24)],
+    ids=["mixed", "labelled only", "all labelled"],
+)
+def test_every_class_is_drawn_equally_often_and_its_rows_too(labelled, options, labels):
+    classes = RARE[: len(labelled)]
+    plan = Plan(labelled, batch_size=24, seed=3, classes=classes, **options)
+    planned = [plan.rows(step) for step in range(20)]
+    draws = [
+        (row, view)
+        for rows, views in planned
+        for row, view in zip(rows.tolist(), views.tolist(), strict=True)
+        if labelled[row]
+    ]
+    assert len(draws) == 20 * labels
+    for number, (rows, _) in enumerate(planned):
+        drawn = classes[rows][labelled[rows]]
+        assert torch.bincount(drawn).tolist() == [labels // 3] * 3, number
+    for label in range(3):
+        of_class = [(row, view) for row, view in draws if classes[row] == label]
+        assert len(set(of_class)) == len(of_class)
+        members = (classes == label).nonzero().flatten().tolist()
+        for number in range(len(of_class) // len(members)):
+            passed = of_class[number * len(members) : (number + 1) * len(members)]
+            assert sorted(passed) == [(row, number) for row in members]
+    assert plan.rows(7)[0].tolist() == planned[7][0].tolist()

@@ -10,6 +10,7 @@ from limbeck.data.from_dataset import from_dataset
 from limbeck.data.idx import Idx
 from limbeck.data.image_folder import ImageFolder
 from limbeck.data.images import UNKNOWN, Images, ImageSet, MemoryImages
+from limbeck.data.joined import with_unlabelled
 from limbeck.data.mnist5k import Mnist5k
 from limbeck.data.npz import Npz
 from limbeck.data.plan import Plan
@@ -34,4 +35,5 @@ __all__ = [
     "from_dataset",
     "split",
     "whole",
+    "with_unlabelled",
 ]

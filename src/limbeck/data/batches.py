@@ -27,10 +27,10 @@ class Batches:
     """The batches of a plan, augmented, as tensors on the CPU.
 
     A batch holds "inputs" (float32 `[B, C, H, W]` in 0..1), "target" (int64 `[B]`, -100 where unknown), "index" (the
-    row's number in its source), "row" (its number in this set), "labelled" (bool `[B]`), "view" (int64 `[B]`) and
-    "class_weight" (float32 `[B]`, by `limbeck.functional.inverse_frequency` over this set; 1 where the class is
-    unknown). What a batch holds depends on the plan, the seed and the step alone, and not on where iteration starts, on
-    workers or on chunk.
+    row's number in its source), "row" (its number in this set), "labelled" and its contrary "unlabelled" (bool `[B]`),
+    "view" (int64 `[B]`) and "class_weight" (float32 `[B]`, by `limbeck.functional.inverse_frequency` over this set; 1
+    where the class is unknown). What a batch holds depends on the plan, the seed and the step alone, and not on where
+    iteration starts, on workers or on chunk.
 
     Args:
         data: the training rows.
@@ -157,6 +157,7 @@ def _assemble(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, see
         "index": data.index[rows],
         "row": rows,
         "labelled": target != UNKNOWN,
+        "unlabelled": target == UNKNOWN,
         "view": views,
     }
 

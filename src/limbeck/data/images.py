@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,8 +30,8 @@ class Images(Protocol):
     def take(self, rows: Tensor) -> Tensor:
         """The images of these rows (int64 `[B]`) as a new tensor `[B, C, H, W]`, uint8 in 0..255 or float32 in 0..1."""
 
-    def subset(self, rows: Tensor) -> Self:
-        """The same kind of images with these rows (int64 `[B]`) only, in this order."""
+    def subset(self, rows: Tensor) -> Images:
+        """Images with these rows (int64 `[B]`) only, in this order."""
 
     def digest(self) -> str:
         """A hash of the content, in hexadecimal; each class says what it covers."""

@@ -12,7 +12,7 @@ from limbeck.errors import ArgumentError, DataError
 
 __all__ = ["Plan"]
 
-_EPOCHS, _PASSES = range(2)
+_EPOCHS, _PASSES, _ROUNDS = range(3)
 
 
 class Plan:
@@ -23,7 +23,9 @@ class Plan:
     batch; the others are unlabelled rows by the permutation of (seed, epoch), and an epoch is one walk over these. The
     labelled rows form one endless sequence: pass p over them is permuted by (seed, p), and step s takes the s-th
     stretch of it. With labelled_only, whole batches are such stretches, as many per epoch as with the unlabelled rows;
-    this is the plan of a control that has no teacher to learn from on unlabelled rows.
+    this is the plan of a control that has no teacher to learn from on unlabelled rows. With classes, the sequence of
+    labelled rows draws every class equally often: in rounds of one row of each class, each class pass after pass over
+    its own rows.
 
     Args:
         labelled: bool `[N]`, the rows whose class is known.
@@ -32,6 +34,7 @@ class Plan:
         labelled_share: the share of labelled rows in a batch, where some rows have no label; at least one row of the
             batch is labelled and at least one is not.
         labelled_only: leave the unlabelled rows out.
+        classes: int64 `[N]`, the class of each labelled row, to draw them equally; in proportion if None.
 
     Raises:
         ArgumentError: if batch_size or labelled_share is out of range.
@@ -53,6 +56,7 @@ class Plan:
         seed: int,
         labelled_share: float = 0.25,
         labelled_only: bool = False,
+        classes: Tensor | None = None,
     ) -> None:
         if batch_size < 1:
             raise ArgumentError(f"batch_size is {batch_size}; expected at least 1")
@@ -61,7 +65,7 @@ class Plan:
         known = int(labelled.sum())
         if labelled_only and not known:
             raise DataError(
-                f"none of the {len(labelled)} training rows has a label; expected some, to train on labels only"
+                f"none of the {len(labelled)} training rows has a label; expected some, or in a recipe control: false"
             )
         mixed = 0 < known < len(labelled)
         self.labelled = labelled
@@ -77,7 +81,9 @@ class Plan:
                 f"a batch takes {batch_size - drawn} {kind} rows, the data has {len(self._walked)}; "
                 f"expected a batch_size (now {batch_size}) that they fill"
             )
-        self._slots = _spread(batch_size, batch_size if mixed and labelled_only else drawn)
+        only = labelled_only if mixed else classes is not None and known > 0
+        self._slots = _spread(batch_size, batch_size if only else drawn)
+        self._members = [] if classes is None else _members(self._labelled, classes)
 
     def epoch(self, step: int) -> int:
         """The epoch that a step belongs to, from 0."""
@@ -103,6 +109,8 @@ class Plan:
         return rows, views
 
     def _stretch(self, step: int, length: int) -> tuple[Tensor, Tensor]:
+        if self._members:
+            return self._balanced(torch.arange(step * length, (step + 1) * length))
         size = len(self._labelled)
         first, last = step * length // size, ((step + 1) * length - 1) // size
         seed = derive(self.seed, _PASSES)
@@ -110,6 +118,28 @@ class Plan:
         start = step * length - first * size
         numbers = torch.arange(first, last + 1).repeat_interleave(size)
         return self._labelled[passes[start : start + length]], numbers[start : start + length]
+
+    def _balanced(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows at these places of the sequence that draws every class once in each round."""
+        count = len(self._members)
+        rounds = places // count
+        orders = {number: _order(derive(self.seed, _ROUNDS), number, count) for number in torch.unique(rounds).tolist()}
+        labels = torch.stack([orders[number] for number in rounds.tolist()])
+        labels = labels.gather(1, (places % count)[:, None]).squeeze(1)
+        rows, views = torch.empty_like(places), torch.empty_like(places)
+        for label in torch.unique(labels).tolist():
+            drawn, members = labels == label, self._members[label]
+            views[drawn] = rounds[drawn] // len(members)
+            seed = derive(self.seed, _PASSES, label)
+            for number in torch.unique(views[drawn]).tolist():
+                here = drawn & (views == number)
+                rows[here] = members[_order(seed, number, len(members))[rounds[here] % len(members)]]
+        return rows, views
+
+
+def _members(labelled: Tensor, classes: Tensor) -> list[Tensor]:
+    known = classes[labelled]
+    return [labelled[known == label] for label in torch.unique(known).tolist()]
 
 
 def _labelled_per_batch(batch_size: int, share: float) -> int:
@@ -124,6 +154,6 @@ def _spread(batch_size: int, labelled: int) -> Tensor:
     return filled.diff() > 0
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _order(seed: int, epoch: int, n: int) -> Tensor:
     return permutation(seed, epoch, n)

@@ -31,6 +31,7 @@ def data_key(task: ImageClassification, training: TrainingRows, train: Mapping[s
         "rows": training.rows.fingerprint(),
         "labelled_only": training.labelled_only,
         "labelled_share": settings.labelled_share,
+        "class_balance": settings.class_balance,
         "augment": settings.augment,
         "statistics": task.statistics,
         "validation": task.validation.fingerprint() if watches else None,

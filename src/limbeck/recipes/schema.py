@@ -191,6 +191,9 @@ def _data(given: dict[str, Any], is_object: bool) -> dict[str, Any]:
     settings = _section(DataSettings, {option: given.pop(option) for option in list(given) if option in own}, "data")
     if settings["augment"] is not None:
         settings["augment"] = _section(limbeck.data.Augment, settings["augment"], "data.augment")
+    for other in ("unlabelled", "test_from"):
+        if settings[other] is not None:
+            settings[other] = _use("source", settings[other], f"data.{other}")
     if {"use": "object", **given} == {"use": "object"}:
         if is_object:
             return {"use": "object", **settings}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from limbeck.data import Augment, Batches, ImageSet, Plan, split, whole
+from limbeck.data import UNKNOWN, Augment, Batches, ImageSet, Plan, Splits, split, whole, with_unlabelled
 from limbeck.errors import ArgumentError, DataError
 from limbeck.students import Normalized
 
@@ -31,8 +31,11 @@ class DataSettings:
         test: the share that is held out for the one measurement at the end, if the source has no test set of its own.
         split_seed: decides which rows are held out, which labels stay and which rows ``limit`` keeps.
         limit: training rows for the student and its control; all if null. A teacher trains on all.
-        labels: of these, how many keep their label; all if null.
+        labels: of these, how many keep their label; all if null. With 0 there can be no control.
         labelled_share: labelled rows in each batch of the student, where only some rows have a label.
+        class_balance: draw the labelled rows of the student and its control equally from every class.
+        unlabelled: another source, whose training rows the student gets without labels.
+        test_from: another source, whose test rows are those of the one measurement at the end.
         augment: ``flip``, ``crop`` and ``erase``, as in `limbeck.data.Augment`.
         workers: processes that read images which do not fit in memory.
     """
@@ -43,14 +46,17 @@ class DataSettings:
     limit: int | None = None
     labels: int | None = None
     labelled_share: float = 0.25
+    class_balance: bool = False
+    unlabelled: Mapping[str, Any] | None = None
+    test_from: Mapping[str, Any] | None = None
     augment: Mapping[str, Any] | None = None
     workers: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("limit", "labels"):
+        for name, least in (("limit", 1), ("labels", 0)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ArgumentError(f"{name} is {value}; it must be at least 1, or null for all")
+            if value is not None and value < least:
+                raise ArgumentError(f"{name} is {value}; it must be at least {least}, or null for all")
 
 
 @dataclass(frozen=True)
@@ -67,34 +73,56 @@ class ImageClassification:
     Args:
         source: ``train``, and where the source has it ``test``.
         settings: how to split and augment them.
+        unlabelled: the source of further rows without labels.
+        test_from: the source of the test rows, where it is another one.
 
     Raises:
-        DataError: if rows cannot be split as asked, or some have no label although ``labels`` counts them.
+        DataError: if rows cannot be split as asked, some have no label although ``labels`` counts them, or the rows of
+            another source do not fit.
     """
 
     metrics = ("accuracy",)
 
-    def __init__(self, source: Mapping[str, ImageSet], settings: DataSettings) -> None:
+    def __init__(
+        self,
+        source: Mapping[str, ImageSet],
+        settings: DataSettings,
+        *,
+        unlabelled: Mapping[str, ImageSet] | None = None,
+        test_from: Mapping[str, ImageSet] | None = None,
+    ) -> None:
         self.settings = settings
         self.augment = Augment(**(settings.augment or {}))
-        splits = split(source, validation=settings.validation, test=settings.test, seed=settings.split_seed)
-        self.validation, self.test = splits.validation, splits.test
+        splits = self._split(source)
+        self.validation = splits.validation
+        self.test = splits.test if test_from is None else self._test_of(test_from, splits.train)
         self.teacher_rows = TrainingRows(splits.train)
-        student = splits.train
-        if settings.limit is not None:
-            student = split(
-                source,
-                validation=settings.validation,
-                test=settings.test,
-                seed=settings.split_seed,
-                limit=settings.limit,
-            ).train
-        if settings.labels is not None:
+        student = splits.train if settings.limit is None else self._split(source, limit=settings.limit).train
+        if settings.labels == 0:
+            student = replace(student, target=torch.full_like(student.target, UNKNOWN))
+        elif settings.labels is not None:
             student, _ = student.with_labels(settings.labels, settings.split_seed)
-        if not student.labelled.any():
-            raise DataError("no training row has a label; the control and the hard term need some")
+        if unlabelled is not None:
+            # Of a source that the test rows come from too, these are the others.
+            student = with_unlabelled(student, self._split(unlabelled, validation=0.0).train)
         self.student_rows = TrainingRows(student)
         self.labelled_rows = TrainingRows(student, labelled_only=True)
+
+    def _split(
+        self, source: Mapping[str, ImageSet], *, validation: float | None = None, limit: int | None = None
+    ) -> Splits:
+        settings = self.settings
+        share = settings.validation if validation is None else validation
+        return split(source, validation=share, test=settings.test, seed=settings.split_seed, limit=limit)
+
+    def _test_of(self, source: Mapping[str, ImageSet], train: ImageSet) -> ImageSet:
+        test = self._split(source, validation=0.0).test
+        if (test.shape, test.classes) != (train.shape, train.classes):
+            raise DataError(
+                f"test_from has images of shape {test.shape} and classes {test.classes}, the training rows "
+                f"{train.shape} and {train.classes}; expected the same"
+            )
+        return test
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -143,6 +171,7 @@ class ImageClassification:
             seed=seed,
             labelled_share=self.settings.labelled_share,
             labelled_only=training.labelled_only,
+            classes=training.rows.target if self.settings.class_balance else None,
         )
         workers = self.settings.workers
         batches = Batches(training.rows, plan, self.augment, seed=seed, workers=workers, rank=rank, world=world)
