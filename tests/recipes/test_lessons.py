@@ -55,18 +55,24 @@ def test_an_assistant_learns_from_the_teacher_and_teaches_the_student(go: Go, jo
     assert all(torch.equal(value, taught[name]) for name, value in kept.items())
 
 
-def test_an_ensemble_of_generations(go: Go) -> None:
+def test_an_ensemble_of_generations(go: Go, jobs: Jobs) -> None:
     objective = {"hard": HARD, "soft": SOFT}
     second = {"hard": HARD, "soft": {**SOFT, "inputs": {"teacher": "first.logits"}}}
     run = go(
         {
+            "train.seed": 6,
+            "models.alone": small(8, train={"epochs": 1, "seed": 3}, objective={"hard": HARD}),
             "models.first": small(8, train={"epochs": 1, "seed": 1}, objective=objective),
             "models.second": small(8, train={"epochs": 1, "seed": 2}, objective=second),
-            "models.generations": {"ensemble": ["first", "second"], "temperature": 2.0},
+            "models.generations": {"ensemble": ["alone", "first", "second"], "temperature": 2.0},
             "objective.soft": {**SOFT, "inputs": {"teacher": "generations.logits"}},
         }
     )
-    assert stages(run) == ["teacher", "teacher_first", "teacher_second", "control", "student"]
+    assert stages(run) == ["teacher_alone", "teacher", "teacher_first", "teacher_second", "control", "student"]
+    # Nobody teaches the first of them: it sees full batches of labelled rows, as the control does.
+    for job, _ in jobs:
+        labelled = next(job.batches.iterate(0, 1))["labelled"].float().mean()
+        assert labelled == (0.25 if job.stage in ("teacher_first", "teacher_second", "student") else 1), job.stage
     assert {path.name for path in (run.path / "models").iterdir()} >= {"first", "second", "teacher", "student"}
 
 

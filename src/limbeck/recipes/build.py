@@ -28,6 +28,7 @@ __all__ = [
     "for_training",
     "has_weights",
     "is_read",
+    "is_taught",
     "load_run_model",
     "plain_term",
     "run_model_spec",
@@ -267,6 +268,11 @@ def build_distiller(
 def is_read(name: str, terms: Mapping[str, Spec]) -> bool:
     """Whether a term reads this model itself, rather than one that needs it."""
     return any(name == source for source, _ in _sources(terms, "objective"))
+
+
+def is_taught(terms: Mapping[str, Spec]) -> bool:
+    """Whether a term reads anything beside the batch and the learner."""
+    return any(True for _ in _sources(terms, "objective"))
 
 
 def has_weights(spec: Spec) -> bool:

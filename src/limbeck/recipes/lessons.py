@@ -62,19 +62,21 @@ def peers(recipe: Mapping[str, Any]) -> list[str]:
 def teaching(name: str, recipe: Mapping[str, Any], task: ImageClassification) -> Lesson | None:
     """How a teacher learns; None if it comes as it is.
 
-    One that has an objective of its own is taught like a student, from the student's rows.
+    One that has an objective of its own is taught like a student, from the student's rows; or, if nobody teaches it,
+    from those of them that have labels, like the control.
     """
     spec = recipe["models"][name]
     if spec.get("train") in (None, TOGETHER):
         return None
     own = spec["objective"]
+    rows = task.teacher_rows if own is None else task.student_rows if build.is_taught(own) else task.labelled_rows
     return Lesson(
         stage="teacher" if name == "teacher" else f"teacher_{name}",
         title=f"models.{name}",
         path=f"models.{name}.train",
         learners={"student": name},
         train=spec["train"],
-        rows=task.teacher_rows if own is None else task.student_rows,
+        rows=rows,
         terms={"hard": build.plain_term()} if own is None else own,
     )
 
