@@ -252,7 +252,11 @@ def test_scale_multiplies_and_does_not_count(shape):
 @pytest.mark.parametrize(
     ("batch", "options", "message"),
     [
-        ({"m": ADMITTED.long()}, {"where": "batch.m"}, r"where='batch\.m' holds torch\.int64; a mask is torch\.bool"),
+        (
+            {"m": ADMITTED.float()},
+            {"where": "batch.m"},
+            r"where='batch\.m' holds torch\.float32; a mask is torch\.bool",
+        ),
         ({"m": ADMITTED[:, None].expand(ROWS, 3)}, {"where": "batch.m"}, r"the mask has shape \[6, 3\].* \[6\]"),
         ({"m": ADMITTED[:4]}, {"where": "batch.m"}, r"the mask has shape \[4\], the unreduced loss \[6\]"),
         ({"s": randn(ROWS, ROWS)}, {"scale": "batch.s"}, r"the scale has shape \[6, 6\], the unreduced loss \[6\]"),
@@ -262,6 +266,38 @@ def test_scale_multiplies_and_does_not_count(shape):
 def test_masks_and_scales_of_another_shape_are_refused(batch, options, message):
     with pytest.raises(ArgumentError, match=message):
         Term(KL(), **options)(make_board(**batch))
+
+
+def test_an_attention_mask_is_a_mask():
+    student, teacher, tokens = randn(ROWS, 3, CLASSES), randn(ROWS, 3, CLASSES, seed=1), torch.arange(ROWS * 3) % 4 < 3
+    boards = [make_board(student, teacher, mask=tokens.view(ROWS, 3).to(dtype)) for dtype in (torch.bool, torch.int64)]
+    term = Term(KL(), where="batch.mask")
+    term.prepare(boards)
+    expected, mean = (term(board) for board in boards)
+    assert torch.equal(mean.sum, expected.sum)
+    assert mean.count == expected.count == tokens.sum() == term.count(boards[1]["batch"])
+
+
+def test_integers_that_are_no_mask_are_refused_before_training():
+    term = Term(KL(), where="batch.index")
+    with pytest.raises(ArgumentError, match=r"where='batch\.index' holds values from 0 to 5; a mask is torch\.bool"):
+        term.prepare([make_board(index=torch.arange(ROWS))])
+
+
+def test_a_loss_that_asks_for_masks_prepares_with_them():
+    class Loss(Squared):
+        def prepare(self, samples, masks):
+            self.seen = samples, masks
+
+    student, teacher = randn(ROWS, CLASSES), randn(ROWS, CLASSES, seed=1)
+    boards = [make_board(student, teacher, labelled=mask) for mask in (ADMITTED, ADMITTED.long())]
+    loss = Loss()
+    Term(loss, where="batch.labelled").prepare(boards)
+    samples, masks = loss.seen
+    assert all(torch.equal(sample["student"], student) for sample in samples)
+    assert all(torch.equal(mask, ADMITTED) for mask in masks)
+    Term(loss).prepare(boards)
+    assert loss.seen[1] == [None, None]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

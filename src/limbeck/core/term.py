@@ -60,7 +60,8 @@ class Term(nn.Module):
             of their names. ``student.parameters.<path>`` names a parameter, which no mask touches; a loss that reads
             nothing else returns ``[1]`` and counts once.
         weight: a number, or a schedule of the optimizer step.
-        where: the address of a boolean mask ``[B]`` or ``[B, T]`` in the batch; it sets the count.
+        where: the address of a mask ``[B]`` or ``[B, T]`` in the batch, boolean or, as attention masks are, of integers
+            0 and 1; it sets the count.
         scale: the address of factors for the unreduced loss; it does not change the count.
         detach: the arguments through which no gradient flows; by default those called ``teacher…``, or none if the
             loss differentiates.
@@ -152,8 +153,12 @@ class Term(nn.Module):
     def prepare(self, boards: Sequence[Board]) -> None:
         """Check every address on real boards, let the loss size itself, and learn the shape of what it returns."""
         samples = [self._read(board) for board in boards]
+        for board in boards:
+            self._check_mask(board["batch"])
         prepare = getattr(self.loss, "prepare", None)
-        if prepare is not None:
+        if prepare is not None and "masks" in inspect.signature(prepare).parameters:
+            prepare(samples, masks=[self._mask(board["batch"]) for board in boards])
+        elif prepare is not None:
             prepare(samples)
         with kept_buffers(self):
             for board, values in zip(boards, samples, strict=True):
@@ -223,10 +228,24 @@ class Term(nn.Module):
                 mask = target != _unknown_target
         if self.where is not None:
             chosen = at(board, self.where)
-            if chosen.dtype != torch.bool:
-                raise ArgumentError(f"where={self.where!r} holds {chosen.dtype}; a mask is torch.bool")
+            if chosen.is_floating_point() or chosen.is_complex():
+                raise ArgumentError(
+                    f"where={self.where!r} holds {chosen.dtype}; a mask is torch.bool, or integers 0 and 1"
+                )
+            chosen = chosen != 0
             mask = chosen if mask is None else _align(chosen, mask) & _align(mask, chosen)
         return mask
+
+    def _check_mask(self, batch: Outputs) -> None:
+        """Refuse integers other than 0 and 1. Only before training: reading values waits for the device."""
+        if self.where is None:
+            return
+        chosen = at({"batch": batch}, self.where)
+        if chosen.dtype != torch.bool and not ((chosen == 0) | (chosen == 1)).all():
+            raise ArgumentError(
+                f"where={self.where!r} holds values from {chosen.min()} to {chosen.max()}; a mask is torch.bool, or "
+                "integers 0 and 1"
+            )
 
     def _unreduced(self, values: Mapping[str, Any], mask: Tensor | None) -> Tensor:
         if mask is not None:

@@ -1,4 +1,4 @@
-"""What the losses between samples share: rows as vectors, masks, directions, and sums over blocks of rows."""
+"""What the losses between samples share: rows as vectors, masks, directions, and blocks of rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional._checks import shape
 from limbeck.functional._precision import at_least_float32
 
-__all__ = ["admitted", "number_of", "sum_over_blocks", "unit", "vectors"]
+__all__ = ["admitted", "number_of", "sum_over_blocks", "unit", "values_over_blocks", "vectors"]
 
 # The largest tensor of one block: 64 MiB in float32.
 _block_elements = 2**24
@@ -98,12 +98,26 @@ def sum_over_blocks(of_rows: Callable[[int, int], Tensor], rows: int, elements: 
     Returns:
         The sum, 0-d.
     """
+    parts = _over_blocks(of_rows, rows, elements)
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+
+
+def values_over_blocks(of_rows: Callable[[int, int], Tensor], rows: int, elements: int) -> Tensor:
+    """The values of all rows, `[rows]`, where `of_rows(start, stop)` gives those from start to stop.
+
+    Blocks are those of `sum_over_blocks`.
+    """
+    parts = _over_blocks(of_rows, rows, elements)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _over_blocks(of_rows: Callable[[int, int], Tensor], rows: int, elements: int) -> list[Tensor]:
     block = max(_block_elements // max(elements, 1), 1)
     if rows <= block:
-        return of_rows(0, rows)
+        return [of_rows(0, rows)]
     parts = []
     for start in range(0, rows, block):
         stop = min(start + block, rows)
         part: Tensor = checkpoint(of_rows, start, stop, use_reentrant=False, preserve_rng_state=False)
         parts.append(part)
-    return torch.stack(parts).sum()
+    return parts

@@ -1,6 +1,7 @@
 """Losses as modules: they keep settings, projections and memory, and call limbeck.functional."""
 
 from limbeck.losses._activation_patterns import ActivationBoundary, SparsityPattern
+from limbeck.losses._attention import AttentionScores, ValueRelation
 from limbeck.losses._attention_maps import AttentionTransfer, GradientAttention
 from limbeck.losses._binary import BinaryKD
 from limbeck.losses._channel_wise import ChannelWise
@@ -9,6 +10,7 @@ from limbeck.losses._correlation import DIST
 from limbeck.losses._decoupled import DecoupledKD
 from limbeck.losses._divergences import GeneralizedJSD, ReverseKL, TotalVariation
 from limbeck.losses._factors import FactorTransfer
+from limbeck.losses._hidden_states import CosineHidden, HiddenStatesMSE, PatientKD
 from limbeck.losses._hints import HintMSE
 from limbeck.losses._layer_relations import FlowOfSolution, InterChannelCorrelation
 from limbeck.losses._logits import MSELogits
@@ -35,16 +37,19 @@ __all__ = [
     "DIST",
     "NSTMMD",
     "ActivationBoundary",
+    "AttentionScores",
     "AttentionTransfer",
     "BinaryKD",
     "ChannelWise",
     "CorrelationCongruence",
+    "CosineHidden",
     "CrossEntropy",
     "DecoupledKD",
     "FactorTransfer",
     "FlowOfSolution",
     "GeneralizedJSD",
     "GradientAttention",
+    "HiddenStatesMSE",
     "HintMSE",
     "InterChannelCorrelation",
     "KLDivergence",
@@ -52,6 +57,7 @@ __all__ = [
     "MSERegression",
     "MultiLevelLogits",
     "Overhaul",
+    "PatientKD",
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDDistance",
@@ -61,6 +67,7 @@ __all__ = [
     "SoftCrossEntropy",
     "SparsityPattern",
     "TotalVariation",
+    "ValueRelation",
     "VariationalInformation",
     "WeightMatch",
     "WeightedSoftLabel",

@@ -1,0 +1,71 @@
+"""How similar two representations of the same rows are, whatever their axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from limbeck.functional._pairs import number_of, vectors
+
+__all__ = ["linear_cka", "linear_ckas"]
+
+# In units of the rounding of the largest feature: a deviation below says nothing but how the means were rounded.
+_roundings = 8
+
+
+def linear_cka(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Centred kernel alignment with a linear kernel: how similar two representations of the same rows are.
+
+    ‖Yᵀ X‖²_F / (‖Xᵀ X‖_F ‖Yᵀ Y‖_F), where X and Y hold the rows of student and teacher, each column brought to mean 0.
+    It is computed from the products of columns or, where that takes fewer operations, from those of rows.
+
+    Args:
+        student: features `[N, …]`, taken as vectors; float16 and bfloat16 are computed in float32.
+        teacher: features `[N, …]` of any size.
+        mask: boolean `[N]`, the rows that count; all if None.
+
+    Returns:
+        One number from 0 to 1, 0-d, in at least float32; it does not change when either side is rotated, shifted, or
+        scaled as a whole. 0 where all rows of a side are equal, which leaves it undefined.
+
+    Raises:
+        ArgumentError: if the numbers of rows differ, or the mask does not fit.
+
+    Example:
+        >>> import torch
+        >>> student, teacher = torch.eye(3), torch.tensor([[1.0], [0.0], [0.0]])
+        >>> linear_cka(student, teacher), linear_cka(teacher, 2 * teacher + 1)
+        (tensor(0.7071), tensor(1.))
+
+    Kornblith, Norouzi, Lee and Hinton, 2019, "Similarity of Neural Network Representations Revisited",
+    arXiv:1905.00414.
+    """
+    return linear_ckas([student], [teacher], mask)[0, 0]
+
+
+def linear_ckas(students: Sequence[Tensor], teachers: Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
+    """The similarity of each of S representations to each of T, `[S, T]`; everything else as in `linear_cka`."""
+    rows = [_scaled(*vectors("linear_cka", layer, teachers[0], mask)[::2]) for layer in students]
+    columns = [_scaled(*vectors("linear_cka", students[0], layer, mask)[1:]) for layer in teachers]
+    return torch.stack([torch.stack([_squared_product(x, y) for y in columns]) for x in rows])
+
+
+def _scaled(rows: Tensor, mask: Tensor) -> Tensor:
+    """The columns at mean 0, and the whole so that ‖Xᵀ X‖_F is 1, or 0 for equal rows."""
+    rounding = _roundings * torch.finfo(rows.dtype).eps * rows.abs().amax()
+    rows = (rows - rows.sum(dim=0) / number_of(mask, rows)).masked_fill(~mask[:, None], 0)
+    largest = rows.abs().amax()
+    equal = largest <= rounding
+    # First to about 1: fourth powers of large features overflow. The result does not depend on this factor.
+    rows = rows * (~equal / largest.masked_fill(equal, 1)).detach()
+    square = _squared_product(rows, rows)
+    return rows / square.masked_fill(equal, 1) ** 0.25
+
+
+def _squared_product(x: Tensor, y: Tensor) -> Tensor:
+    """‖Yᵀ X‖²_F, by whichever product takes fewer operations."""
+    if x.shape[1] * y.shape[1] <= len(x) * (x.shape[1] + y.shape[1]):
+        return (y.T @ x).square().sum()
+    return ((x @ x.T) * (y @ y.T)).sum()
