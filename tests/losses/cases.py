@@ -3,6 +3,7 @@
 from losses.cases_features import FEATURE_CASES
 from losses.cases_outputs import OUTPUT_CASES
 from losses.cases_relations import RELATION_CASES
+from losses.cases_transformers import TRANSFORMER_CASES
 from losses.conformance import LossCase
 from losses.inputs import features
 
@@ -23,4 +24,5 @@ CASES = [
     *FEATURE_CASES,
     *OUTPUT_CASES,
     *RELATION_CASES,
+    *TRANSFORMER_CASES,
 ]

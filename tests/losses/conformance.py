@@ -24,7 +24,7 @@ class LossCase:
 
     The oracle is the function `name` in tests/oracles/<name>.py. It is called with the inputs, the options, and the
     loss's state with "_" for "." in the names. Arguments called `student…` and `teacher…` come from these sources, all
-    others from the batch.
+    others from the batch. Inputs called `student.0`, `student.1`, … are the layers of one argument, a tuple.
     """
 
     name: str
@@ -52,14 +52,14 @@ class LossCase:
     def arrays(self, seed: int = 0) -> Arrays:
         return self.inputs(np.random.default_rng(seed))
 
-    def arguments(self, drawn: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {**drawn, **self.derived(drawn)}
+    def arguments(self, drawn: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {**layered(drawn), **self.derived(drawn)}
 
     def oracle(self, loss: nn.Module, arrays: Arrays) -> NDArray[np.float64]:
         """The value by the oracle, in float64."""
         state = {key.replace(".", "_"): value.double().numpy() for key, value in loss.state_dict().items()}
         function = getattr(importlib.import_module(f"oracles.{self.name}"), self.name)
-        value: NDArray[np.float64] = function(**arrays, **{**state, **self.options})
+        value: NDArray[np.float64] = function(**layered(arrays), **{**state, **self.options})
         return value
 
     def build(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
@@ -69,11 +69,20 @@ class LossCase:
             loss: nn.Module = registry.lookup("loss", self.name)(**self.options)
             prepare = getattr(loss, "prepare", None)
             if prepare is not None:
-                prepare([tensors(self.arrays(), torch.float32)])
+                prepare([layered(tensors(self.arrays(), torch.float32))])
             for step in range(1, self.steps + 1):
                 loss(**self.arguments(tensors(self.arrays(seed=step), torch.float32)))
                 loss.after_step(step)
         return loss.to(dtype)
+
+
+def layered(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values by argument: those whose names have a number, in order, as one tuple."""
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        argument, _, layer = name.partition(".")
+        arguments[argument] = (*arguments.get(argument, ()), value) if layer else value
+    return arguments
 
 
 def tensors(arrays: Arrays, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
@@ -95,9 +104,11 @@ def rounded(arrays: Arrays, dtype: torch.dtype) -> Arrays:
 
 
 def gradients(value: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The gradient of the sum with respect to each tensor that requires one."""
+    """The gradient of the sum with respect to each tensor that requires one; only a layer may have no part in it."""
     wanted = {name: tensor for name, tensor in values.items() if tensor.requires_grad}
-    return dict(zip(wanted, torch.autograd.grad(value.sum(), list(wanted.values())), strict=True))
+    found = dict(zip(wanted, torch.autograd.grad(value.sum(), list(wanted.values()), allow_unused=True), strict=True))
+    assert all(gradient is not None or "." in name for name, gradient in found.items())
+    return {name: torch.zeros_like(wanted[name]) if grad is None else grad for name, grad in found.items()}
 
 
 def difference(actual: Tensor, expected: Tensor | NDArray[np.float64]) -> float:
@@ -112,9 +123,9 @@ def address(argument: str) -> str:
     return f"{source}.{argument}"
 
 
-def board(values: Mapping[str, Tensor], **batch: Tensor) -> dict[str, dict[str, Tensor]]:
+def board(values: Mapping[str, Any], **batch: Tensor) -> dict[str, dict[str, Any]]:
     """The arguments of a loss laid out where `address` finds them."""
-    laid: dict[str, dict[str, Tensor]] = {"batch": dict(batch), "student": {}, "teacher": {}}
+    laid: dict[str, dict[str, Any]] = {"batch": dict(batch), "student": {}, "teacher": {}}
     for argument, value in values.items():
         laid[address(argument).partition(".")[0]][argument] = value
     return laid

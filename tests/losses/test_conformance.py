@@ -27,10 +27,10 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
 def call(loss: nn.Module, case: LossCase, values: dict[str, torch.Tensor]) -> torch.Tensor:
-    values = case.arguments(values)
+    arguments = case.arguments(values)
     if case.relational:
-        values = {**values, "mask": torch.ones(len(next(iter(values.values()))), dtype=torch.bool)}
-    value: torch.Tensor = loss(**values)
+        arguments["mask"] = torch.ones(len(next(iter(values.values()))), dtype=torch.bool)
+    value: torch.Tensor = loss(**arguments)
     return value
 
 
@@ -180,12 +180,12 @@ def test_compiled_whole_is_eager(case: LossCase) -> None:
 def test_rows_on_two_axes(case: LossCase) -> None:
     loss, arrays = case.build(), case.arrays()
     folded = {name: array.reshape(2, 3, *array.shape[1:]) for name, array in arrays.items()}
-    flat, value = loss(**tensors(arrays)), loss(**tensors(folded))
+    flat, value = call(loss, case, tensors(arrays)), call(loss, case, tensors(folded))
     assert value.shape == (2, 3)
     assert difference(value.flatten(), flat.detach()) < case.float64
 
     mask = MASK.reshape(2, 3)
-    mean = term(case, loss, "batch.labelled")(board(with_nan(folded, mask.numpy()), labelled=mask))
+    mean = term(case, loss, "batch.labelled")(board(case.arguments(with_nan(folded, mask.numpy())), labelled=mask))
     assert mean.count == mask.sum()
     assert difference(mean.sum, flat[MASK].sum().detach()) < case.float64
 
