@@ -1,6 +1,7 @@
 """One training step: taps, terms, balance and the Distiller that holds them."""
 
 from limbeck.core.addresses import Address, Board, Outputs, at, rows_of, source_of
+from limbeck.core.attention_layouts import AttentionTaps, attention_taps
 from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.distiller import Distiller, Teacher
 from limbeck.core.processes import world_size
@@ -11,6 +12,7 @@ from limbeck.core.term import Mean, Term
 
 __all__ = [
     "Address",
+    "AttentionTaps",
     "Balance",
     "Board",
     "Constant",
@@ -30,6 +32,7 @@ __all__ = [
     "Weights",
     "as_schedule",
     "at",
+    "attention_taps",
     "rows_of",
     "source_of",
     "world_size",

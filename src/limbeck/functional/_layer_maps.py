@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
@@ -82,8 +83,10 @@ def _position(side: str, layer: int, layers: int) -> int:
 def _most_similar(similarities: Sequence[Sequence[float]] | None, students: int, teachers: int) -> list[int]:
     if similarities is None or [len(row) for row in similarities] != [teachers] * students:
         raise ArgumentError(f"layer_map: 'auto' needs similarities, {students} rows of {teachers} numbers")
+    if not all(math.isfinite(similarity) for row in similarities for similarity in row):
+        raise ArgumentError("layer_map: similarities are not finite; look for NaN in the features of 'auto'")
     # best[i][j]: the largest sum for the first i layers of the student among the first j of the teacher.
-    best = [[0.0] * (teachers + 1)] + [[-float("inf")] * (teachers + 1) for _ in range(students)]
+    best = [[0.0] * (teachers + 1)] + [[-math.inf] * (teachers + 1) for _ in range(students)]
     for i, row in enumerate(similarities, start=1):
         for j in range(i, teachers + 1):
             best[i][j] = max(best[i][j - 1], best[i - 1][j - 1] + row[j - 1])
