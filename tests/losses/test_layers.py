@@ -2,15 +2,18 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from core.ranks import Ranks
 from limbeck.core import Term
 from limbeck.errors import ArgumentError
 from limbeck.functional import cosine_hidden, hidden_states_mse, patient_kd
 from limbeck.losses import AttentionScores, CosineHidden, HiddenStatesMSE, PatientKD, ValueRelation
+from losses import layer_ranks
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -174,6 +177,23 @@ def test_a_compiled_loss_follows_a_choice_that_changes() -> None:
     for chosen in ([0, 1], [2, 3], [0, 3]):
         loss.pairs.chosen.copy_(torch.tensor(chosen))
         torch.testing.assert_close(compiled(student, teacher), hidden_states_mse(student, [teacher[t] for t in chosen]))
+
+
+def test_two_processes_use_the_choice_of_the_first(tmp_path: Path) -> None:
+    ranks = Ranks(tmp_path)
+    try:
+        (first, used, gradients), (second, also_used, _) = ranks(layer_ranks.choices)
+    finally:
+        ranks.close()
+    assert first == used == also_used == [0, 1]
+    assert second == [1, 2]
+    distiller, _ = layer_ranks.make(0)
+    parts = [layer_ranks.rows_of(rank) for rank in range(2)]
+    counts = distiller.counts(parts)
+    for part in parts:
+        distiller(part).loss(counts).backward()
+    for name, parameter in distiller.named_parameters():
+        torch.testing.assert_close(gradients[name], parameter.grad)
 
 
 def test_an_unprepared_choice_is_told() -> None:
