@@ -60,8 +60,7 @@ class Term(nn.Module):
             of their names. ``student.parameters.<path>`` names a parameter, which no mask touches; a loss that reads
             nothing else returns ``[1]`` and counts once.
         weight: a number, or a schedule of the optimizer step.
-        where: the address of a mask ``[B]`` or ``[B, T]`` in the batch, boolean or, as attention masks are, of integers
-            0 and 1; it sets the count.
+        where: the address of a mask ``[B]`` or ``[B, T]`` in the batch, boolean or of 0 and 1; it sets the count.
         scale: the address of factors for the unreduced loss; it does not change the count.
         detach: the arguments through which no gradient flows; by default those called ``teacher…``, or none if the
             loss differentiates.
@@ -156,10 +155,9 @@ class Term(nn.Module):
         for board in boards:
             self._check_mask(board["batch"])
         prepare = getattr(self.loss, "prepare", None)
-        if prepare is not None and "masks" in inspect.signature(prepare).parameters:
-            prepare(samples, masks=[self._mask(board["batch"]) for board in boards])
-        elif prepare is not None:
-            prepare(samples)
+        if prepare is not None:
+            masks = [self._mask(board["batch"]) for board in boards]
+            prepare(samples, **({"masks": masks} if "masks" in inspect.signature(prepare).parameters else {}))
         with kept_buffers(self):
             for board, values in zip(boards, samples, strict=True):
                 # Not over all processes: one of them may prepare alone.
@@ -238,10 +236,8 @@ class Term(nn.Module):
 
     def _check_mask(self, batch: Outputs) -> None:
         """Refuse integers other than 0 and 1. Only before training: reading values waits for the device."""
-        if self.where is None:
-            return
-        chosen = at({"batch": batch}, self.where)
-        if chosen.dtype != torch.bool and not ((chosen == 0) | (chosen == 1)).all():
+        chosen = None if self.where is None else at({"batch": batch}, self.where)
+        if chosen is not None and chosen.dtype != torch.bool and not ((chosen == 0) | (chosen == 1)).all():
             raise ArgumentError(
                 f"where={self.where!r} holds values from {chosen.min()} to {chosen.max()}; a mask is torch.bool, or "
                 "integers 0 and 1"
