@@ -22,6 +22,8 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("loss", "cross_entropy"): [{}, {"label_smoothing": 0.1, "class_weights": [1.0, 2.0]}],
     ("loss", "kl_divergence"): [{}, {"temperature": 3}],
     ("loss", "hint_mse"): [{}, {"student_features": 3, "teacher_features": 5}],
+    ("loss", "attention_scores"): [{"student_heads": 2, "teacher_heads": 4, "on": "maps", "layers": [[0, 1]]}],
+    ("loss", "value_relation"): [{"relation_heads": 4}],
     ("model", "mlp"): [{}, {"width": 4, "depth": 1, "dropout": 0.1}],
     ("model", "resnet"): [{}, {"width": 4, "depth": 2}],
     ("model", "mobilenet"): [{}],
