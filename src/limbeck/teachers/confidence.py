@@ -1,0 +1,69 @@
+"""A teacher that also says how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core import Address, Board, Outputs, Teacher
+from limbeck.errors import ArgumentError
+from limbeck.registry import register
+
+__all__ = ["Confidence"]
+
+
+@register("teacher", "confidence")
+class Confidence(nn.Module):
+    r"""A teacher's outputs, its confidence in each row, and whether that reaches a threshold.
+
+    .. math:: \text{confidence}_i = \max_c \mathrm{softmax}(z_i)_c, \qquad
+              \text{confident}_i = [\text{confidence}_i \ge \tau]
+
+    Both are made for a term's ``scale``: ``scale="teacher.confident"`` leaves unsure rows out of a sum that is still
+    divided by all rows, as in FixMatch; ``scale="teacher.confidence"`` weighs each row.
+
+    Args:
+        teacher: gives ``logits`` ``[*, C]``.
+        threshold: τ, a probability.
+
+    Raises:
+        ArgumentError: if the threshold is no probability, or the teacher gives something called ``confidence`` or
+            ``confident`` itself.
+
+    Source: Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang & Raffel 2020, FixMatch: Simplifying
+    Semi-Supervised Learning with Consistency and Confidence, arXiv:2001.07685 (threshold 0.95).
+
+    >>> from limbeck.teachers import Frozen
+    >>> sure = Confidence(Frozen(nn.Identity()), threshold=0.9)
+    >>> board = {"batch": {"inputs": torch.tensor([[4.0, 0.0], [1.0, 0.0]])}}
+    >>> sure(board)["confident"]
+    tensor([1., 0.])
+    """
+
+    def __init__(self, teacher: Teacher, *, threshold: float = 0.95) -> None:
+        super().__init__()
+        if not 0 <= threshold <= 1:
+            raise ArgumentError(f"threshold is {threshold}; it must be a probability")
+        self.teacher = teacher
+        self.threshold = threshold
+
+    @property
+    def reads(self) -> tuple[Address, ...]:
+        return self.teacher.reads
+
+    def forward(self, board: Board) -> Outputs:
+        outputs: Mapping[str, Any] = self.teacher(board)
+        taken = sorted({"confidence", "confident"} & set(outputs))
+        if taken:
+            raise ArgumentError(f"the teacher gives an output called {taken[0]!r} itself; give that another name")
+        confidence = _confidence(outputs["logits"])
+        return {**outputs, "confidence": confidence, "confident": (confidence >= self.threshold).to(confidence.dtype)}
+
+
+@torch.no_grad()
+def _confidence(logits: Tensor) -> Tensor:
+    # Half precision would round 0.996 to 1.
+    return torch.softmax(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, -1).amax(-1)
