@@ -82,11 +82,25 @@ def test_it_compiles_whole_where_torch_traces_autograd() -> None:
     torch.testing.assert_close([p.grad for p in compiled.parameters()], [p.grad for p in eager.parameters()])
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
-def test_compiled_without_that_it_says_what_to_set() -> None:
+@pytest.mark.parametrize("options", [{}, {"fullgraph": True}], ids=["breaks", "fullgraph"])
+def test_compiled_without_that_it_says_what_to_set_in_one_line(options: dict[str, bool]) -> None:
     torch.compiler.reset()
-    with pytest.raises(ArgumentError, match=r"under torch\.compile set torch\._dynamo\.config\.trace_autograd_ops"):
-        torch.compile(distiller(None), backend="aot_eager")(batch())
+    with pytest.raises(ArgumentError) as told:
+        torch.compile(distiller(None), backend="aot_eager", **options)(batch())
+    assert str(told.value) == (
+        "gradient_attention differentiates inside the forward: under torch.compile set "
+        "torch._dynamo.config.trace_autograd_ops = True before the first step, or leave the Distiller uncompiled"
+    )
+
+
+def test_a_student_that_is_compiled_alone_is_told() -> None:
+    torch.compiler.reset()
+    model = distiller(None)
+    student = torch.compile(model.students["student"], backend="aot_eager")
+    teachers, taps = dict(model.teachers), {"student": "student.mid", "teacher": "teacher.mid"}
+    alone = Distiller(student, {"maps": Term(GradientAttention(channels="sum"), taps)}, teachers)
+    with pytest.raises(ArgumentError, match="the student's logits .* compiled alone: compile the whole Distiller"):
+        alone(batch())
 
 
 def test_two_processes_give_the_gradients_of_the_whole_batch(tmp_path) -> None:

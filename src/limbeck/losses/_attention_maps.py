@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from limbeck import functional
 from limbeck.errors import ArgumentError
 from limbeck.functional._attention_maps import check_channels, check_power
+from limbeck.functional._traced_autograd import check_traced, is_of_compiled_graph
 from limbeck.registry import register
 
 __all__ = ["AttentionTransfer", "GradientAttention"]
@@ -54,9 +55,9 @@ class GradientAttention(nn.Module):
 
     The student's gradient is differentiated once more in backward. Supported: eager mode, autocast (the gradients then
     have the precision of the features), accumulation, DistributedDataParallel. `torch.compile` of the whole Distiller
-    traces it if `torch._dynamo.config.trace_autograd_ops` is set to True, in the releases of torch that have it;
-    compiling the student alone is not supported, as torch cannot differentiate a compiled graph twice. Neither are
-    modules without a second derivative, such as fused attention kernels: choose
+    traces it if `torch._dynamo.config.trace_autograd_ops` is set to True, in the releases of torch that have it, and is
+    refused without; so is a student that is compiled alone, as nothing inside its graph can be differentiated. Not
+    supported are modules without a second derivative, such as fused attention kernels: choose
     `torch.nn.attention.SDPBackend.MATH` for them. Batch normalization in training mode lets a sample's gradient depend
     on the others'.
 
@@ -94,6 +95,7 @@ class GradientAttention(nn.Module):
 
 
 def _gradient(name: str, features: Tensor, logits: Tensor, target: Tensor, *, create_graph: bool) -> Tensor:
+    check_traced("gradient_attention")
     if not (torch.is_grad_enabled() and features.requires_grad and logits.requires_grad):
         raise ArgumentError(
             f"gradient_attention: the {name}'s features or logits carry no gradient; run it with gradients enabled, "
@@ -106,7 +108,11 @@ def _gradient(name: str, features: Tensor, logits: Tensor, target: Tensor, *, cr
     )
     if gradient is None:
         raise ArgumentError(
-            f"gradient_attention: the {name}'s logits do not depend on its features; read a tap that they go through, "
-            f"and under torch.compile set torch._dynamo.config.trace_autograd_ops = True"
+            f"gradient_attention: the {name}'s logits do not depend on its features; "
+            + (
+                "its model is compiled alone: compile the whole Distiller instead"
+                if is_of_compiled_graph(features)
+                else "read a tap that they go through"
+            )
         )
     return gradient
