@@ -99,7 +99,7 @@ def test_a_student_that_is_compiled_alone_is_told() -> None:
     student = torch.compile(model.students["student"], backend="aot_eager")
     teachers, taps = dict(model.teachers), {"student": "student.mid", "teacher": "teacher.mid"}
     alone = Distiller(student, {"maps": Term(GradientAttention(channels="sum"), taps)}, teachers)
-    with pytest.raises(ArgumentError, match="the student's logits .* compiled alone: compile the whole Distiller"):
+    with pytest.raises(ArgumentError, match=r"the student's logits .* compiled alone: compile the whole Distiller"):
         alone(batch())
 
 

@@ -304,6 +304,7 @@ def test_every_default_is_written_out() -> None:
     assert resolved["train"]["learning_rate"] == 2e-3
     assert resolved["models"]["student"] == {
         "use": "mlp", "width": 8, "depth": 1, "dropout": 0.0, "checkpoint": None, "taps": {}, "inputs": "batch.inputs",
+            "call": {},
     }  # fmt: skip
     assert resolved["objective"]["hard"]["loss"] == {
         "use": "cross_entropy",

@@ -1,5 +1,6 @@
 """One training step: taps, terms, balance and the Distiller that holds them."""
 
+from limbeck.core._paths import split_path
 from limbeck.core.addresses import Address, Board, Outputs, at, rows_of, source_of
 from limbeck.core.attention_layouts import AttentionTaps, attention_taps
 from limbeck.core.balance import Balance, Fixed, Weights
@@ -35,5 +36,6 @@ __all__ = [
     "attention_taps",
     "rows_of",
     "source_of",
+    "split_path",
     "world_size",
 ]

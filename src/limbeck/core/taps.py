@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import inspect
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.core._paths import split_path
 from limbeck.core.addresses import Address, Outputs, check_name, map_tensors, tensors
 from limbeck.errors import AddressError, ArgumentError, suggest
 
@@ -26,105 +29,182 @@ class _Recorder:
 
 
 class _Tap:
-    """A forward hook. An object rather than a closure: a deep copy or a pickle of the model takes it along."""
+    """A hook of one module. An object rather than a closure: a deep copy or a pickle of the model takes it along.
 
-    def __init__(self, name: str, path: str, recorder: _Recorder) -> None:
+    Its name is that of the tap; where the tap names several modules, with a number: ``query.0``.
+    """
+
+    def __init__(self, name: str, path: str, what: str, recorder: _Recorder) -> None:
         self.name = name
         self.path = path
+        self.what = what
         self.recorder = recorder
 
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def take_output(self, module: nn.Module, args: Any, output: Any) -> Any:
         recorder = self.recorder
         # Activation checkpointing runs the module again in backward: only the forward of the owner may write.
         if not recorder.active:
             return None
+        if recorder.leaf is not None:
+            output = _grown(output, recorder.leaf)
+        elif recorder.grad and _lacks_grad(output) and _can_train(module):
+            raise AddressError(self._without_grad())
+        self._write(output)
+        return output
+
+    def take_input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        recorder = self.recorder
+        if not recorder.active:
+            return None
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
+        place = next((place for place, value in given.items() if isinstance(value, Tensor)), None)
+        if place is None:
+            raise AddressError(f"tap {self.name!r}: module {self.path!r} was called without a tensor; tap its output")
+        if recorder.leaf is not None:
+            given[place] = _grown(given[place], recorder.leaf)
+        elif recorder.grad and not torch.is_grad_enabled() and _lacks_grad(given[place]):
+            raise AddressError(self._without_grad())
+        self._write(given[place])
+        return tuple(given[i] for i in range(len(args))), {name: given[name] for name in kwargs}
+
+    def _write(self, value: Any) -> None:
+        recorder = self.recorder
         if self.name in recorder.values:
             raise AddressError(
                 f"tap {self.name!r}: module {self.path!r} ran twice in one forward; tap a module that runs once"
             )
-        if recorder.leaf is not None:
-            output = map_tensors(output, _grown_from, recorder.leaf)
-        elif recorder.grad:
-            for tensor in tensors(output):
-                if tensor.is_floating_point() and not tensor.requires_grad:
-                    self._check_detached(module)
-        recorder.values[self.name] = output
-        recorder.versions[self.name] = _versions(output)
-        return output
+        recorder.values[self.name] = value
+        recorder.versions[self.name] = _versions(value)
 
-    def _check_detached(self, module: nn.Module) -> None:
-        if not torch.is_grad_enabled() or any(p.requires_grad for p in module.parameters()):
-            raise AddressError(
-                f"tap {self.name!r}: module {self.path!r} gave a tensor without grad inside a trainable model, as "
-                "reentrant activation checkpointing does; use checkpoint(..., use_reentrant=False), or no no_grad there"
-            )
+    def _without_grad(self) -> str:
+        return (
+            f"tap {self.name!r}: the {self.what} of {self.path!r} has no grad inside a trainable model, as reentrant "
+            "activation checkpointing leaves it; use checkpoint(..., use_reentrant=False), or no no_grad there"
+        )
 
 
 class Tapped(nn.Module):
-    """A model, and taps that name the outputs of its modules.
+    """A model, and taps that name what passes through its modules.
 
     ``forward`` returns a dict: the model's own outputs by name (a single tensor is called ``"logits"``), then one entry
     for each tap. Hooks are installed here, once, and write only while this forward runs; nothing is kept afterwards.
+    What a model returns by itself needs no tap: ``call={"output_hidden_states": True}`` and the address
+    ``student.hidden_states.3``. Nor does a parameter: ``student.parameters.<path>``.
 
     Args:
-        model: any module. It is called with ``inputs``, or with ``**inputs`` if they are a mapping.
-        taps: name of the tap -> path of the module, as in ``model.named_modules()``.
+        model: any module that returns a tensor or a mapping of names, such as a Hugging Face model. It is called with
+            ``inputs``, or with ``**inputs`` if they are a mapping.
+        taps: name of the tap -> path of a module, as in ``model.named_modules()``, for its output; or the path with
+            ``:input`` behind it for its input, which is the first tensor that it is called with, by position before
+            keyword. A sequence of paths gives a tuple, in this order: ``student.query.1`` is its second.
         inputs: the address that a `Distiller` feeds to this model.
+        call: keyword arguments of every call, besides the inputs and before those of the same name.
 
     Raises:
-        ArgumentError: if a path names no module or a name cannot stand in an address.
-        AddressError: in forward, if a tapped module did not run, ran twice, lost its gradient, or if its output was
+        ArgumentError: if a path names no module, a name cannot stand in an address, or the model takes no such keyword.
+        AddressError: in forward, if a tapped module did not run, ran twice, lost its gradient, or if what it gave was
             changed in place afterwards.
 
     >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    >>> outputs = Tapped(model, {"hidden": "1"})(torch.zeros(5, 4))
-    >>> {name: tuple(value.shape) for name, value in outputs.items()}
-    {'logits': (5, 2), 'hidden': (5, 3)}
+    >>> outputs = Tapped(model, {"hidden": "1", "before": "1:input", "both": ["0", "1"]})(torch.zeros(5, 4))
+    >>> list(outputs), tuple(outputs["hidden"].shape), len(outputs["both"]), outputs["before"] is outputs["both"][0]
+    (['logits', 'hidden', 'before', 'both'], (5, 3), 2, True)
     """
 
     _leaf: nn.Parameter | None
 
     def __init__(
-        self, model: nn.Module, taps: Mapping[str, str] | None = None, *, inputs: Address = "batch.inputs"
+        self,
+        model: nn.Module,
+        taps: Mapping[str, str | Sequence[str]] | None = None,
+        *,
+        inputs: Address = "batch.inputs",
+        call: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.taps = dict(taps or {})
         self.inputs = inputs
+        self.call = dict(call or {})
+        _check_call(model, self.call)
         self._recorder = _Recorder()
         self.register_parameter("_leaf", None)
         modules = dict(model.named_modules(remove_duplicate=False))
-        for name, path in self.taps.items():
-            check_name("tap", name)
-            if path not in modules:
-                raise ArgumentError(f"tap {name!r}: the model has no module {path!r}.{suggest(path, modules)}")
-            modules[path].register_forward_hook(_Tap(name, path, self._recorder))
+        self._taps = {name: self._installed(name, paths, modules) for name, paths in self.taps.items()}
+
+    def _installed(
+        self, name: str, paths: str | Sequence[str], modules: Mapping[str, nn.Module]
+    ) -> _Tap | tuple[_Tap, ...]:
+        check_name("tap", name)
+        if name == "parameters":
+            raise ArgumentError(
+                "tap 'parameters': an address with this name reads the model's parameters; choose another"
+            )
+        if isinstance(paths, str):
+            return self._hooked(name, paths, modules)
+        if not paths:
+            raise ArgumentError(f"tap {name!r} names no module; give it a path, or several")
+        return tuple(self._hooked(f"{name}.{number}", path, modules) for number, path in enumerate(paths))
+
+    def _hooked(self, name: str, path: str, modules: Mapping[str, nn.Module]) -> _Tap:
+        try:
+            module, what = split_path(path, modules)
+        except ArgumentError as error:
+            raise ArgumentError(f"tap {name!r}: {error}") from error
+        tap = _Tap(name, module, what, self._recorder)
+        if what == "input":
+            modules[module].register_forward_pre_hook(tap.take_input, with_kwargs=True)
+        else:
+            modules[module].register_forward_hook(tap.take_output)
+        return tap
 
     def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> Outputs:
         recorder = self._recorder
         recorder.active, recorder.grad, recorder.leaf = True, torch.is_grad_enabled(), self._leaf
         try:
-            result = self.model(**inputs) if isinstance(inputs, Mapping) else self.model(inputs)
-            tapped, versions = recorder.values, recorder.versions
+            result = self._called(inputs)
+            values, versions = recorder.values, recorder.versions
         finally:
             recorder.active, recorder.leaf, recorder.values, recorder.versions = False, None, {}, {}
         outputs = _named(result)
-        for name, path in self.taps.items():
-            if name not in tapped:
-                raise AddressError(f"tap {name!r}: module {path!r} did not run in this forward; tap one that does")
+        for name, tap in self._taps.items():
             if name in outputs:
                 raise AddressError(f"tap {name!r} has the name of one of the model's outputs; choose another name")
-            if _versions(tapped[name]) != versions[name]:
-                raise AddressError(
-                    f"tap {name!r}: a later module changed the output of {path!r} in place; set inplace=False there"
-                )
-            outputs[name] = tapped[name]
+            if isinstance(tap, tuple):
+                outputs[name] = tuple(_taken(one, values, versions) for one in tap)
+            else:
+                outputs[name] = _taken(tap, values, versions)
         return outputs
+
+    def _called(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
+        if isinstance(inputs, Mapping):
+            return self.model(**{**inputs, **self.call})
+        return self.model(inputs, **self.call)
 
     def differentiable_taps(self) -> None:
         """Let every tap require grad although no weight does: what a frozen teacher of gradients needs."""
         # A parameter, so that it follows to a device; of no value, and made here: compile loses a leaf made in forward.
         self._leaf = nn.Parameter(torch.zeros(()))
+
+
+def _check_call(model: nn.Module, call: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(model.forward).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in call:
+        if name not in parameters:
+            raise ArgumentError(f"call: {type(model).__name__} takes no {name!r}.{suggest(name, parameters)}")
+
+
+def _taken(tap: _Tap, values: Mapping[str, Any], versions: Mapping[str, tuple[int, ...]]) -> Any:
+    name = tap.name
+    if name not in values:
+        raise AddressError(f"tap {name!r}: module {tap.path!r} did not run in this forward; tap one that does")
+    if _versions(values[name]) != versions[name]:
+        raise AddressError(
+            f"tap {name!r}: something later changed the {tap.what} of {tap.path!r} in place; set inplace=False there"
+        )
+    return values[name]
 
 
 def _named(result: Any) -> dict[str, Any]:
@@ -137,8 +217,25 @@ def _named(result: Any) -> dict[str, Any]:
     )
 
 
-def _grown_from(tensor: Tensor, leaf: Tensor) -> Tensor:
+def _lacks_grad(value: Any) -> bool:
+    return any(tensor.is_floating_point() and not tensor.requires_grad for tensor in tensors(value))
+
+
+def _can_train(module: nn.Module) -> bool:
+    return not torch.is_grad_enabled() or any(p.requires_grad for p in module.parameters())
+
+
+def _grown(value: Any, leaf: Tensor) -> Any:
     """The same values, with a graph that starts at the leaf, which is 0."""
+    if isinstance(value, MutableMapping):
+        # Of its own type: who called the module may take it apart by attributes.
+        grown = copy.copy(value)
+        grown.update({key: map_tensors(part, _grown_from, leaf) for key, part in value.items()})
+        return grown
+    return map_tensors(value, _grown_from, leaf)
+
+
+def _grown_from(tensor: Tensor, leaf: Tensor) -> Tensor:
     if not tensor.is_floating_point() or tensor.requires_grad:
         return tensor
     return tensor + leaf.to(tensor.dtype)

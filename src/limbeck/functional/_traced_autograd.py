@@ -32,7 +32,7 @@ def check_traced(operation: str) -> None:
 
 
 # Run by the tracer itself, not traced: what it raises is not taken for a reason to go on in eager mode.
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _check_setting(operation: str) -> bool:
     if not getattr(torch._dynamo.config, "trace_autograd_ops", False):
         raise _UntracedError(

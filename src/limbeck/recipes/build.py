@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import registry
-from limbeck.core import Distiller, Schedule, Tapped, Teacher, Term, source_of
+from limbeck.core import Distiller, Schedule, Tapped, Teacher, Term, source_of, split_path
 from limbeck.errors import LimbeckError, RecipeError, suggest
 from limbeck.losses import CrossEntropy
 from limbeck.recipes.options import construct, resolve_options
@@ -61,11 +61,8 @@ def build_term(spec: Spec, path: str) -> Term:
 
 def build_model(spec: Spec, task: ImageClassification, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
-    options = {
-        key: value
-        for key, value in spec.items()
-        if key not in ("use", "taps", "inputs", "train", "objective", "checkpoint")
-    }
+    beside = ("use", "taps", "inputs", "call", "train", "objective", "checkpoint")
+    options = {key: value for key, value in spec.items() if key not in beside}
     entry = _entry("model", spec, path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -132,14 +129,31 @@ def _few(values: Sequence[str]) -> str:
     return f"{len(values)} classes ({', '.join(values[:4])}{', …' if len(values) > 4 else ''})"
 
 
-def _tapped_paths(model: nn.Module, taps: Mapping[str, str], path: str) -> dict[str, str]:
-    """A recipe names modules of the network; it stands inside the normalization."""
-    net, prefix = (model.net, "net.") if isinstance(model, Normalized) else (model, "")
-    modules = dict(net.named_modules())
-    for name, module in taps.items():
-        if module not in modules:
-            raise RecipeError(f"{path}.taps.{name}: the model has no module {module!r}.{suggest(module, modules)}")
-    return {name: prefix + module for name, module in taps.items()}
+def _reading(model: nn.Module, spec: Spec, path: str) -> dict[str, Any]:
+    """What `Tapped` and `Frozen` take of a model's section."""
+    taps = spec["taps"]
+    if taps == "auto":
+        raise RecipeError(f"{path}.taps: auto is chosen when a run begins; a run's own recipe.yaml names the modules")
+    paths = {
+        name: tap_path(model, given, f"{path}.taps.{name}")
+        if isinstance(given, str)
+        else [tap_path(model, one, f"{path}.taps.{name}") for one in given]
+        for name, given in taps.items()
+    }
+    return {"taps": paths, "inputs": spec["inputs"], "call": spec["call"]}
+
+
+def tap_path(model: nn.Module, given: str, path: str) -> str:
+    """A recipe names modules of the network; it stands inside the normalization.
+
+    Raises:
+        RecipeError: if the network has no such module.
+    """
+    net, outer = (model.net, "net") if isinstance(model, Normalized) else (model, "")
+    modules = dict(net.named_modules(remove_duplicate=False))
+    module, what = construct(split_path, {"path": given, "modules": modules}, path=path)
+    inner = ".".join(filter(None, (outer, module)))
+    return inner if what == "output" else f"{inner}:{what}"
 
 
 def teachers_in_use(recipe: Spec, terms: Mapping[str, Spec], learners: Collection[str]) -> tuple[str, ...]:
@@ -200,8 +214,7 @@ def build_teacher(name: str, models: Mapping[str, nn.Module], recipe: Spec) -> T
         return ensemble
     model = models[name]
     path = f"models.{name}"
-    options = {"model": model, "taps": _tapped_paths(model, spec["taps"], path), "inputs": spec["inputs"]}
-    frozen: Frozen = construct(Frozen, options, path=path)
+    frozen: Frozen = construct(Frozen, {"model": model, **_reading(model, spec, path)}, path=path)
     return frozen
 
 
@@ -227,8 +240,7 @@ def _members(name: str, recipe: Spec) -> list[str]:
 
 
 def _tapped(model: nn.Module, spec: Spec, path: str) -> Tapped:
-    options = {"model": model, "taps": _tapped_paths(model, spec["taps"], path), "inputs": spec["inputs"]}
-    tapped: Tapped = construct(Tapped, options, path=path)
+    tapped: Tapped = construct(Tapped, {"model": model, **_reading(model, spec, path)}, path=path)
     return tapped
 
 

@@ -40,7 +40,7 @@ _tasks = ("image_classification",)
 FROM_TASK = ("channels", "classes", "size")
 # What `train` says of a model that trains together with the student.
 TOGETHER = "together"
-_reading_options = ("taps", "inputs")
+_reading_options = ("taps", "inputs", "call")
 # Files of a run, rows of its table, and the batch on the board.
 _taken = ("batch", "control", "exported")
 
@@ -79,8 +79,9 @@ class _Term:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    taps: Mapping[str, str] = field(default_factory=dict)
+    taps: Any = field(default_factory=dict)
     inputs: str = "batch.inputs"
+    call: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _from_run(*, run: str, model: str = "student") -> None: ...
@@ -241,6 +242,7 @@ def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
     spec = dict(spec)
     reading = {option: spec.pop(option) for option in _reading_options if option in spec}
     reading = resolve_options(_Reading, reading, path=path, name=path)
+    _check_taps(reading["taps"], f"{path}.taps")
     train, objective = spec.pop("train", None), spec.pop("objective", None)
     for section, given in (("train", train), ("objective", objective)):
         if given is not None and name == "student":
@@ -264,8 +266,18 @@ def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
     if kinds == ["run"]:
         return {**resolve_options(_from_run, spec, path=path, name="run", beside=_reading_options), **reading}
     if reading != resolve_options(_Reading, {}, path=path, name=path):
-        raise RecipeError(f"{path}: an ensemble has no taps or inputs of its own; give them to its members")
+        raise RecipeError(f"{path}: an ensemble has no taps, inputs or call of its own; give them to its members")
     return {**_ensemble(spec, path), **reading}
+
+
+def _check_taps(taps: Any, path: str) -> None:
+    if taps == "auto":
+        return
+    if not isinstance(taps, Mapping):
+        raise RecipeError(f"{path} is {taps!r}; write auto, or {{NAME: path of a module}}")
+    for name, paths in taps.items():
+        if not isinstance(paths, str) and not (isinstance(paths, list) and all(isinstance(one, str) for one in paths)):
+            raise RecipeError(f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths")
 
 
 def _check_model_name(name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ __all__ = ["Normalized"]
 class Normalized(nn.Module):
     """A model behind the normalization that it was trained with: net((images − mean) / std), per channel.
 
+    Further keyword arguments of a call go to the model as they are.
     The mean and the standard deviation are buffers, so they are saved with the weights and lie in an exported graph.
 
     Args:
@@ -52,6 +54,5 @@ class Normalized(nn.Module):
         self.register_buffer("mean", torch.tensor(means).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(deviations).view(-1, 1, 1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.net((images - self.mean) / self.std)
-        return logits
+    def forward(self, images: Tensor, **call: Any) -> Any:
+        return self.net((images - self.mean) / self.std, **call)

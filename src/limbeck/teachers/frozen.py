@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -22,8 +22,9 @@ class Frozen(nn.Module):
 
     Args:
         model: the teacher.
-        taps: name -> module path, as in `Tapped`.
+        taps: name -> path, or several, as in `Tapped`.
         inputs: the address that it is fed with.
+        call: keyword arguments of every call, as in `Tapped`.
         differentiable: let taps and inputs carry gradients, although no weight does; for losses that differentiate the
             teacher with respect to its features.
 
@@ -35,13 +36,14 @@ class Frozen(nn.Module):
     def __init__(
         self,
         model: nn.Module,
-        taps: Mapping[str, str] | None = None,
+        taps: Mapping[str, str | Sequence[str]] | None = None,
         *,
         inputs: Address = "batch.inputs",
+        call: Mapping[str, Any] | None = None,
         differentiable: bool = False,
     ) -> None:
         super().__init__()
-        tapped = Tapped(model, taps, inputs=inputs).eval().requires_grad_(False)
+        tapped = Tapped(model, taps, inputs=inputs, call=call).eval().requires_grad_(False)
         if differentiable:
             tapped.differentiable_taps()
         # In a tuple, nn.Module does not see it: no parameter, no buffer, no state, no train().
