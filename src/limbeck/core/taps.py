@@ -89,7 +89,8 @@ class Tapped(nn.Module):
     ``forward`` returns a dict: the model's own outputs by name (a single tensor is called ``"logits"``), then one entry
     for each tap. Hooks are installed here, once, and write only while this forward runs; nothing is kept afterwards.
     What a model returns by itself needs no tap: ``call={"output_hidden_states": True}`` and the address
-    ``student.hidden_states.3``. Nor does a parameter: ``student.parameters.<path>``.
+    ``student.hidden_states.3`` (a Hugging Face model must run once, as in `Distiller.prepare`, before it is compiled
+    with that). Nor does a parameter: ``student.parameters.<path>``.
 
     Args:
         model: any module that returns a tensor or a mapping of names, such as a Hugging Face model. It is called with
@@ -230,7 +231,8 @@ def _grown(value: Any, leaf: Tensor) -> Any:
     if isinstance(value, MutableMapping):
         # Of its own type: who called the module may take it apart by attributes.
         grown = copy.copy(value)
-        grown.update({key: map_tensors(part, _grown_from, leaf) for key, part in value.items()})
+        for key, part in value.items():
+            grown[key] = map_tensors(part, _grown_from, leaf)
         return grown
     return map_tensors(value, _grown_from, leaf)
 
