@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from accelerate import Accelerator
@@ -26,11 +26,13 @@ from limbeck import registry
 from limbeck.data import ImageSet, from_dataset
 from limbeck.errors import ArgumentError, RecipeError, RunError
 from limbeck.files import write_json, write_text
+from limbeck.recipes.attach import with_taps
 from limbeck.recipes.options import construct
 from limbeck.recipes.read import override, read_recipe, recipe_text
 from limbeck.recipes.runner import Runner
 from limbeck.recipes.schema import resolve
 from limbeck.recipes.stages import Stages
+from limbeck.recipes.survey import survey
 from limbeck.report import write_model_card, write_report
 from limbeck.tasks import DataSettings, ImageClassification
 from limbeck.training.environment import check_same, describe
@@ -38,7 +40,9 @@ from limbeck.training.folder import RunFolder
 from limbeck.training.progress import Progress, SilentProgress
 from limbeck.training.tensorboard import write_tensorboard
 
-__all__ = ["check", "load_plugin", "resume", "run"]
+__all__ = ["check", "load_plugin", "resume", "run", "taps"]
+
+_T = TypeVar("_T")
 
 
 def run(
@@ -74,15 +78,15 @@ def run(
         LimbeckError: if the recipe cannot be run. Nothing is written then.
     """
     accelerator = _accelerator()
-    runner = _checked(accelerator, recipe, models or {}, data, overrides, plugin)
+    runner, notes = _checked(accelerator, recipe, models or {}, data, overrides, plugin)
     path = _folder(runner.recipe["name"], output)
     # Every process looks before the main one creates it.
     accelerator.wait_for_everyone()
-    folder = RunFolder(_shared(accelerator, path))
+    folder = RunFolder(_shared(path))
     if accelerator.is_main_process:
         _create(folder, runner.recipe, plugin, accelerator)
     accelerator.wait_for_everyone()
-    return _go(runner, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress)
+    return _go(runner, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress, notes=notes)
 
 
 def check(recipe: str | Path | Mapping[str, Any], *, plugin: str | Path | None = None) -> dict[str, Any]:
@@ -98,7 +102,31 @@ def check(recipe: str | Path | Mapping[str, Any], *, plugin: str | Path | None =
     Raises:
         LimbeckError: if the recipe cannot be run.
     """
-    return dict(_checked(_accelerator(), recipe, {}, None, (), plugin).recipe)
+    return dict(_checked(_accelerator(), recipe, {}, None, (), plugin)[0].recipe)
+
+
+def taps(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    models: Mapping[str, nn.Module] | None = None,
+    data: Mapping[str, ImageSet] | Dataset[Any] | tuple[Dataset[Any], Dataset[Any]] | None = None,
+    plugin: str | Path | None = None,
+) -> dict[str, Any]:
+    """What there is to tap in the models of a recipe, and what ``taps: auto`` would.
+
+    Args:
+        recipe: a file, the name of a built-in recipe, or a mapping.
+        models, data, plugin: as in `run`.
+
+    Returns:
+        For each model its ``modules``: path, kind, shapes for ``rows`` rows, parameters, number of runs; the ``taps``
+        that a model without any would get, the ``matches`` behind them, and ``why`` in words.
+
+    Raises:
+        LimbeckError: if a model cannot be built, or does not fit the data.
+    """
+    resolved, task = _resolved(recipe, models or {}, data, (), plugin)
+    return survey(resolved, task, models or {})
 
 
 def _checked(
@@ -108,7 +136,21 @@ def _checked(
     data: Any,
     overrides: Sequence[str],
     plugin: str | Path | None,
-) -> Runner:
+) -> tuple[Runner, list[str]]:
+    resolved, task = _resolved(recipe, models, data, overrides, plugin)
+    resolved, notes = _shared(with_taps(resolved, task, models))
+    runner = Runner(resolved, task, models)
+    runner.check(accelerator)
+    return runner, notes
+
+
+def _resolved(
+    recipe: str | Path | Mapping[str, Any],
+    models: Mapping[str, nn.Module],
+    data: Any,
+    overrides: Sequence[str],
+    plugin: str | Path | None,
+) -> tuple[dict[str, Any], ImageClassification]:
     if plugin is not None:
         load_plugin(Path(plugin))
     for name, model in models.items():
@@ -117,9 +159,7 @@ def _checked(
     name, raw = read_recipe(recipe)
     objects = {*models, *(() if data is None else ("data",))}
     resolved = resolve(override(raw, overrides), name=name, objects=objects)
-    runner = Runner(resolved, _task(resolved, data), models)
-    runner.check(accelerator)
-    return runner
+    return resolved, _task(resolved, data)
 
 
 def resume(
@@ -166,6 +206,7 @@ def _go(
     plugin: str | Path | None,
     fresh: bool,
     progress: Progress | None,
+    notes: Sequence[str] = (),
 ) -> Path:
     if progress is None or not accelerator.is_main_process:
         progress = SilentProgress()
@@ -175,7 +216,8 @@ def _go(
         runner.run(stages)
     else:
         with folder.locked():
-            progress.note(f"run {folder.path}")
+            for line in (f"run {folder.path}", *notes):
+                progress.note(line)
             folder.sweep()
             stages.store.sweep()
             results = runner.run(stages)
@@ -254,11 +296,11 @@ def _folder(name: str, output: str | Path | None) -> Path:
     return next(path for path in (Path("runs") / name for name in names) if not path.exists())
 
 
-def _shared(accelerator: Accelerator, path: Path) -> Path:
-    """The main process's path, on all processes."""
-    paths = [str(path)]
-    broadcast_object_list(paths)
-    return Path(paths[0])
+def _shared(value: _T) -> _T:
+    """The main process's value, on all processes."""
+    values = [value]
+    broadcast_object_list(values)
+    return values[0]
 
 
 def _create(folder: RunFolder, recipe: Mapping[str, Any], plugin: str | Path | None, accelerator: Accelerator) -> None:

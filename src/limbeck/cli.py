@@ -110,6 +110,20 @@ def methods(name: Annotated[str | None, typer.Argument(help="An entry to explain
     print(listing() if name is None else explain(name))
 
 
+@app.command()
+def taps(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in recipe.")],
+    plugin: Annotated[Path | None, typer.Option(help="A Python file that registers your own entries.")] = None,
+    json_: _Json = False,
+) -> None:
+    """List the modules of a recipe's models, and the layers that `taps: auto` would pair."""
+    from limbeck.api import taps as look
+    from limbeck.recipes.survey import survey_text
+
+    found = look(recipe, plugin=plugin)
+    print(json.dumps(found) if json_ else survey_text(found))
+
+
 def _conclude(path: Path, as_json: bool) -> None:
     from accelerate import PartialState
 

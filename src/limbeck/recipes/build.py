@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import registry
-from limbeck.core import Distiller, Schedule, Tapped, Teacher, Term, source_of, split_path
+from limbeck.core import Distiller, Schedule, Tapped, Teacher, Term, source_of
 from limbeck.errors import LimbeckError, RecipeError, suggest
 from limbeck.losses import CrossEntropy
 from limbeck.recipes.options import construct, resolve_options
-from limbeck.students import Normalized, load_weights
+from limbeck.recipes.reading import reading
+from limbeck.students import load_weights
 from limbeck.tasks import ImageClassification
 from limbeck.teachers import Ensemble, Frozen
 
@@ -129,33 +130,6 @@ def _few(values: Sequence[str]) -> str:
     return f"{len(values)} classes ({', '.join(values[:4])}{', …' if len(values) > 4 else ''})"
 
 
-def _reading(model: nn.Module, spec: Spec, path: str) -> dict[str, Any]:
-    """What `Tapped` and `Frozen` take of a model's section."""
-    taps = spec["taps"]
-    if taps == "auto":
-        raise RecipeError(f"{path}.taps: auto is chosen when a run begins; a run's own recipe.yaml names the modules")
-    paths = {
-        name: tap_path(model, given, f"{path}.taps.{name}")
-        if isinstance(given, str)
-        else [tap_path(model, one, f"{path}.taps.{name}") for one in given]
-        for name, given in taps.items()
-    }
-    return {"taps": paths, "inputs": spec["inputs"], "call": spec["call"]}
-
-
-def tap_path(model: nn.Module, given: str, path: str) -> str:
-    """A recipe names modules of the network; it stands inside the normalization.
-
-    Raises:
-        RecipeError: if the network has no such module.
-    """
-    net, outer = (model.net, "net") if isinstance(model, Normalized) else (model, "")
-    modules = dict(net.named_modules(remove_duplicate=False))
-    module, what = construct(split_path, {"path": given, "modules": modules}, path=path)
-    inner = ".".join(filter(None, (outer, module)))
-    return inner if what == "output" else f"{inner}:{what}"
-
-
 def teachers_in_use(recipe: Spec, terms: Mapping[str, Spec], learners: Collection[str]) -> tuple[str, ...]:
     """The models that these terms read beside the learners, each after all that it needs itself.
 
@@ -214,7 +188,7 @@ def build_teacher(name: str, models: Mapping[str, nn.Module], recipe: Spec) -> T
         return ensemble
     model = models[name]
     path = f"models.{name}"
-    frozen: Frozen = construct(Frozen, {"model": model, **_reading(model, spec, path)}, path=path)
+    frozen: Frozen = construct(Frozen, {"model": model, **reading(model, spec, path)}, path=path)
     return frozen
 
 
@@ -240,7 +214,7 @@ def _members(name: str, recipe: Spec) -> list[str]:
 
 
 def _tapped(model: nn.Module, spec: Spec, path: str) -> Tapped:
-    tapped: Tapped = construct(Tapped, {"model": model, **_reading(model, spec, path)}, path=path)
+    tapped: Tapped = construct(Tapped, {"model": model, **reading(model, spec, path)}, path=path)
     return tapped
 
 

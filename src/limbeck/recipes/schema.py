@@ -15,6 +15,7 @@ from limbeck import registry
 from limbeck.core.addresses import check_name
 from limbeck.errors import ArgumentError, LimbeckError, RecipeError, suggest
 from limbeck.recipes.options import construct, option_types, resolve_options
+from limbeck.recipes.reading import check_taps
 from limbeck.tasks import DataSettings
 from limbeck.training.settings import Settings
 
@@ -242,7 +243,7 @@ def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
     spec = dict(spec)
     reading = {option: spec.pop(option) for option in _reading_options if option in spec}
     reading = resolve_options(_Reading, reading, path=path, name=path)
-    _check_taps(reading["taps"], f"{path}.taps")
+    check_taps(reading["taps"], f"{path}.taps")
     train, objective = spec.pop("train", None), spec.pop("objective", None)
     for section, given in (("train", train), ("objective", objective)):
         if given is not None and name == "student":
@@ -268,16 +269,6 @@ def _model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
     if reading != resolve_options(_Reading, {}, path=path, name=path):
         raise RecipeError(f"{path}: an ensemble has no taps, inputs or call of its own; give them to its members")
     return {**_ensemble(spec, path), **reading}
-
-
-def _check_taps(taps: Any, path: str) -> None:
-    if taps == "auto":
-        return
-    if not isinstance(taps, Mapping):
-        raise RecipeError(f"{path} is {taps!r}; write auto, or {{NAME: path of a module}}")
-    for name, paths in taps.items():
-        if not isinstance(paths, str) and not (isinstance(paths, list) and all(isinstance(one, str) for one in paths)):
-            raise RecipeError(f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths")
 
 
 def _check_model_name(name: str) -> None:

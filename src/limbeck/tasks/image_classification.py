@@ -141,12 +141,16 @@ class ImageClassification:
         """One real row, ``[1, C, H, W]``."""
         return next(whole(self.validation if len(self.validation) else self.test, 1))["inputs"]
 
+    def sample(self, count: int) -> Tensor:
+        """At most this many training images, at equal distances, ``[B, C, H, W]``."""
+        rows = self.teacher_rows.rows
+        step = -(-len(rows) // count)
+        return torch.cat([b["inputs"] for b in whole(rows.subset(torch.arange(0, len(rows), step)), 256)])
+
     @cached_property
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel, over at most 2,048 training rows at equal distances."""
-        rows = self.teacher_rows.rows
-        step = -(-len(rows) // _statistics_rows)
-        pixels = torch.cat([b["inputs"] for b in whole(rows.subset(torch.arange(0, len(rows), step)), 256)]).double()
+        pixels = self.sample(_statistics_rows).double()
         deviation = pixels.std((0, 2, 3), correction=0)
         # A channel that never changes carries nothing: leave its scale alone.
         return pixels.mean((0, 2, 3)).tolist(), deviation.where(deviation > 0, 1.0).tolist()

@@ -1,0 +1,68 @@
+"""How the board reads a model: which of its intermediates, from which inputs, called how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from limbeck.core import split_path
+from limbeck.errors import RecipeError
+from limbeck.recipes.options import construct
+from limbeck.students import Normalized
+
+__all__ = ["AUTO", "check_taps", "network", "reading", "tap_path"]
+
+AUTO = "auto"
+
+
+def check_taps(taps: Any, path: str) -> None:
+    """Refuse what names no taps.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    if taps == AUTO:
+        return
+    if not isinstance(taps, Mapping):
+        raise RecipeError(f"{path} is {taps!r}; write {AUTO}, or {{NAME: path of a module}}")
+    for name, paths in taps.items():
+        if not isinstance(paths, str) and not (isinstance(paths, list) and all(isinstance(one, str) for one in paths)):
+            raise RecipeError(f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths")
+
+
+def reading(model: nn.Module, spec: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """What `Tapped` and `Frozen` take of a model's section.
+
+    Raises:
+        RecipeError: if a path names no module, or the taps are not chosen yet.
+    """
+    taps = spec["taps"]
+    if taps == AUTO:
+        raise RecipeError(f"{path}.taps is {AUTO}, which is chosen when a run begins; name the modules here")
+    paths = {
+        name: tap_path(model, given, f"{path}.taps.{name}")
+        if isinstance(given, str)
+        else [tap_path(model, one, f"{path}.taps.{name}") for one in given]
+        for name, given in taps.items()
+    }
+    return {"taps": paths, "inputs": spec["inputs"], "call": spec["call"]}
+
+
+def network(model: nn.Module) -> tuple[nn.Module, str]:
+    """The network whose modules a recipe names, and its path: it stands inside the normalization."""
+    return (model.net, "net") if isinstance(model, Normalized) else (model, "")
+
+
+def tap_path(model: nn.Module, given: str, path: str) -> str:
+    """A tap's path in a model, from one in its network.
+
+    Raises:
+        RecipeError: if the network has no such module.
+    """
+    net, outer = network(model)
+    modules = dict(net.named_modules(remove_duplicate=False))
+    module, what = construct(split_path, {"path": given, "modules": modules}, path=path)
+    inner = ".".join(filter(None, (outer, module)))
+    return inner if what == "output" else f"{inner}:{what}"

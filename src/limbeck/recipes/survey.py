@@ -1,0 +1,64 @@
+"""What there is to tap in the models of a recipe, and what `taps: auto` would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from limbeck.recipes.attach import SAMPLE, built, chosen
+from limbeck.recipes.layers import modules
+from limbeck.recipes.reading import AUTO
+from limbeck.tasks import ImageClassification
+
+__all__ = ["survey", "survey_text"]
+
+
+def survey(recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]) -> dict[str, Any]:
+    """The modules of every model, and the taps that it would get where the recipe names none."""
+    models, inputs = built(recipe, task, objects), task.sample(SAMPLE)
+    open_ = {
+        name: {**spec, "taps": AUTO} if name in models and not spec["taps"] else spec
+        for name, spec in recipe["models"].items()
+    }
+    choice = chosen({**recipe, "models": open_}, models, inputs)
+    return {
+        "schema": 1,
+        "recipe": recipe["name"],
+        "rows": len(inputs),
+        "models": {
+            name: {"modules": [asdict(one) for one in modules(model, inputs)]} for name, model in models.items()
+        },
+        "taps": {name: dict(taps) for name, taps in choice.taps.items()},
+        "matches": [asdict(match) for match in choice.matches],
+        "why": [line for match in choice.matches for line in match.lines()],
+    }
+
+
+def survey_text(found: Mapping[str, Any]) -> str:
+    """What `survey` gives, for people."""
+    blocks = [_listing(name, model["modules"]) for name, model in found["models"].items()]
+    chosen = [
+        f"  {name}: {{{', '.join(f'{tap}: {path}' for tap, path in taps.items())}}}"
+        for name, taps in found["taps"].items()
+        if taps
+    ]
+    if chosen:
+        blocks.append("\n".join(["taps: auto would be", *chosen, *(f"  {line}" for line in found["why"])]))
+    return "\n\n".join(blocks)
+
+
+def _listing(name: str, listed: Sequence[Mapping[str, Any]]) -> str:
+    rows = [("path", "type", "output", "parameters", "")]
+    for module in listed:
+        shapes = ", ".join("×".join(map(str, shape)) for shape in module["shapes"])
+        runs = {0: "does not run", 1: ""}.get(module["runs"], f"runs {module['runs']} times")
+        rows.append((module["path"] or "(whole)", module["kind"], shapes, f"{module['parameters']:,}", runs))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for path, kind, shapes, parameters, runs in rows:
+        left = f"  {path:<{widths[0]}}  {kind:<{widths[1]}}  {shapes:<{widths[2]}}"
+        lines.append(f"{left}  {parameters:>{widths[3]}}  {runs}".rstrip())
+    return "\n".join([name, *lines])
