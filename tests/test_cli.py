@@ -104,7 +104,7 @@ def test_these_answer_without_torch(tmp_path: Path, words: list[str]) -> None:
 def test_help_names_every_command(shell: Shell) -> None:
     code, out, err = shell("--help")
     assert (code, err) == (0, "")
-    for command in ("run", "resume", "report", "recipes", "methods", "--debug"):
+    for command in ("run", "resume", "report", "recipes", "methods", "taps", "--debug"):
         assert f" {command}" in out
     assert shell()[:2] == (0, out)
 
