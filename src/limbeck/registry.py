@@ -7,11 +7,22 @@ from typing import Any, TypeVar
 
 from limbeck.errors import ArgumentError, suggest
 
-__all__ = ["lookup", "names", "register"]
+__all__ = ["Entry", "lookup", "names", "register"]
 
 T = TypeVar("T")
 
 _entries: dict[str, dict[str, Any]] = {}
+
+
+class Entry:
+    """Annotates an option that a recipe fills with a number, or with ``{use: NAME, …}`` of one of these kinds.
+
+    >>> from typing import Annotated
+    >>> weight = Annotated[float | Callable[[int], float], Entry("schedule")]
+    """
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
 
 
 def register(kind: str, name: str) -> Callable[[T], T]:

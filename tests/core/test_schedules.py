@@ -60,14 +60,14 @@ def test_a_weight_is_finite_and_at_least_0(weight):
 
 def test_a_callable_of_whole_numbers_may_give_fractions_later():
     term = Term(KL(), weight=lambda step: 1 if step == 0 else 1 / (step + 1))
-    term.after_step(1)
+    term.follow_step(1)
     assert term.weight.item() == 0.5
 
 
 def test_a_weight_that_turns_negative_names_the_step():
     term = Term(KL(), weight=Linear(start=1.0, end=-1.0, steps=2))
     with pytest.raises(ArgumentError, match=r"is -1\.0 at step 2"):
-        term.after_step(2)
+        term.follow_step(2)
 
 
 def test_half_precision_does_not_round_a_weight():

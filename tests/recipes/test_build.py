@@ -114,3 +114,12 @@ def test_for_training_leaves_a_projection_without_a_size_alone(task: ImageClassi
     batches, _ = task.batches(task.student_rows, batch_size=8, seed=0, rank=0, world=1)
     distiller.prepare(batches.iterate(0, 1))
     assert loss.projection.sized
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(64, 4.0), (1024, 2.0)])
+def test_the_batch_law_gets_the_batch_size_of_the_section_train(rows: int, expected: float) -> None:
+    law = {"use": "batch_law", "temperature": 4.0, "reference_batch_size": 64}
+    recipe = resolve(changed({"objective.soft.loss.temperature": law, "train.batch_size": rows}), name="x")
+    assert recipe["objective"]["soft"]["loss"]["temperature"] == law
+    term = build.build_term(recipe["objective"]["soft"], "objective.soft", recipe["train"])
+    assert term.loss.temperature_in_force == pytest.approx(expected)

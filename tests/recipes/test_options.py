@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
@@ -13,14 +14,20 @@ import yaml
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError
-from limbeck.recipes.options import construct, option_types, resolve_options
+from limbeck.recipes.options import FROM_TRAIN, construct, option_types, resolve_options
 from limbeck.recipes.schema import FROM_TASK
 
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     # All with their defaults; the conformance table of tests/losses tries their options.
     **{("loss", name): [{}] for name in registry.names("loss")},
     ("loss", "cross_entropy"): [{}, {"label_smoothing": 0.1, "class_weights": [1.0, 2.0]}],
-    ("loss", "kl_divergence"): [{}, {"temperature": 3}],
+    ("loss", "kl_divergence"): [
+        {},
+        {"temperature": 3},
+        {"temperature": {"use": "cosine", "start": 8, "end": 2, "steps": 500}},
+        {"temperature": {"use": "batch_law", "temperature": 4, "reference_batch_size": 64}},
+        {"temperature": {"use": "curriculum", "steps": 500, "lowest": 1, "highest": 21}},
+    ],
     ("loss", "hint_mse"): [{}, {"student_features": 3, "teacher_features": 5}],
     ("loss", "attention_scores"): [{"student_heads": 2, "teacher_heads": 4, "on": "maps", "layers": [[0, 1]]}],
     ("loss", "value_relation"): [{"relation_heads": 4}],
@@ -33,6 +40,8 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("schedule", "linear"): [{"start": 0, "end": 1, "steps": 5}],
     ("schedule", "cosine"): [{"start": 0, "end": 1, "steps": 5}],
     ("schedule", "step"): [{"start": 1, "factor": 0.1, "steps": 5}],
+    ("temperature", "batch_law"): [{"temperature": 4, "reference_batch_size": 64}],
+    ("temperature", "curriculum"): [{"steps": 5}, {"steps": 5, "lowest": 2, "highest": 8}],
     ("source", "digits"): [{}],
     ("source", "mnist5k"): [{}],
     ("source", "idx"): [{"folder": "x"}, {"train_images": "a", "train_labels": "b"}],
@@ -42,7 +51,8 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 
 def own_entries() -> list[tuple[str, str]]:
-    found = [(kind, name) for kind in ("loss", "model", "schedule", "source") for name in registry.names(kind)]
+    kinds = ("loss", "model", "schedule", "source", "temperature")
+    found = [(kind, name) for kind in kinds for name in registry.names(kind)]
     return [key for key in found if registry.lookup(*key).__module__.startswith("limbeck.")]
 
 
@@ -55,14 +65,15 @@ def test_every_entry_is_tried() -> None:
 )
 def test_every_entry_goes_through_a_recipe_and_back(kind: str, name: str, options: dict[str, Any]) -> None:
     entry = registry.lookup(kind, name)
-    supplied = (*FROM_TASK, "checkpoint") if kind == "model" else ()
+    supplied = {"model": (*FROM_TASK, "checkpoint"), "temperature": FROM_TRAIN}.get(kind, ())
     once = resolve_options(entry, options, path="here", name=name, supplied=supplied)
     assert once == {**once, **options}
     assert set(once) == set(option_types(entry, supplied))
     again = resolve_options(entry, yaml.safe_load(yaml.safe_dump(once)), path="here", name=name, supplied=supplied)
     assert again == once
-    shape = {"channels": 1, "classes": 3, "size": (32, 32)} if kind == "model" else {}
-    built = construct(entry, {**once, **shape}, path="here")
+    given = {"channels": 1, "classes": 3, "size": (32, 32), "batch_size": 64}
+    given = {name: value for name, value in given.items() if name in supplied}
+    built = construct(entry, {**once, **given}, path="here", supplied={"batch_size": 64})
     assert built is not None
 
 
@@ -180,3 +191,39 @@ def refusing(error: Exception) -> Any:
 def test_what_a_constructor_refuses_is_told_with_its_place(error: Exception, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         construct(refusing(error), {}, path="here")
+
+
+class Weighed:
+    def __init__(self, *, weight: Annotated[float, registry.Entry("schedule", "temperature")] = 1.0) -> None:
+        self.weight = weight
+
+
+@pytest.mark.parametrize("batch_size", [64, 1024])
+def test_an_entry_in_an_option_is_built_and_gets_what_train_supplies(batch_size: int) -> None:
+    spec = {"use": "batch_law", "temperature": 4.0, "reference_batch_size": 64}
+    resolved = resolve_options(Weighed, {"weight": spec}, path="here", name="it")
+    assert resolved == {"weight": spec}
+    built = construct(Weighed, resolved, path="here", supplied={"batch_size": batch_size})
+    assert built.weight == 4.0 * (64 / batch_size) ** 0.25
+    assert construct(Weighed, {"weight": {"use": "constant", "value": 2.0}}, path="here").weight(7) == 2.0
+    assert option_types(Weighed)["weight"]["type"] == "float | {use: schedule or temperature}"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"use": "batch_low"}, "here.weight: no schedule or temperature 'batch_low'. Did you mean 'batch_law'?"),
+        ({"use": "linear", "strat": 1}, "here.weight: linear takes no 'strat'. Did you mean 'start'?"),
+        ({"use": "batch_law", "batch_size": 5}, "here.weight: batch_law takes no 'batch_size'"),
+        ({"start": 1}, "here.weight is {'start': 1}; write a name, or {use: NAME}"),
+        ("cosine", "here.weight: Input should be a valid number"),
+    ],
+)
+def test_a_wrong_entry_in_an_option_is_told_with_its_place(value: Any, told: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(told)):
+        resolve_options(Weighed, {"weight": value}, path="here", name="it")
+
+
+def test_what_an_entry_in_an_option_refuses_is_told_with_its_place() -> None:
+    with pytest.raises(RecipeError, match=r"^here\.weight: linear: steps is 0"):
+        construct(Weighed, {"weight": {"use": "linear", "start": 0.0, "end": 1.0, "steps": 0}}, path="here")

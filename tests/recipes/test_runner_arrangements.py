@@ -83,7 +83,7 @@ def test_the_supervised_weights_of_the_control_sum_to_one(objective: Any, terms:
     assert {name: float(term.weight) for name, term in distiller.terms.items()} == terms
     for step in range(1, 12):
         for term in distiller.terms.values():
-            term.after_step(step)
+            term.follow_step(step)
         assert sum(float(term.weight) for term in distiller.terms.values()) == pytest.approx(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Protocol, Self
 
 import torch
@@ -88,7 +88,7 @@ class Distiller(nn.Module):
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(_follow_step)  # type: ignore[no-untyped-call]
         self._attached: list[Optimizer] = []
-        self._moving: list[Any] | None = None
+        self._moves: list[Callable[[int], None]] | None = None
         self._check_training()
 
     def _check_training(self) -> None:
@@ -147,7 +147,7 @@ class Distiller(nn.Module):
             AddressError: if an address names nothing.
             ArgumentError: if shapes do not fit, or there is no batch.
         """
-        self._moving = None
+        self._moves = None
         with kept_random_state(), eval_mode(self), torch.enable_grad():
             with kept_buffers(self):
                 boards = [self._with_parameters(self._board(batch)) for batch in batches]
@@ -202,31 +202,35 @@ class Distiller(nn.Module):
             self.after_step()
 
     def after_step(self) -> None:
-        """Move all state that follows the optimizer step. `attach` calls this; call it yourself only without it."""
+        """Move all state that follows the optimizer step. `attach` calls this; call it yourself only without it.
+
+        Terms, their losses, teachers that are modules and the balance are told: by ``after_step(step)`` to take what
+        they have gathered, by ``follow_step(step)`` to be as at this step, which a loaded state asks of them too.
+        """
         self.step += 1
-        if self._moving is None:
-            self._moving = self._find_moving()
-        if self._moving:
+        if self._moves is None:
+            self._moves = [*self._methods("after_step"), *self._methods("follow_step")]
+        if self._moves:
             step = int(self.step)
             with torch.no_grad():
-                for module in self._moving:
-                    module.after_step(step)
+                for move in self._moves:
+                    move(step)
 
-    def _find_moving(self) -> list[Any]:
+    def _methods(self, name: str) -> list[Callable[[int], None]]:
         # Not the students: a method of theirs that has this name is not meant for us.
         parts = [p for p in (self._terms, self._teacher_modules, self.balance) if isinstance(p, nn.Module)]
         modules = nn.ModuleList(parts).modules()
-        return [m for m in modules if hasattr(m, "after_step") and not (isinstance(m, Term) and m.is_constant)]
+        return [getattr(m, name) for m in modules if hasattr(m, name) and not (isinstance(m, Term) and m.is_constant)]
 
     def __getstate__(self) -> dict[str, Any]:
         # The hook lives on the optimizer and keeps calling the original: a copy is not attached.
-        return {**self.__dict__, "_attached": [], "_moving": None}
+        return {**self.__dict__, "_attached": [], "_moves": None}
 
 
 def _follow_step(distiller: nn.Module, incompatible_keys: object) -> None:
     assert isinstance(distiller, Distiller)
-    for term in distiller.terms.values():
-        term.after_step(int(distiller.step))
+    for follow in distiller._methods("follow_step"):
+        follow(int(distiller.step))
 
 
 def _tapped(model: nn.Module) -> Tapped:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, par
 from limbeck.core.processes import gathered, summed
 from limbeck.core.schedules import Constant, Schedule, as_schedule
 from limbeck.errors import ArgumentError, suggest
+from limbeck.registry import Entry
 
 __all__ = ["Mean", "Term"]
 
@@ -83,7 +84,7 @@ class Term(nn.Module):
         loss: nn.Module,
         inputs: Mapping[str, Address] | None = None,
         *,
-        weight: float | Schedule = 1.0,
+        weight: Annotated[float | Schedule, Entry("schedule")] = 1.0,
         where: Address | None = None,
         scale: Address | None = None,
         detach: Collection[str] | None = None,
@@ -145,7 +146,7 @@ class Term(nn.Module):
         """Everything that this term reads."""
         return (*self.inputs.values(), *filter(None, (self.where, self.scale)))
 
-    def after_step(self, step: int) -> None:
+    def follow_step(self, step: int) -> None:
         """Follow the schedule of the weight to this optimizer step."""
         self.weight.fill_(self._weight_at(step))
 

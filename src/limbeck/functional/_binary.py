@@ -10,7 +10,7 @@ from limbeck.functional._softening import check_softening, softened
 __all__ = ["binary_kd"]
 
 
-def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
+def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0) -> Tensor:
     """Kullback-Leibler divergence of independent yes-or-no distributions, summed over the labels, in nats, times T².
 
     T² Σ_c (p_c log (p_c / q_c) + (1 − p_c) log ((1 − p_c) / (1 − q_c))), with p = sigmoid(teacher / T) and
@@ -21,7 +21,7 @@ def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> 
         student: finite logits `[*, C]` of C independent labels, `[*, 1]` for a binary output; float16 and bfloat16
             are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
 
     Returns:
         One value per row, `[*]`, in at least float32; exactly 0 where both logits are equal.

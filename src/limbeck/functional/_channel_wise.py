@@ -12,7 +12,7 @@ from limbeck.functional._precision import at_least_float32
 __all__ = ["channel_wise"]
 
 
-def channel_wise(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
+def channel_wise(student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 4.0) -> Tensor:
     """Kullback-Leibler divergence between the channels' softened distributions over the positions, in nats, times T².
 
     (T² / C) Σ_c Σ_i φ_ci(teacher) log (φ_ci(teacher) / φ_ci(student)), where φ_c is the softmax of channel c over the
@@ -22,7 +22,7 @@ def channel_wise(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) 
     Args:
         student: maps or logit maps `[B, C, H, W]`; float16 and bfloat16 are computed in float32.
         teacher: maps `[B, C, H', W']`.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
 
     Returns:
         One value per sample, `[B]`, in at least float32; it does not change when a number is added to a channel.

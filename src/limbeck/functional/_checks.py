@@ -19,9 +19,18 @@ __all__ = [
 ]
 
 
-def check_temperature(operation: str, temperature: float) -> None:
-    """Refuse a temperature that is not a finite number above 0."""
-    if not 0.0 < temperature < math.inf:
+def check_temperature(operation: str, temperature: float | Tensor) -> None:
+    """Refuse a temperature that is not a finite number above 0, or a tensor that is not a floating one without axes.
+
+    The value of a tensor is not looked at: that would wait for the device, and break the graph under compile.
+    """
+    if isinstance(temperature, Tensor):
+        if temperature.ndim or not temperature.is_floating_point():
+            raise ArgumentError(
+                f"{operation}: temperature is {temperature.dtype} of shape {shape(temperature)}, expected one floating "
+                f"number: a float, or a tensor without axes"
+            )
+    elif not 0.0 < temperature < math.inf:
         raise ArgumentError(
             f"{operation}: temperature is {temperature}, expected a finite number above 0; "
             f"1.0 leaves the logits as they are"

@@ -21,7 +21,7 @@ def dist(
     *,
     beta: float = 1.0,
     gamma: float = 1.0,
-    temperature: float = 1.0,
+    temperature: float | Tensor = 1.0,
     standardize: bool = False,
 ) -> Tensor:
     """How far softened probabilities are from correlated with the teacher's, by row and by class, times T².
@@ -39,7 +39,7 @@ def dist(
         mask: which rows count, bool `[*]` or its leading axes; all if None. Those left out must be finite, too.
         beta: weight of the relation between classes, at least 0.
         gamma: weight of the relation between rows, at least 0.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

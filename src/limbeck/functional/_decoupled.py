@@ -21,7 +21,7 @@ def decoupled_kd(
     *,
     alpha: float = 1.0,
     beta: float = 8.0,
-    temperature: float = 4.0,
+    temperature: float | Tensor = 4.0,
     standardize: bool = False,
 ) -> Tensor:
     """Divergence of target against all others, and of the others among themselves, in nats, times T².
@@ -36,7 +36,7 @@ def decoupled_kd(
         target: class numbers `[*]`, int64 in 0..C−1. Rows without a label are to be left out or masked before.
         alpha: weight of the target class, at least 0.
         beta: weight of the others, at least 0.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

@@ -20,7 +20,9 @@ def check_beta(operation: str, beta: float) -> None:
         )
 
 
-def reverse_kl(student: Tensor, teacher: Tensor, *, temperature: float = 1.0, standardize: bool = False) -> Tensor:
+def reverse_kl(
+    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
+) -> Tensor:
     """Kullback-Leibler divergence from the teacher's softened distribution to the student's, in nats, times T².
 
     T² Σ_c q_c (log q_c − log p_c), with p = softmax(teacher / T) and q = softmax(student / T). It is KL(q ‖ p): the
@@ -30,7 +32,7 @@ def reverse_kl(student: Tensor, teacher: Tensor, *, temperature: float = 1.0, st
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:
@@ -56,7 +58,7 @@ def reverse_kl(student: Tensor, teacher: Tensor, *, temperature: float = 1.0, st
 
 
 def generalized_jsd(
-    student: Tensor, teacher: Tensor, *, beta: float = 0.5, temperature: float = 1.0, standardize: bool = False
+    student: Tensor, teacher: Tensor, *, beta: float = 0.5, temperature: float | Tensor = 1.0, standardize: bool = False
 ) -> Tensor:
     """Generalized Jensen-Shannon divergence of the softened distributions, in nats, times T².
 
@@ -70,7 +72,7 @@ def generalized_jsd(
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
         beta: β, from 0 to 1: the teacher's share of the mixture.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:
@@ -112,7 +114,9 @@ def _mixed(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
     return -(beta * from_p + (1 - beta) * from_q).sum(dim=-1)
 
 
-def total_variation(student: Tensor, teacher: Tensor, *, temperature: float = 1.0, standardize: bool = False) -> Tensor:
+def total_variation(
+    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
+) -> Tensor:
     """Total variation distance of the softened distributions, times T².
 
     T² ½ Σ_c |p_c − q_c|, with p = softmax(teacher / T) and q = softmax(student / T). Without the factor it is at most
@@ -122,7 +126,7 @@ def total_variation(student: Tensor, teacher: Tensor, *, temperature: float = 1.
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

@@ -10,7 +10,9 @@ from limbeck.functional._softening import check_softening, divergence, softened
 __all__ = ["kl_divergence", "soft_cross_entropy"]
 
 
-def kl_divergence(student: Tensor, teacher: Tensor, *, temperature: float = 1.0, standardize: bool = False) -> Tensor:
+def kl_divergence(
+    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
+) -> Tensor:
     """Kullback-Leibler divergence from the student's softened distribution to the teacher's, in nats, times T².
 
     T² Σ_c p_c (log p_c − log q_c), with p = softmax(teacher / T) and q = softmax(student / T). It is KL(p ‖ q): the
@@ -19,7 +21,7 @@ def kl_divergence(student: Tensor, teacher: Tensor, *, temperature: float = 1.0,
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:
@@ -46,7 +48,7 @@ def kl_divergence(student: Tensor, teacher: Tensor, *, temperature: float = 1.0,
 
 
 def soft_cross_entropy(
-    student: Tensor, teacher: Tensor, *, temperature: float = 1.0, standardize: bool = False
+    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
 ) -> Tensor:
     """Cross-entropy of the student's softened distribution under the teacher's, in nats, times T².
 
@@ -57,7 +59,7 @@ def soft_cross_entropy(
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

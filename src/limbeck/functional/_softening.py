@@ -13,13 +13,13 @@ from limbeck.functional._precision import at_least_float32
 __all__ = ["check_softening", "divergence", "softened"]
 
 
-def check_softening(operation: str, student: Tensor, teacher: Tensor, temperature: float) -> None:
+def check_softening(operation: str, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> None:
     """Refuse an impossible temperature, and logits that are not two floating tensors of one shape `[*, C]`."""
     check_temperature(operation, temperature)
     check_same_logits(operation, student, teacher)
 
 
-def softened(logits: Tensor, temperature: float, standardize: bool) -> Tensor:
+def softened(logits: Tensor, temperature: float | Tensor, standardize: bool) -> Tensor:
     """What the softmax is taken of: z / T, or with logit standardization (z − mean z) / (σ(z) T) of each row.
 
     σ is the population's standard deviation over the classes, as in algorithm 1 of the paper; the authors' code takes
@@ -31,7 +31,8 @@ def softened(logits: Tensor, temperature: float, standardize: bool) -> Tensor:
     logits = at_least_float32(logits)
     if standardize:
         return centred_unit(logits)[0] * (math.sqrt(logits.shape[-1]) / temperature)
-    return logits if temperature == 1.0 else logits / temperature
+    unchanged = not isinstance(temperature, Tensor) and temperature == 1.0
+    return logits if unchanged else logits / temperature
 
 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:

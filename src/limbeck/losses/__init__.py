@@ -28,6 +28,7 @@ from limbeck.losses._sample_relations import (
 from limbeck.losses._selectivity import NSTMMD
 from limbeck.losses._softened import KLDivergence, SoftCrossEntropy
 from limbeck.losses._supervised import CrossEntropy
+from limbeck.losses._temperature import Curriculum, batch_law
 from limbeck.losses._variational import VariationalInformation
 from limbeck.losses._weighted_soft_label import WeightedSoftLabel
 from limbeck.losses._weights import WeightMatch
@@ -44,6 +45,7 @@ __all__ = [
     "CorrelationCongruence",
     "CosineHidden",
     "CrossEntropy",
+    "Curriculum",
     "DecoupledKD",
     "FactorTransfer",
     "FlowOfSolution",
@@ -71,4 +73,5 @@ __all__ = [
     "VariationalInformation",
     "WeightMatch",
     "WeightedSoftLabel",
+    "batch_law",
 ]

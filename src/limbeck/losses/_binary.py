@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from limbeck import functional
-from limbeck.functional._checks import check_temperature
+from limbeck.losses._softening import Tempered
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["BinaryKD"]
 
 
 @register("loss", "binary_kd")
-class BinaryKD(nn.Module):
+class BinaryKD(Tempered):
     """Keeps a temperature for `limbeck.functional.binary_kd`.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
 
     Raises:
         ArgumentError: if the temperature is not a finite number above 0.
@@ -27,13 +28,8 @@ class BinaryKD(nn.Module):
         tensor([0.4438])
     """
 
-    def __init__(self, *, temperature: float = 1.0) -> None:
-        super().__init__()
-        check_temperature("binary_kd", temperature)
-        self.temperature = temperature
+    def __init__(self, *, temperature: Temperature = 1.0) -> None:
+        super().__init__("binary_kd", temperature)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return functional.binary_kd(student, teacher, temperature=self.temperature)
-
-    def extra_repr(self) -> str:
-        return f"temperature={self.temperature}"
+        return functional.binary_kd(student, teacher, temperature=self.temperature_in_force)

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from limbeck import functional
-from limbeck.functional._checks import check_temperature
 from limbeck.losses._projection import ChannelProjection
+from limbeck.losses._softening import Tempered
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["ChannelWise"]
 
 
 @register("loss", "channel_wise")
-class ChannelWise(nn.Module):
+class ChannelWise(Tempered):
     """Keeps a temperature, and a learned projection if it is needed, for `limbeck.functional.channel_wise`.
 
     The student's channels are projected to the teacher's where their numbers differ. Equal numbers are compared
     channel by channel, as logit maps must be: `prepare` then drops the projection.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
 
     Raises:
         ArgumentError: if the temperature is not a finite number above 0.
@@ -35,10 +36,8 @@ class ChannelWise(nn.Module):
 
     projection: ChannelProjection | None
 
-    def __init__(self, *, temperature: float = 4.0) -> None:
-        super().__init__()
-        check_temperature("channel_wise", temperature)
-        self.temperature = temperature
+    def __init__(self, *, temperature: Temperature = 4.0) -> None:
+        super().__init__("channel_wise", temperature)
         self.projection = ChannelProjection()
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
@@ -59,7 +58,4 @@ class ChannelWise(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.projection is not None and student.shape[1] != teacher.shape[1]:
             student = self.projection(student)
-        return functional.channel_wise(student, teacher, temperature=self.temperature)
-
-    def extra_repr(self) -> str:
-        return f"temperature={self.temperature}"
+        return functional.channel_wise(student, teacher, temperature=self.temperature_in_force)

@@ -7,6 +7,7 @@ from torch import Tensor
 from limbeck import functional
 from limbeck.functional._checks import check_at_least_0
 from limbeck.losses._softening import Softened
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["DIST"]
@@ -19,7 +20,7 @@ class DIST(Softened):
     Args:
         beta: weight of the relation between classes, at least 0.
         gamma: weight of the relation between rows, at least 0.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -35,7 +36,7 @@ class DIST(Softened):
     relational = True
 
     def __init__(
-        self, *, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0, standardize: bool = False
+        self, *, beta: float = 1.0, gamma: float = 1.0, temperature: Temperature = 1.0, standardize: bool = False
     ) -> None:
         super().__init__("dist", temperature, standardize)
         check_at_least_0("dist", "beta", beta)
@@ -50,7 +51,7 @@ class DIST(Softened):
             mask,
             beta=self.beta,
             gamma=self.gamma,
-            temperature=self.temperature,
+            temperature=self.temperature_in_force,
             standardize=self.standardize,
         )
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from limbeck import functional
 from limbeck.functional._checks import check_at_least_0
 from limbeck.losses._softening import Softened
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["DecoupledKD"]
@@ -19,7 +20,7 @@ class DecoupledKD(Softened):
     Args:
         alpha: weight of the target class, at least 0.
         beta: weight of the other classes, at least 0.
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -33,7 +34,7 @@ class DecoupledKD(Softened):
     """
 
     def __init__(
-        self, *, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0, standardize: bool = False
+        self, *, alpha: float = 1.0, beta: float = 8.0, temperature: Temperature = 4.0, standardize: bool = False
     ) -> None:
         super().__init__("decoupled_kd", temperature, standardize)
         check_at_least_0("decoupled_kd", "alpha", alpha)
@@ -48,7 +49,7 @@ class DecoupledKD(Softened):
             target,
             alpha=self.alpha,
             beta=self.beta,
-            temperature=self.temperature,
+            temperature=self.temperature_in_force,
             standardize=self.standardize,
         )
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from limbeck import functional
 from limbeck.functional._divergences import check_beta
 from limbeck.losses._softening import Softened
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["GeneralizedJSD", "ReverseKL", "TotalVariation"]
@@ -17,7 +18,7 @@ class ReverseKL(Softened):
     """Keeps a temperature, and whether to standardize, for `limbeck.functional.reverse_kl`.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -29,11 +30,13 @@ class ReverseKL(Softened):
         tensor([0.4805])
     """
 
-    def __init__(self, *, temperature: float = 1.0, standardize: bool = False) -> None:
+    def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("reverse_kl", temperature, standardize)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return functional.reverse_kl(student, teacher, temperature=self.temperature, standardize=self.standardize)
+        return functional.reverse_kl(
+            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+        )
 
 
 @register("loss", "generalized_jsd")
@@ -42,7 +45,7 @@ class GeneralizedJSD(Softened):
 
     Args:
         beta: β, from 0 to 1; 0 is KL(teacher ‖ student) and 1 KL(student ‖ teacher).
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -54,14 +57,14 @@ class GeneralizedJSD(Softened):
         tensor([0.0895])
     """
 
-    def __init__(self, *, beta: float = 0.5, temperature: float = 1.0, standardize: bool = False) -> None:
+    def __init__(self, *, beta: float = 0.5, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("generalized_jsd", temperature, standardize)
         check_beta("generalized_jsd", beta)
         self.beta = beta
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         return functional.generalized_jsd(
-            student, teacher, beta=self.beta, temperature=self.temperature, standardize=self.standardize
+            student, teacher, beta=self.beta, temperature=self.temperature_in_force, standardize=self.standardize
         )
 
     def extra_repr(self) -> str:
@@ -73,7 +76,7 @@ class TotalVariation(Softened):
     """Keeps a temperature, and whether to standardize, for `limbeck.functional.total_variation`.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -85,8 +88,10 @@ class TotalVariation(Softened):
         tensor([0.3808])
     """
 
-    def __init__(self, *, temperature: float = 1.0, standardize: bool = False) -> None:
+    def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("total_variation", temperature, standardize)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return functional.total_variation(student, teacher, temperature=self.temperature, standardize=self.standardize)
+        return functional.total_variation(
+            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+        )

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from limbeck import functional
 from limbeck.losses._softening import Softened
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["KLDivergence", "SoftCrossEntropy"]
@@ -16,7 +17,7 @@ class KLDivergence(Softened):
     """Keeps a temperature, and whether to standardize, for `limbeck.functional.kl_divergence`.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -28,11 +29,13 @@ class KLDivergence(Softened):
         tensor([0.4438])
     """
 
-    def __init__(self, *, temperature: float = 1.0, standardize: bool = False) -> None:
+    def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("kl_divergence", temperature, standardize)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return functional.kl_divergence(student, teacher, temperature=self.temperature, standardize=self.standardize)
+        return functional.kl_divergence(
+            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+        )
 
 
 @register("loss", "soft_cross_entropy")
@@ -40,7 +43,7 @@ class SoftCrossEntropy(Softened):
     """Keeps a temperature, and whether to standardize, for `limbeck.functional.soft_cross_entropy`.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -52,10 +55,10 @@ class SoftCrossEntropy(Softened):
         tensor([2.7726])
     """
 
-    def __init__(self, *, temperature: float = 1.0, standardize: bool = False) -> None:
+    def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("soft_cross_entropy", temperature, standardize)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         return functional.soft_cross_entropy(
-            student, teacher, temperature=self.temperature, standardize=self.standardize
+            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
         )

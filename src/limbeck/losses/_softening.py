@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
-from limbeck.functional._checks import check_temperature
+from limbeck.losses._temperature import Temperature, as_temperature
 
-__all__ = ["Softened"]
+__all__ = ["Softened", "Tempered"]
 
 
-class Softened(nn.Module):
+class Tempered(nn.Module):
+    """Keeps a temperature."""
+
+    def __init__(self, operation: str, temperature: Temperature) -> None:
+        super().__init__()
+        self.temperature = as_temperature(operation, temperature)
+
+    @property
+    def temperature_in_force(self) -> float | Tensor:
+        """T at the current optimizer step: a number, or a tensor without axes where it moves or is learned."""
+        temperature = self.temperature
+        if isinstance(temperature, nn.Module):
+            value: Tensor = temperature()
+            return value
+        return temperature
+
+    def extra_repr(self) -> str:
+        # A module prints itself.
+        return "" if isinstance(self.temperature, nn.Module) else f"temperature={self.temperature}"
+
+
+class Softened(Tempered):
     """Keeps a temperature, and whether logits are standardized."""
 
-    def __init__(self, operation: str, temperature: float, standardize: bool) -> None:
-        super().__init__()
-        check_temperature(operation, temperature)
-        self.temperature = temperature
+    def __init__(self, operation: str, temperature: Temperature, standardize: bool) -> None:
+        super().__init__(operation, temperature)
         self.standardize = standardize
 
     def extra_repr(self) -> str:
-        return f"temperature={self.temperature}, standardize={self.standardize}"
+        return ", ".join(filter(None, [super().extra_repr(), f"standardize={self.standardize}"]))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from limbeck import functional
 from limbeck.losses._softening import Softened
+from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
 __all__ = ["WeightedSoftLabel"]
@@ -16,7 +17,7 @@ class WeightedSoftLabel(Softened):
     """Keeps a temperature, and whether to standardize, for `limbeck.functional.weighted_soft_label`.
 
     Args:
-        temperature: T, a number above 0.
+        temperature: T, a number above 0, a schedule of the optimizer step, or `Curriculum`.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Raises:
@@ -29,10 +30,10 @@ class WeightedSoftLabel(Softened):
         tensor([1.4721])
     """
 
-    def __init__(self, *, temperature: float = 2.0, standardize: bool = False) -> None:
+    def __init__(self, *, temperature: Temperature = 2.0, standardize: bool = False) -> None:
         super().__init__("weighted_soft_label", temperature, standardize)
 
     def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
         return functional.weighted_soft_label(
-            student, teacher, target, temperature=self.temperature, standardize=self.standardize
+            student, teacher, target, temperature=self.temperature_in_force, standardize=self.standardize
         )

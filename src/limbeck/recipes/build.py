@@ -15,7 +15,7 @@ from limbeck import registry
 from limbeck.core import Distiller, Schedule, Tapped, Teacher, Term, source_of
 from limbeck.errors import LimbeckError, RecipeError, suggest
 from limbeck.losses import CrossEntropy
-from limbeck.recipes.options import construct, resolve_options
+from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options
 from limbeck.recipes.reading import reading
 from limbeck.students import load_weights
 from limbeck.tasks import ImageClassification
@@ -40,23 +40,27 @@ __all__ = [
 Spec = Mapping[str, Any]
 
 
-def _construct(kind: str, spec: Spec, path: str) -> Any:
+def _construct(kind: str, spec: Spec, path: str, supplied: Spec) -> Any:
     options = {key: value for key, value in spec.items() if key != "use"}
-    return construct(_entry(kind, spec, path), options, path=path)
+    return construct(_entry(kind, spec, path), options, path=path, supplied=supplied)
 
 
 def _entry(kind: str, spec: Spec, path: str) -> Any:
     return construct(registry.lookup, {"kind": kind, "name": spec["use"]}, path=path)
 
 
-def build_term(spec: Spec, path: str) -> Term:
-    """The term of a resolved recipe."""
-    weight = spec["weight"]
-    if isinstance(weight, Mapping):
-        weight = _construct("schedule", weight, f"{path}.weight")
-    loss = _construct("loss", spec["loss"], f"{path}.loss")
-    options = {key: spec[key] for key in ("inputs", "where", "scale")}
-    term: Term = construct(Term, {"loss": loss, "weight": weight, **options}, path=path)
+def build_term(spec: Spec, path: str, train: Spec | None = None) -> Term:
+    """The term of a resolved recipe.
+
+    Args:
+        spec: its section.
+        path: where it stands, for errors.
+        train: the settings that it trains with; None where it is only asked what it reads and weighs.
+    """
+    supplied = {name: 1 if train is None else train[name] for name in FROM_TRAIN}
+    loss = _construct("loss", spec["loss"], f"{path}.loss", supplied)
+    options = {key: spec[key] for key in ("inputs", "weight", "where", "scale")}
+    term: Term = construct(Term, {"loss": loss, **options}, path=path)
     return term
 
 
@@ -224,6 +228,7 @@ def build_distiller(
     learners: Mapping[str, tuple[str, nn.Module]],
     teachers: Mapping[str, nn.Module],
     *,
+    train: Spec | None = None,
     shared: bool = False,
 ) -> Distiller:
     """The distiller of one training.
@@ -233,6 +238,7 @@ def build_distiller(
         terms: resolved terms, by name.
         learners: name on the board -> section under ``models`` and the model itself.
         teachers: the models that need no other, by name.
+        train: its settings; those at the top of the recipe by default.
         shared: divide the weights of the terms by their sum.
     """
     students = {
@@ -240,11 +246,10 @@ def build_distiller(
         for name, (section, model) in learners.items()
     }
     used = teachers_in_use(recipe, terms, learners)
+    weighed, train = _shared(terms) if shared else terms, recipe["train"] if train is None else train
     options = {
         "student": students,
-        "terms": {
-            name: build_term(term, f"objective.{name}") for name, term in (_shared(terms) if shared else terms).items()
-        },
+        "terms": {name: build_term(term, f"objective.{name}", train) for name, term in weighed.items()},
         "teachers": {name: build_teacher(name, teachers, recipe) for name in used if is_read(name, terms)},
     }
     distiller: Distiller = construct(Distiller, options, path="objective")

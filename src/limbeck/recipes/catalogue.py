@@ -7,14 +7,14 @@ from typing import Any
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, suggest
-from limbeck.recipes.options import option_types
+from limbeck.recipes.options import FROM_TRAIN, option_types
 from limbeck.recipes.schema import FROM_TASK, ExportSettings, MeasureSettings
 from limbeck.tasks import DataSettings
 from limbeck.training.settings import Settings
 
 __all__ = ["describe", "explain", "listing"]
 
-_kinds = ("loss", "schedule", "model", "source", "metric")
+_kinds = ("loss", "schedule", "temperature", "model", "source", "metric")
 _sections = {"data": DataSettings, "train": Settings, "measure": MeasureSettings, "export": ExportSettings}
 
 
@@ -27,7 +27,8 @@ def describe() -> dict[str, Any]:
 
 
 def _options(kind: str, name: str) -> dict[str, Any]:
-    return option_types(registry.lookup(kind, name), FROM_TASK if kind == "model" else ())
+    supplied = {"model": FROM_TASK, "temperature": FROM_TRAIN}.get(kind, ())
+    return option_types(registry.lookup(kind, name), supplied)
 
 
 def listing() -> str:

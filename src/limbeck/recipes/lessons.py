@@ -51,7 +51,7 @@ class Lesson:
             teachers: models with weights of their own, by section.
         """
         learning = {name: (section, learners[name]) for name, section in self.learners.items()}
-        return build.build_distiller(recipe, self.terms, learning, teachers, shared=self.shared)
+        return build.build_distiller(recipe, self.terms, learning, teachers, train=self.train, shared=self.shared)
 
 
 def peers(recipe: Mapping[str, Any]) -> list[str]:

@@ -6,13 +6,18 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pydantic
 
+from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError, suggest
 
-__all__ = ["construct", "option_types", "resolve_options"]
+__all__ = ["FROM_TRAIN", "construct", "option_types", "resolve_options", "resolve_use"]
+
+# What the section train supplies to an entry that stands in an option of another, as a temperature does in a loss.
+FROM_TRAIN = ("batch_size",)
 
 _by_keyword = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -55,8 +60,42 @@ def resolve_options(
     return values
 
 
+def resolve_use(
+    kinds: Sequence[str], spec: Any, path: str, supplied: Collection[str] = (), beside: Collection[str] = ()
+) -> dict[str, Any]:
+    """``{use: NAME, **options}``, or NAME alone, with the options of the constructor registered under one of the kinds.
+
+    Raises:
+        RecipeError: if the section is neither, or what it says cannot be right.
+
+    >>> import limbeck.core
+    >>> resolve_use(["schedule"], {"use": "constant", "value": 2}, "weight")
+    {'use': 'constant', 'value': 2.0}
+    """
+    if isinstance(spec, str):
+        spec = {"use": spec}
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
+        raise RecipeError(f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options")
+    name, options = spec["use"], {key: value for key, value in spec.items() if key != "use"}
+    entry = _lookup(kinds, name, path)
+    return {"use": name, **resolve_options(entry, options, path=path, name=name, supplied=supplied, beside=beside)}
+
+
+def _lookup(kinds: Sequence[str], name: str, path: str) -> Any:
+    for kind in kinds:
+        if name in registry.names(kind):
+            return registry.lookup(kind, name)
+    known = [known for kind in kinds for known in registry.names(kind)]
+    raise RecipeError(f"{path}: no {' or '.join(kinds)} {name!r}.{suggest(name, known)}")
+
+
 def _checked(kind: Any, value: Any, path: str) -> Any:
     """The value, if it is of this type. Types are those of JSON: 1 is a number, "1" and true are none."""
+    kinds = _kinds(kind)
+    if kinds is not None:
+        if isinstance(value, Mapping):
+            return resolve_use(kinds, value, path, supplied=FROM_TRAIN)
+        kind = float
     try:
         text = json.dumps(value, default=str)
         return _plain(pydantic.TypeAdapter(kind).validate_json(text, strict=True))
@@ -72,12 +111,31 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
         ) from error
 
 
-def construct(entry: Callable[..., Any], options: Mapping[str, Any], *, path: str) -> Any:
+def _kinds(annotation: Any) -> tuple[str, ...] | None:
+    """The kinds of entries that may stand in place of a number."""
+    marks = getattr(annotation, "__metadata__", ())
+    return next((mark.kinds for mark in marks if isinstance(mark, registry.Entry)), None)
+
+
+def construct(
+    entry: Callable[..., Any],
+    options: Mapping[str, Any],
+    *,
+    path: str,
+    supplied: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """Call a constructor; what it refuses is told with the place in the recipe.
+
+    Args:
+        entry: a class or function.
+        options: as `resolve_options` gives them. An entry that stands in one of them is constructed first.
+        path: where the recipe says so, for errors.
+        supplied: values for those entries, of parameters that no recipe gives.
 
     Raises:
         RecipeError: if the constructor refuses a value.
     """
+    options = {option: _constructed(entry, option, value, path, supplied) for option, value in options.items()}
     try:
         return entry(**options)
     except RecipeError:
@@ -87,6 +145,18 @@ def construct(entry: Callable[..., Any], options: Mapping[str, Any], *, path: st
     except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
         # A plugin's constructor, or torch's under one of ours: it refuses with the classes of Python.
         raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _constructed(entry: Callable[..., Any], option: str, value: Any, path: str, supplied: Mapping[str, Any]) -> Any:
+    if not (isinstance(value, Mapping) and "use" in value):
+        return value
+    kinds = _kinds(_fields(entry, (), path).get(option, (Any,))[0])
+    if kinds is None:
+        return value
+    path = f"{path}.{option}"
+    inner = _lookup(kinds, value["use"], path)
+    wanted = {name: found for name, found in supplied.items() if name in inspect.signature(inner).parameters}
+    return construct(inner, {**{k: v for k, v in value.items() if k != "use"}, **wanted}, path=path, supplied=supplied)
 
 
 def option_types(entry: Callable[..., Any], supplied: Collection[str] = ()) -> dict[str, Any]:
@@ -105,12 +175,15 @@ def option_types(entry: Callable[..., Any], supplied: Collection[str] = ()) -> d
 
 
 def _type_name(kind: Any) -> str:
+    kinds = _kinds(kind)
+    if kinds is not None:
+        return f"float | {{use: {' or '.join(kinds)}}}"
     return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
 
 
 def _fields(entry: Callable[..., Any], supplied: Collection[str], path: str) -> dict[str, Any]:
     try:
-        hints = typing.get_type_hints(entry.__init__ if inspect.isclass(entry) else entry)
+        hints = typing.get_type_hints(entry.__init__ if inspect.isclass(entry) else entry, include_extras=True)
     except NameError as error:
         raise RecipeError(f"{path}: {error} in the annotations of {entry!r}; import it in that file") from error
     fields: dict[str, Any] = {}

@@ -6,16 +6,16 @@ import itertools
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import limbeck.data
 import limbeck.losses
 import limbeck.students
-from limbeck import registry
 from limbeck.core.addresses import check_name
 from limbeck.errors import ArgumentError, LimbeckError, RecipeError, suggest
-from limbeck.recipes.options import construct, option_types, resolve_options
+from limbeck.recipes.options import construct, option_types, resolve_options, resolve_use
 from limbeck.recipes.reading import check_taps
+from limbeck.registry import Entry
 from limbeck.tasks import DataSettings
 from limbeck.training.settings import Settings
 
@@ -73,7 +73,7 @@ class ExportSettings:
 class _Term:
     loss: Any
     inputs: Mapping[str, str] | None = None
-    weight: Any = 1.0
+    weight: Annotated[float, Entry("schedule")] = 1.0
     where: str | None = None
     scale: str | None = None
 
@@ -172,22 +172,6 @@ def _train(given: Mapping[str, Any], path: str) -> dict[str, Any]:
     return options
 
 
-def _use(
-    kind: str, spec: Any, path: str, supplied: Collection[str] = (), beside: Collection[str] = ()
-) -> dict[str, Any]:
-    """``{use: NAME, **options}``, or NAME alone, with the options of the registered constructor."""
-    if isinstance(spec, str):
-        spec = {"use": spec}
-    if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
-        raise RecipeError(f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options")
-    name, options = spec["use"], {key: value for key, value in spec.items() if key != "use"}
-    try:
-        entry = registry.lookup(kind, name)
-    except LimbeckError as error:
-        raise RecipeError(f"{path}: {error}") from error
-    return {"use": name, **resolve_options(entry, options, path=path, name=name, supplied=supplied, beside=beside)}
-
-
 def _data(given: dict[str, Any], is_object: bool) -> dict[str, Any]:
     own = option_types(DataSettings)
     settings = _section(DataSettings, {option: given.pop(option) for option in list(given) if option in own}, "data")
@@ -195,14 +179,14 @@ def _data(given: dict[str, Any], is_object: bool) -> dict[str, Any]:
         settings["augment"] = _section(limbeck.data.Augment, settings["augment"], "data.augment")
     for other in ("unlabelled", "test_from"):
         if settings[other] is not None:
-            settings[other] = _use("source", settings[other], f"data.{other}")
+            settings[other] = resolve_use(["source"], settings[other], f"data.{other}")
     if {"use": "object", **given} == {"use": "object"}:
         if is_object:
             return {"use": "object", **settings}
         if given:
             raise RecipeError("data: this run had its data from Python; give it again, as in limbeck.run(…, data=…)")
         raise RecipeError("data names no source; give data: {use: NAME}, as in data: {use: digits}")
-    source = _use("source", given, "data", beside=own)
+    source = resolve_use(["source"], given, "data", beside=own)
     return {**({"use": "object"} if is_object else source), **settings}
 
 
@@ -286,7 +270,7 @@ def _built(name: str, spec: dict[str, Any], path: str) -> dict[str, Any]:
         raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
     options = {key: value for key, value in spec.items() if key != "checkpoint"}
     beside = ("train", "objective", "checkpoint", *_reading_options)
-    model = _use("model", options, path, (*FROM_TASK, "checkpoint"), beside)
+    model = resolve_use(["model"], options, path, (*FROM_TASK, "checkpoint"), beside)
     return {**model, "checkpoint": None if checkpoint is None else str(checkpoint)}
 
 
@@ -332,9 +316,5 @@ def _term(spec: Any, path: str) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
         raise RecipeError(f"{path} is {spec!r}; a term is {{loss, inputs, where, scale, weight}}")
     term = resolve_options(_Term, spec, path=path, name="a term")
-    term["loss"] = _use("loss", term["loss"], f"{path}.loss")
-    if isinstance(term["weight"], Mapping):
-        term["weight"] = _use("schedule", term["weight"], f"{path}.weight")
-    elif isinstance(term["weight"], bool) or not isinstance(term["weight"], int | float):
-        raise RecipeError(f"{path}.weight is {term['weight']!r}; it must be a number or a schedule {{use: …}}")
+    term["loss"] = resolve_use(["loss"], term["loss"], f"{path}.loss")
     return term

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from limbeck.core import Counts, Distiller
+from limbeck.core import Counts, Distiller, Term
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
 from limbeck.tasks import ImageClassification, TrainingRows
@@ -103,11 +103,13 @@ def check_rows(task: ImageClassification) -> None:
 
 
 def _follow_schedules(distiller: Distiller, total: int) -> None:
-    """A weight that falls below 0 in the last epoch is found now."""
-    moving = [term for term in distiller.terms.values() if not term.is_constant]
-    for step in range(total + 1) if moving else ():
-        for term in moving:
-            term.after_step(step)
+    """A weight or a temperature that falls below 0 in the last epoch is found now."""
+    modules: list[Any] = [module for term in distiller.terms.values() for module in term.modules()]
+    moving = [m for m in modules if hasattr(m, "follow_step") and not (isinstance(m, Term) and m.is_constant)]
+    with torch.no_grad():
+        for step in range(total + 1) if moving else ():
+            for module in moving:
+                module.follow_step(step)
 
 
 def _with_notes(error: Exception) -> str:

@@ -1,0 +1,226 @@
+"""Temperatures that move, in every loss that softens."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from core.toys import CE, make_batch, mlp
+from limbeck.core import Cosine, Distiller, Linear, Step, Term
+from limbeck.errors import ArgumentError
+from limbeck.functional import kl_divergence
+from limbeck.losses import Curriculum, KLDivergence, batch_law
+from limbeck.losses._softening import Tempered
+from limbeck.registry import lookup
+from limbeck.teachers import Frozen
+from losses.cases import CASES
+from losses.conformance import LossCase, difference, gradients, tensors
+from oracles.curriculum import reversal, temperature
+from oracles.kl_divergence import kl_divergence as kl_oracle
+
+FALLING = Cosine(start=7.3, end=1.1, steps=5)
+SOFTENED = [case for case in CASES if isinstance(case.build(), Tempered)]
+PLAIN = next(case for case in CASES if case.name == "kl_divergence")
+
+
+def with_temperature(case: LossCase, value: object) -> nn.Module:
+    loss: nn.Module = lookup("loss", case.name)(**{**case.options, "temperature": value})
+    if hasattr(loss, "prepare"):
+        torch.manual_seed(0)
+        loss.prepare([tensors(case.arrays(), torch.float32)])
+    return loss
+
+
+def follow(module: nn.Module, step: int) -> None:
+    with torch.no_grad():
+        for part in module.modules():
+            if hasattr(part, "follow_step"):
+                part.follow_step(step)
+
+
+def test_all_losses_between_softmaxes_are_tried() -> None:
+    assert {case.name for case in SOFTENED} >= {
+        *("kl_divergence", "soft_cross_entropy", "reverse_kl", "generalized_jsd", "total_variation"),
+        *("decoupled_kd", "dist", "weighted_soft_label", "binary_kd", "channel_wise"),
+    }
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
+@pytest.mark.parametrize("case", SOFTENED, ids=str)
+def test_a_schedule_gives_the_oracles_value_at_its_temperature(case: LossCase, dtype: torch.dtype) -> None:
+    loss, arrays = with_temperature(case, FALLING).to(dtype), case.arrays()
+    for step in (0, 3, 9):
+        follow(loss, step)
+        at = dataclasses.replace(case, options={**case.options, "temperature": FALLING(step)})
+        value = loss(**tensors(arrays, dtype))
+        assert value.dtype == dtype
+        bound = (case.float64, 1e-5)[dtype == torch.float32]
+        assert difference(value, at.oracle(loss, arrays)) < bound
+
+
+@pytest.mark.parametrize("learned", [False, True], ids=["scheduled", "learned"])
+@pytest.mark.parametrize("case", list({case.name: case for case in SOFTENED}.values()), ids=str)
+def test_a_moving_temperature_is_one_graph(case: LossCase, learned: bool) -> None:
+    curriculum = Curriculum(steps=4)
+    loss, values = with_temperature(case, curriculum if learned else FALLING).double(), tensors(case.arrays())
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    seen = set()
+    for step in range(4):
+        follow(loss, step)
+        with torch.no_grad():
+            curriculum.level += 0.5
+        expected, value = loss(**values), compiled(**values)
+        assert difference(value, expected.detach()) < 1e-12
+        assert difference(gradients(value, values)["student"], gradients(expected, values)["student"]) < 1e-12
+        seen.add(expected.sum().item())
+    assert len(seen) == 4
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+def test_functions_take_a_tensor_and_differentiate_it() -> None:
+    student, teacher = torch.randn(4, 5, dtype=torch.float64), torch.randn(4, 5, dtype=torch.float64)
+    t = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    assert torch.equal(
+        kl_divergence(student, teacher, temperature=t.detach()), kl_divergence(student, teacher, temperature=3.0)
+    )
+    assert torch.autograd.gradcheck(lambda t: kl_divergence(student, teacher, temperature=t), (t,))
+    for wrong in (torch.ones(2), torch.tensor(2)):
+        with pytest.raises(ArgumentError, match=r"kl_divergence: temperature is torch.* expected one floating number"):
+            kl_divergence(student, teacher, temperature=wrong)
+
+
+def test_a_schedule_that_falls_to_0_names_the_step() -> None:
+    with pytest.raises(ArgumentError, match=r"kl_divergence, at step 0: temperature is 0\.0"):
+        KLDivergence(temperature=Linear(start=0.0, end=1.0, steps=2))
+    loss = KLDivergence(temperature=Linear(start=1.0, end=-1.0, steps=4))
+    with pytest.raises(ArgumentError, match=r"kl_divergence, at step 3: temperature is -0\.5"):
+        follow(loss, 3)
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(64, 4.0), (1024, 2.0), (4, 8.0)])
+def test_the_batch_law(rows: int, expected: float) -> None:
+    found = batch_law(temperature=4.0, reference_batch_size=64, batch_size=rows)
+    assert found == pytest.approx(expected, rel=1e-15)
+    assert KLDivergence(temperature=found).temperature_in_force == found
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"reference_batch_size": 0}, {"batch_size": 0}])
+def test_the_batch_law_refuses(options: dict[str, float]) -> None:
+    with pytest.raises(ArgumentError, match=f"batch_law: {next(iter(options))} is 0"):
+        batch_law(**{"temperature": 4.0, "reference_batch_size": 64, "batch_size": 64, **options})
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 8, 20])
+def test_the_gradient_of_a_learned_temperature_is_reversed_by_its_share(step: int) -> None:
+    learned = Curriculum(steps=8, lowest=1.5, highest=9.0).double()
+    loss = KLDivergence(temperature=learned)
+    values = tensors(PLAIN.arrays())
+    student, teacher = (values[name].detach() for name in ("student", "teacher"))
+    follow(loss, step)
+    with torch.no_grad():
+        learned.level.fill_(-0.4)
+
+    def by_hand(level: float) -> float:
+        value = kl_oracle(student.numpy(), teacher.numpy(), temperature=temperature(level, 1.5, 9.0))
+        return float(value.sum())
+
+    value = loss(student, teacher).sum()
+    value.backward()
+    assert value.item() == pytest.approx(by_hand(-0.4), rel=1e-12)
+    slope = (by_hand(-0.4 + 1e-5) - by_hand(-0.4 - 1e-5)) / 2e-5
+    assert abs(slope) > 1e-3
+    assert learned.level.grad.item() == pytest.approx(-reversal(step, 8) * slope, rel=1e-7, abs=1e-12)
+
+
+def test_a_learned_temperature_begins_and_stays_where_the_authors_have_it() -> None:
+    learned = Curriculum(steps=10)
+    assert learned().item() == pytest.approx(1 + 20 / (1 + math.exp(-1)), rel=1e-6)
+    for level, end in ((-200.0, 1.0), (200.0, 21.0)):
+        with torch.no_grad():
+            learned.level.fill_(level)
+        assert learned().item() == end
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"lowest": 0.0}, {"highest": 1.0}, {"highest": math.inf}])
+def test_a_learned_temperature_refuses(options: dict[str, float]) -> None:
+    with pytest.raises(ArgumentError, match=f"curriculum: .*{options[next(iter(options))]}"):
+        Curriculum(**{"steps": 10, **options})
+
+
+def make() -> tuple[Distiller, torch.optim.Optimizer]:
+    terms = {
+        "hard": Term(CE()),
+        "soft": Term(KLDivergence(temperature=Step(start=4.0, factor=0.5, steps=2))),
+        "hot": Term(KLDivergence(temperature=Curriculum(steps=4))),
+    }
+    distiller = Distiller(mlp(0), terms, {"teacher": Frozen(mlp(1))})
+    optimizer = torch.optim.SGD(distiller.parameters(), lr=0.1, momentum=0.9)
+    distiller.attach(optimizer)
+    return distiller, optimizer
+
+
+def train(distiller: Distiller, optimizer: torch.optim.Optimizer, steps: int) -> list[float]:
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = distiller(make_batch(7)).loss()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def in_force(distiller: Distiller) -> list[float]:
+    with torch.no_grad():
+        return [float(distiller.terms[name].loss.temperature_in_force) for name in ("soft", "hot")]
+
+
+def test_the_distiller_moves_temperatures_once_a_step_and_learns() -> None:
+    distiller, optimizer = make()
+    soft, hot = in_force(distiller)
+    distiller(make_batch(7)).loss().backward()
+    assert in_force(distiller) == [soft, hot] == [4.0, pytest.approx(15.6212, abs=1e-4)]
+    found = []
+    for _ in range(6):
+        train(distiller, optimizer, 1)
+        found.append(in_force(distiller))
+    assert [pair[0] for pair in found] == [4.0, 2.0, 2.0, 1.0, 1.0, 0.5]
+    # λ is 0 in the first step.
+    assert found[0][1] == hot
+    assert found[-1][1] != hot
+
+
+def test_resuming_is_exact() -> None:
+    distiller, optimizer = make()
+    train(distiller, optimizer, 3)
+    saved, state = copy.deepcopy(distiller.state_dict()), copy.deepcopy(optimizer.state_dict())
+    expected = train(distiller, optimizer, 3)
+    resumed, other = make()
+    resumed.load_state_dict(saved)
+    other.load_state_dict(state)
+    assert train(resumed, other, 3) == expected
+    assert in_force(resumed) == in_force(distiller)
+
+
+def test_a_copy_has_a_temperature_of_its_own() -> None:
+    distiller, optimizer = make()
+    twin = copy.deepcopy(distiller)
+    before = in_force(twin)
+    train(distiller, optimizer, 4)
+    assert in_force(twin) == before != in_force(distiller)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_half_model_does_not_round_it(dtype: torch.dtype) -> None:
+    loss = KLDivergence(temperature=FALLING).to(dtype)
+    follow(loss, 2)
+    assert loss.temperature_in_force.item() == pytest.approx(FALLING(2), rel=1e-7)
+    learned = Curriculum(steps=5).to(dtype)
+    assert learned().dtype == torch.float32
