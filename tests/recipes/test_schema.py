@@ -124,7 +124,7 @@ TYPES: list[tuple[dict[str, Any], str]] = [
     ({"objective.soft.loss.temperature": "2"}, "objective.soft.loss.temperature"),
     ({"objective.soft.loss.temperature": False}, "objective.soft.loss.temperature"),
     ({"objective.soft.loss.temperature": [2]}, "objective.soft.loss.temperature"),
-    ({"objective.soft.loss.temperature": {"use": "cosine", "start": 8}}, "objective.soft.loss.temperature: .*'end'"),
+    ({"objective.soft.loss.temperature": {"use": "cosine", "start": 8}}, "temperature: cosine needs 'end'"),
     ({"objective.soft.loss.temperature": {"use": "kl_divergence"}}, "no schedule or temperature 'kl_divergence'"),
     ({"objective.hard.loss": {"use": "cross_entropy", "class_weights": 1}}, "class_weights"),
     ({"objective.hard.loss": {"use": "cross_entropy", "class_weights": ["a"]}}, "class_weights.0"),
