@@ -23,7 +23,7 @@ def test_describe_has_the_defaults_of_the_constructors() -> None:
                 assert described["sections"][name][option]["default"] == parameter.default
 
 
-@pytest.mark.parametrize("kind", ["loss", "schedule", "temperature", "model", "source", "metric"])
+@pytest.mark.parametrize("kind", ["loss", "schedule", "temperature", "balance", "model", "source", "metric"])
 def test_every_entry_has_a_line_and_an_explanation(kind: str) -> None:
     lines = listing().splitlines()
     for name in registry.names(kind):

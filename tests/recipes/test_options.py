@@ -21,6 +21,8 @@ from limbeck.recipes.schema import FROM_TASK
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     # All with their defaults; the conformance table of tests/losses tries their options.
     **{("loss", name): [{}] for name in registry.names("loss")},
+    ("balance", "gradient_norm"): [{}, {"at": "student.hidden", "every": 5, "smoothing": 0, "terms": ["a", "b"]}],
+    ("balance", "uncertainty"): [{}],
     ("loss", "cross_entropy"): [{}, {"label_smoothing": 0.1, "class_weights": [1.0, 2.0]}],
     ("loss", "kl_divergence"): [
         {},
@@ -52,7 +54,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 
 def own_entries() -> list[tuple[str, str]]:
-    kinds = ("loss", "model", "schedule", "source", "temperature")
+    kinds = ("balance", "loss", "model", "schedule", "source", "temperature")
     found = [(kind, name) for kind in kinds for name in registry.names(kind)]
     return [key for key in found if registry.lookup(*key).__module__.startswith("limbeck.")]
 

@@ -119,6 +119,7 @@ def test_fresh_trains_anew_and_ends_with_the_same_weights(whole: Run, jobs: list
         ({"objective.soft.weight": 0.4}, ["student"]),
         ({"objective.soft.loss.temperature": 3.0}, ["student"]),
         ({"objective.hard.weight": 0.4}, ["student"]),
+        ({"balance": "uncertainty"}, ["student"]),
         ({"models.student.width": 7}, ["control", "student"]),
         ({"train.learning_rate": 1e-3}, ["control", "student"]),
         ({"models.teacher.train.learning_rate": 1e-3}, ["teacher", "student"]),

@@ -88,8 +88,9 @@ def test_events_hold_every_logged_step_and_every_validation(tmp_path):
     found = [(e["step"], e["epoch"], "validation" in e) for e in place.events()]
     assert found == [(3, 0, False), (5, 0, True), (6, 1, False), (9, 1, False), (10, 1, True)]
     first = place.events()[0]
-    assert list(first) == ["stage", "seed", "step", "epoch", "seconds", "loss", "terms"]
+    assert list(first) == ["stage", "seed", "step", "epoch", "seconds", "loss", "terms", "weights"]
     assert first["loss"] == first["terms"]["hard"]
+    assert first["weights"] == {"hard": 1.0}
 
 
 class Scripted:

@@ -11,6 +11,16 @@ EVENTS = [
     {"stage": "control", "seed": 0, "step": 10, "epoch": 0, "seconds": 0.1, "loss": 1.5, "terms": {"hard": 1.5}},
     {"stage": "control", "seed": 0, "step": 12, "epoch": 0, "seconds": 0.2, "validation": {"accuracy": 0.75}},
     {"stage": "student", "seed": 1, "step": 10, "epoch": 0, "seconds": 0.1, "loss": 2.5, "terms": {"soft": 5.0}},
+    {
+        "stage": "student",
+        "seed": 1,
+        "step": 20,
+        "epoch": 1,
+        "seconds": 0.3,
+        "weights": {"soft": 0.5},
+        "gradient_norms": {"soft": 0.25},
+        "temperatures": {"soft": 8.0},
+    },
 ]
 
 
@@ -32,6 +42,9 @@ def test_tensorboard_reads_back_what_the_log_says(tmp_path: Path) -> None:
         ("control-seed0", "validation/accuracy"): [(12, 0.75)],
         ("student-seed1", "loss"): [(10, 2.5)],
         ("student-seed1", "terms/soft"): [(10, 5.0)],
+        ("student-seed1", "weights/soft"): [(20, 0.5)],
+        ("student-seed1", "gradient_norms/soft"): [(20, 0.25)],
+        ("student-seed1", "temperatures/soft"): [(20, 8.0)],
     }
 
 

@@ -5,11 +5,13 @@ from limbeck.core.addresses import Address, Board, Outputs, at, rows_of, source_
 from limbeck.core.attention_layouts import AttentionTaps, attention_taps
 from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.distiller import Distiller, Teacher
+from limbeck.core.gradient_norm import GradientNorm
 from limbeck.core.processes import world_size
 from limbeck.core.schedules import Constant, Cosine, Linear, Schedule, Step, as_schedule
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
 from limbeck.core.term import Mean, Term
+from limbeck.core.uncertainty import Uncertainty
 
 __all__ = [
     "Address",
@@ -21,6 +23,7 @@ __all__ = [
     "Counts",
     "Distiller",
     "Fixed",
+    "GradientNorm",
     "Linear",
     "Mean",
     "Outputs",
@@ -30,6 +33,7 @@ __all__ = [
     "Tapped",
     "Teacher",
     "Term",
+    "Uncertainty",
     "Weights",
     "as_schedule",
     "at",

@@ -16,7 +16,7 @@ from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
-from limbeck.core.term import Term
+from limbeck.core.term import Mean, Term
 from limbeck.errors import ArgumentError, suggest
 
 __all__ = ["Distiller", "Teacher"]
@@ -85,6 +85,9 @@ class Distiller(nn.Module):
         addresses = [address for term in terms.values() for address in term.addresses]
         self._parameters_read = ReadParameters(addresses, {**tapped, **self._teachers})
         self.balance: Balance = Fixed() if balance is None else balance
+        bind = getattr(balance, "bind", None)
+        if bind is not None:
+            bind(tuple(tapped), tuple(terms))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(_follow_step)  # type: ignore[no-untyped-call]
         self._attached: list[Optimizer] = []
@@ -120,8 +123,10 @@ class Distiller(nn.Module):
         board, terms = self._board(batch), self.terms
         laid = self._with_parameters(board)
         means = {name: term(laid) for name, term in terms.items()}
-        factors, penalty = self.balance(means, board)
+        factors, penalty, penalties = self.balance(means, board)
         weights = {name: factors[name] * term.weight for name, term in terms.items()}
+        for name, own in (penalties or {}).items():
+            penalty = penalty + own * terms[name].weight
         outputs = {name: found for name, found in board.items() if name != "batch"}
         return StepOutput(means, Weights(weights, penalty), outputs)
 
@@ -153,13 +158,26 @@ class Distiller(nn.Module):
                 boards = [self._with_parameters(self._board(batch)) for batch in batches]
             if not boards:
                 raise ArgumentError("prepare needs at least one batch; it was given none")
+            means: list[dict[str, Mean]] = [{} for _ in boards]
             for name, term in self.terms.items():
                 try:
-                    term.prepare(boards)
+                    for found, mean in zip(means, term.prepare(boards), strict=True):
+                        found[name] = mean
                 except Exception as error:
                     error.add_note(f"in the term {name!r}")
                     raise
+            prepare = getattr(self.balance, "prepare", None)
+            if prepare is not None:
+                prepare(boards, means)
         return self
+
+    @torch.no_grad()
+    def readings(self) -> dict[str, dict[str, float]]:
+        """Groups of numbers by the names of terms, for a log: ``temperatures`` that move, and those of the balance."""
+        held = {name: getattr(term.loss, "temperature_in_force", None) for name, term in self.terms.items()}
+        moving = {name: value.item() for name, value in held.items() if isinstance(value, Tensor)}
+        readings: dict[str, dict[str, float]] = {"temperatures": moving} if moving else {}
+        return {**readings, **getattr(self.balance, "readings", dict)()}
 
     def counts(self, batches: Iterable[Outputs]) -> Counts:
         """The denominators of one optimizer step: each term's count over these micro-batches and all processes.

@@ -150,7 +150,7 @@ class Term(nn.Module):
         """Follow the schedule of the weight to this optimizer step."""
         self.weight.fill_(self._weight_at(step))
 
-    def prepare(self, boards: Sequence[Board]) -> None:
+    def prepare(self, boards: Sequence[Board]) -> list[Mean]:
         """Check every address on real boards, let the loss size itself, and learn the shape of what it returns."""
         samples = [self._read(board) for board in boards]
         for board in boards:
@@ -160,9 +160,8 @@ class Term(nn.Module):
             masks = [self._mask(board["batch"]) for board in boards]
             prepare(samples, **({"masks": masks} if "masks" in inspect.signature(prepare).parameters else {}))
         with kept_buffers(self):
-            for board, values in zip(boards, samples, strict=True):
-                # Not over all processes: one of them may prepare alone.
-                self._reduced(board, values, gather=False)
+            # Not over all processes: one of them may prepare alone.
+            return [self._reduced(board, values, gather=False) for board, values in zip(boards, samples, strict=True)]
 
     def count(self, batch: Outputs) -> Tensor:
         """What `forward` will count for this batch, without a forward; 0-d.

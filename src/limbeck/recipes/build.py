@@ -228,6 +228,7 @@ def build_distiller(
     learners: Mapping[str, tuple[str, nn.Module]],
     teachers: Mapping[str, nn.Module],
     *,
+    balance: Spec | None = None,
     train: Spec | None = None,
     shared: bool = False,
 ) -> Distiller:
@@ -238,6 +239,7 @@ def build_distiller(
         terms: resolved terms, by name.
         learners: name on the board -> section under ``models`` and the model itself.
         teachers: the models that need no other, by name.
+        balance: how the terms are weighed beside their own weights.
         train: its settings; those at the top of the recipe by default.
         shared: divide the weights of the terms by their sum.
     """
@@ -251,6 +253,7 @@ def build_distiller(
         "student": students,
         "terms": {name: build_term(term, f"objective.{name}", train) for name, term in weighed.items()},
         "teachers": {name: build_teacher(name, teachers, recipe) for name in used if is_read(name, terms)},
+        "balance": None if balance is None else _construct("balance", balance, "balance", {}),
     }
     distiller: Distiller = construct(Distiller, options, path="objective")
     return distiller

@@ -14,7 +14,7 @@ from limbeck.training.settings import Settings
 
 __all__ = ["describe", "explain", "listing"]
 
-_kinds = ("loss", "schedule", "temperature", "model", "source", "metric")
+_kinds = ("loss", "schedule", "temperature", "balance", "model", "source", "metric")
 _sections = {"data": DataSettings, "train": Settings, "measure": MeasureSettings, "export": ExportSettings}
 
 

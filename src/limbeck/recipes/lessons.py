@@ -28,7 +28,8 @@ class Lesson:
         train: its settings.
         rows: what it learns from.
         terms: resolved terms, by name.
-        shared: their weights sum to 1 at every step.
+        balance: how these are weighed beside their own weights.
+        shared: these sum to 1 at every step.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class Lesson:
     train: Mapping[str, Any]
     rows: TrainingRows
     terms: Mapping[str, Any]
+    balance: Mapping[str, Any] | None = None
     shared: bool = False
 
     def distiller(
@@ -51,7 +53,9 @@ class Lesson:
             teachers: models with weights of their own, by section.
         """
         learning = {name: (section, learners[name]) for name, section in self.learners.items()}
-        return build.build_distiller(recipe, self.terms, learning, teachers, train=self.train, shared=self.shared)
+        return build.build_distiller(
+            recipe, self.terms, learning, teachers, balance=self.balance, train=self.train, shared=self.shared
+        )
 
 
 def peers(recipe: Mapping[str, Any]) -> list[str]:
@@ -91,6 +95,7 @@ def student(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
         train=recipe["train"],
         rows=task.student_rows,
         terms=recipe["objective"],
+        balance=recipe["balance"],
     )
 
 

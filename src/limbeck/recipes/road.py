@@ -75,6 +75,7 @@ class Road:
         reads = {
             "models": {name: self.models.identity(section) for name, section in lesson.learners.items()},
             "objective": lesson.terms,
+            "balance": lesson.balance,
             "shared": lesson.shared,
             "sources": {name: _reading(self.recipe["models"][section]) for name, section in sections.items()},
             "upstream": {name: self.key(name) for name in leaves},

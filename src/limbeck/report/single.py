@@ -10,6 +10,7 @@ from limbeck.report.curves import FINETUNE, LOSS, VALIDATION_ACCURACY, Line, Qua
 from limbeck.report.files import Run
 from limbeck.report.formatting import DASH, count, metric_text, metric_title, percent
 from limbeck.report.markup import card, cell, fold, grid, legend, note, section, swatch, table, text
+from limbeck.report.moving import moving
 from limbeck.report.quality import LARGEST_CONFUSION, confused_pairs, confusion_plot, reliability_plot
 from limbeck.report.results import ModelResult, Results, title
 
@@ -28,7 +29,7 @@ def learning(events: Iterable[Mapping[str, Any]]) -> str:
     if any(line.stage == FINETUNE for line in losses):
         remarks.append("Dashed: the student's fine-tuning, after its last step.")
     plots = [_curves(losses, LOSS), _curves(accuracies, VALIDATION_ACCURACY)]
-    return section("Learning curves", note(" ".join(remarks)), legend(stages), grid(plots))
+    return section("Learning curves", note(" ".join(remarks)), legend(stages), grid(plots), moving(logged))
 
 
 def _curves(lines: list[Line], quantity: Quantity) -> str:

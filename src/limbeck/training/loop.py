@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +23,8 @@ from limbeck.training.progress import Progress
 from limbeck.training.settings import Settings
 
 __all__ = ["BatchSource", "Job", "fit"]
+
+_Readings: TypeAlias = dict[str, dict[str, float]]
 
 # Bytes, of every tensor that torch allocates on a CPU.
 _alignment = 64
@@ -148,10 +150,11 @@ class _Loop:
         epoch = self.step // job.steps_per_epoch
         stop = (epoch + 1) * job.steps_per_epoch
         for batch in job.batches.iterate(self.step, stop):
-            means, loss = self._train(batch)
             logged = (self.step + 1) % job.settings.log_every == 0
+            means, loss, readings = self._train(batch, logged)
             if logged:
-                self._log(epoch, self._values(means), self._mean_of_processes(loss))
+                values = {"loss": round(self._mean_of_processes(loss), 6), "terms": self._values(means)}
+                self._log(epoch, {**values, **readings})
             self.step += 1
             progress.advance(self.step, loss)
             if self.step == stop:
@@ -159,7 +162,7 @@ class _Loop:
             if self._due(logged or self.step == stop):
                 self.save()
 
-    def _train(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Mean], float]:
+    def _train(self, batch: Mapping[str, Tensor], logged: bool) -> tuple[dict[str, Mean], float, _Readings]:
         settings, accelerator = self.job.settings, self.accelerator
         rate = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
         for group in self.optimizer.param_groups:
@@ -182,9 +185,17 @@ class _Loop:
                 means[name] = Mean(before.sum + mean.sum.detach(), before.count + mean.count)
         if settings.clip is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), settings.clip)
+        # Before the step: what was in force in it.
+        readings = self._readings(output) if logged else {}
         self.stepper.step()
         self.stepper.zero_grad()
-        return means, total
+        return means, total, readings
+
+    def _readings(self, output: StepOutput) -> _Readings:
+        """The weights in force, and what else the distiller has to tell; equal on all processes and micro-batches."""
+        weights = {name: torch.as_tensor(w).item() for name, w in output.weights.per_term.items()}
+        readings = {"weights": weights, **self.job.distiller.readings()}
+        return {group: {name: _rounded(v) for name, v in values.items()} for group, values in readings.items()}
 
     def _split(self, batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         device = self.accelerator.device
@@ -227,9 +238,9 @@ class _Loop:
         value = torch.tensor(loss, dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(value, "mean"))
 
-    def _log(self, epoch: int, terms: Mapping[str, float], loss: float) -> None:
+    def _log(self, epoch: int, values: Mapping[str, Any]) -> None:
         if self.log is not None:
-            self.log.write({**self._place(epoch, self.step + 1), "loss": round(loss, 6), "terms": terms})
+            self.log.write({**self._place(epoch, self.step + 1), **values})
 
     def _place(self, epoch: int, step: int) -> dict[str, Any]:
         seconds = round(self.seconds + time.monotonic() - self.resumed_at, 3)
@@ -304,6 +315,11 @@ class _Loop:
             learner: {name: value.detach().cpu().clone() for name, value in weights.items()}
             for learner, weights in self.job.weights().items()
         }
+
+
+def _rounded(value: float) -> float:
+    """Six digits: norms of gradients can be far below 1."""
+    return float(f"{value:.6g}")
 
 
 def _aligned(value: Tensor) -> Tensor:

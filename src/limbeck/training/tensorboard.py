@@ -41,6 +41,6 @@ def write_tensorboard(events: Path, folder: Path) -> bool:
 def _scalars(event: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     if "loss" in event:
         yield "loss", event["loss"]
-    for group in ("terms", "validation"):
+    for group in ("terms", "weights", "gradient_norms", "temperatures", "validation"):
         for name, value in event.get(group, {}).items():
             yield f"{group}/{name}", value
