@@ -1,4 +1,4 @@
-"""The learned temperature of Li et al., 2023: its range (§3.3 and the authors' code), and λ of equation 7."""
+"""The learned temperature of Li et al., 2023: its range, as in the authors' code, and the cosine curriculum λ."""
 
 import math
 

@@ -110,7 +110,7 @@ class GradientNorm(nn.Module):
         self.register_buffer("factors", torch.full((len(terms),), 1 / len(terms)))
         self.register_buffer("norms", torch.zeros(len(terms)))
         self.register_buffer("measured", torch.zeros(len(terms), dtype=torch.int64))
-        # Not a buffer: DistributedDataParallel would overwrite it with that of the first process. Squares, then counts.
+        # Squares, then counts. Not a buffer: each process has its own, and those of the first are broadcast.
         self._staged = torch.zeros(2, len(terms))
 
     def prepare(self, boards: Sequence[Board], means: Sequence[Mapping[str, Mean]]) -> None:
