@@ -1,0 +1,155 @@
+"""What the students did on the test rows, as a table in Markdown."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from limbeck.errors import ArgumentError
+from limbeck.files import write_text
+from limbeck.measure import Comparison, Evaluation, evaluate
+from loss_catalogue.bench import Bench
+from loss_catalogue.choices import Choice, Trials
+from loss_catalogue.methods import CONTROL, PLAIN
+from loss_catalogue.training import logits_of
+
+__all__ = ["section", "write_section"]
+
+_Logits = Mapping[str, Sequence[NDArray[np.float32]]]
+
+_teacher = "teacher"
+
+
+@dataclass(frozen=True)
+class _Row:
+    choice: Choice
+    diverged: int
+    accuracy: float | None
+    control: Comparison | None
+    plain: Comparison | None
+
+
+def section(bench: Bench, trials: Trials, times: Mapping[str, float]) -> str:
+    """The figures and the table of one setting."""
+    choices = trials.choices()
+    diverged = {choice.method.name: sum(bool(r["diverged"]) for r in trials.judged(choice)) for choice in choices}
+    logits = {
+        choice.method.name: [np.load(trials.ledger.logits / f"{record['key']}.npy") for record in trials.judged(choice)]
+        for choice in choices
+        if not diverged[choice.method.name]
+    }
+    logits[_teacher] = [logits_of(bench.teacher(), bench.rows.test, bench.device)]
+    found = _evaluated(logits, bench)
+    rows = [_row(choice, diverged[choice.method.name], found) for choice in choices]
+    rows.sort(key=lambda row: -1.0 if row.accuracy is None else row.accuracy, reverse=True)
+    return "\n\n".join([_heading(bench, trials, found), _counts(rows), _table(rows, times), _machine(bench)])
+
+
+def write_section(file: Path, setting: str, text: str) -> None:
+    """Put the text between the two markers of the setting.
+
+    Raises:
+        ArgumentError: if the file does not hold both markers, once and in order.
+    """
+    page = file.read_text(encoding="utf-8")
+    first, last = f"<!-- {setting} -->", f"<!-- end of {setting} -->"
+    before, found, rest = page.partition(first)
+    _, ended, after = rest.partition(last)
+    if not found or not ended:
+        raise ArgumentError(f"{file} has no part between {first!r} and {last!r}; write these two lines where it goes")
+    write_text(file, f"{before}{first}\n{text}\n{last}{after}")
+
+
+def _evaluated(logits: _Logits, bench: Bench) -> Evaluation:
+    pairs = [(name, base.name) for name in logits if name != _teacher for base in (CONTROL, PLAIN)]
+    pairs = [(name, base) for name, base in pairs if name != base and base in logits]
+    return evaluate(logits, bench.rows.test.target.numpy(), comparisons=pairs, metrics=("accuracy",))
+
+
+def _row(choice: Choice, diverged: int, found: Evaluation) -> _Row:
+    name = choice.method.name
+    if diverged:
+        return _Row(choice, diverged, None, None, None)
+    against = {(one.a, one.b): one for one in found.comparisons}
+    control, plain = against.get((name, CONTROL.name)), against.get((name, PLAIN.name))
+    return _Row(choice, 0, found.models[name].metrics["accuracy"].value, control, plain)
+
+
+def _heading(bench: Bench, trials: Trials, found: Evaluation) -> str:
+    study, rows = bench.study, bench.rows
+    size, accuracy = bench.sizes(), found.models[_teacher].metrics["accuracy"].value
+    return (
+        f"### {bench.setting.title}\n\n"
+        f"Student of {size['student']:,} parameters, {len(rows.train):,} training rows, {study.epochs} epochs of "
+        f"{len(rows.train) // study.batch_size} steps with {study.batch_size} rows, last epoch, {study.seeds} seeds. "
+        f"Teacher of {size['teacher']:,} parameters, test accuracy {accuracy:.2%}. "
+        f"{len(rows.test):,} test rows, {len(rows.validation):,} validation rows. Learning rate {trials.rate():g}, the "
+        f"best for the control among {', '.join(f'{rate:g}' for rate in trials.rates)} on the validation rows."
+    )
+
+
+def _counts(rows: Sequence[_Row]) -> str:
+    effects = [_effect(row.control, row.diverged) for row in rows if row.choice.method.loss is not None]
+    told = [f"{effects.count(effect)} {words}" for effect, words in _words.items() if effect in effects]
+    return f"Of {len(effects)} methods, against the control: {', '.join(told)}."
+
+
+_words = {
+    "helped": "helped",
+    "no difference": "made no difference that this run can show",
+    "hurt": "hurt",
+    "diverged": "diverged",
+}
+
+
+def _effect(comparison: Comparison | None, diverged: int) -> str:
+    if diverged:
+        return "diverged"
+    if comparison is None:
+        return ""
+    if not comparison.clear:
+        return "no difference"
+    return "helped" if comparison.difference > 0 else "hurt"
+
+
+def _table(rows: Sequence[_Row], times: Mapping[str, float]) -> str:
+    head = "| method | reads | weight | validation | test | against the control | | against plain KD | time of a step |"
+    return "\n".join([head, "|---|---|--:|--:|--:|--:|---|--:|--:|", *(_line(row, times) for row in rows)])
+
+
+def _line(row: _Row, times: Mapping[str, float]) -> str:
+    method = row.choice.method
+    mark = "" if method.published else "†"
+    time = f"{times[method.name]:.2f}" if method.name in times else ""
+    cells = [
+        f"`{method.loss}`{method.name.removeprefix(method.loss)}" if method.loss else method.name,
+        method.reads,
+        f"{method.weight:g}{mark} × {row.choice.scale:g}" if method.loss else "",
+        "" if row.choice.accuracy is None else f"{100 * row.choice.accuracy:.1f}",
+        f"{row.diverged} diverged" if row.accuracy is None else f"{100 * row.accuracy:.2f}",
+        _points(row.control),
+        _effect(row.control, row.diverged),
+        _points(row.plain),
+        time + ("" if method.teacher == "stored" else "‡"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _points(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return ""
+    difference, low, high = (100 * value for value in (comparison.difference, comparison.low, comparison.high))
+    return f"{difference:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _machine(bench: Bench) -> str:
+    where = (
+        f"{platform.machine()}, one thread a student" if bench.device.type == "cpu" else torch.cuda.get_device_name()
+    )
+    return f"Computed with torch {torch.__version__.partition('+')[0]} on {where}."

@@ -1,0 +1,11 @@
+"""The rows of the second table: losses between the layers of two encoders."""
+
+from __future__ import annotations
+
+from loss_catalogue.methods import CONTROL, PLAIN, Method
+
+__all__ = ["LAYERS", "TEACHER_LAYERS", "TRANSFORMER_METHODS"]
+
+LAYERS, TEACHER_LAYERS = 2, 6
+
+TRANSFORMER_METHODS: tuple[Method, ...] = (CONTROL, PLAIN)
