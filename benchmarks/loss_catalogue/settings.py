@@ -11,7 +11,7 @@ from torch import nn
 from limbeck.students import ResNet
 from loss_catalogue.encoder import Encoder
 from loss_catalogue.methods import METHODS, Method
-from loss_catalogue.transformer_methods import LAYERS, TEACHER_LAYERS, TRANSFORMER_METHODS
+from loss_catalogue.transformer_methods import HEADS, LAYERS, TEACHER_LAYERS, TRANSFORMER_METHODS
 
 __all__ = ["SETTINGS", "Setting"]
 
@@ -24,7 +24,8 @@ class Setting:
         title: one line on both.
         student: makes an untrained one.
         teacher: makes an untrained one.
-        student_taps: all that a method may read, name -> module path; a run installs those that it needs.
+        student_taps: name -> module path, for what a method may read beside the model's own outputs; a run installs
+            those that it needs.
         teacher_taps: the same for the teacher.
         teacher_rate: the teacher's learning rate.
         rates: learning rates of the students; the one that is best for the control serves every method.
@@ -48,10 +49,6 @@ def _resnet(width: int) -> nn.Module:
     return nn.Sequential(OrderedDict(fold=nn.PixelUnshuffle(2), net=net))
 
 
-def _projections(layers: int) -> dict[str, str]:
-    return {f"{name}_{at}": f"layers.{at}.{name}" for name in ("query", "key", "value") for at in range(layers)}
-
-
 _taps = {
     "stem": "net.stem",
     "pooled": "net.head.pooled",
@@ -72,10 +69,10 @@ SETTINGS = {
     ),
     "encoder": Setting(
         f"Encoder of {LAYERS} layers from one of {TEACHER_LAYERS}",
-        lambda: Encoder(layers=LAYERS, width=32),
-        lambda: Encoder(layers=TEACHER_LAYERS, width=96),
-        _projections(LAYERS),
-        _projections(TEACHER_LAYERS),
+        lambda: Encoder(layers=LAYERS, width=32, heads=HEADS),
+        lambda: Encoder(layers=TEACHER_LAYERS, width=96, heads=HEADS),
+        {},
+        {},
         1e-3,
         (2e-3, 4e-3, 8e-3, 1.6e-2),
         TRANSFORMER_METHODS,

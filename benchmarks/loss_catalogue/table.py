@@ -17,36 +17,54 @@ from limbeck.measure import Comparison, Evaluation, evaluate
 from loss_catalogue.bench import Bench
 from loss_catalogue.choices import Choice, Trials
 from loss_catalogue.methods import CONTROL, PLAIN
+from loss_catalogue.runs import Record
 from loss_catalogue.training import logits_of
 
 __all__ = ["section", "write_section"]
 
-_Logits = Mapping[str, Sequence[NDArray[np.float32]]]
-
 _teacher = "teacher"
+
+_words = {
+    "helped": "helped",
+    "no difference": "made no difference that this run can show",
+    "hurt": "hurt",
+    "diverged": "diverged",
+}
 
 
 @dataclass(frozen=True)
 class _Row:
+    """One line: what was chosen, how it did, and what that says."""
+
     choice: Choice
-    diverged: int
     accuracy: float | None
     control: Comparison | None
     plain: Comparison | None
+    diverged: str
+
+    @property
+    def effect(self) -> str:
+        """What the interval against the control allows to say."""
+        if self.diverged:
+            return "diverged"
+        if self.control is None:
+            return ""
+        if not self.control.clear:
+            return "no difference"
+        return "helped" if self.control.difference > 0 else "hurt"
 
 
 def section(bench: Bench, trials: Trials, times: Mapping[str, float]) -> str:
     """The figures and the table of one setting."""
-    choices = trials.choices()
-    diverged = {choice.method.name: sum(bool(r["diverged"]) for r in trials.judged(choice)) for choice in choices}
-    logits = {
-        choice.method.name: [np.load(trials.ledger.logits / f"{record['key']}.npy") for record in trials.judged(choice)]
-        for choice in choices
-        if not diverged[choice.method.name]
+    judged = {choice.method.name: trials.judged(choice) for choice in trials.choices()}
+    logits: dict[str, list[NDArray[np.float32]]] = {
+        name: [np.load(trials.ledger.logits / f"{record['key']}.npy") for record in records]
+        for name, records in judged.items()
+        if not any(record["diverged"] for record in records)
     }
     logits[_teacher] = [logits_of(bench.teacher(), bench.rows.test, bench.device)]
     found = _evaluated(logits, bench)
-    rows = [_row(choice, diverged[choice.method.name], found) for choice in choices]
+    rows = [_row(choice, judged[choice.method.name], found) for choice in trials.choices()]
     rows.sort(key=lambda row: -1.0 if row.accuracy is None else row.accuracy, reverse=True)
     return "\n\n".join([_heading(bench, trials, found), _counts(rows), _table(rows, times), _machine(bench)])
 
@@ -66,19 +84,19 @@ def write_section(file: Path, setting: str, text: str) -> None:
     write_text(file, f"{before}{first}\n{text}\n{last}{after}")
 
 
-def _evaluated(logits: _Logits, bench: Bench) -> Evaluation:
+def _evaluated(logits: Mapping[str, Sequence[NDArray[np.float32]]], bench: Bench) -> Evaluation:
     pairs = [(name, base.name) for name in logits if name != _teacher for base in (CONTROL, PLAIN)]
     pairs = [(name, base) for name, base in pairs if name != base and base in logits]
     return evaluate(logits, bench.rows.test.target.numpy(), comparisons=pairs, metrics=("accuracy",))
 
 
-def _row(choice: Choice, diverged: int, found: Evaluation) -> _Row:
-    name = choice.method.name
+def _row(choice: Choice, judged: Sequence[Record], found: Evaluation) -> _Row:
+    name, diverged = choice.method.name, sum(bool(record["diverged"]) for record in judged)
     if diverged:
-        return _Row(choice, diverged, None, None, None)
+        return _Row(choice, None, None, None, f"{diverged} of {len(judged)} diverged")
     against = {(one.a, one.b): one for one in found.comparisons}
     control, plain = against.get((name, CONTROL.name)), against.get((name, PLAIN.name))
-    return _Row(choice, 0, found.models[name].metrics["accuracy"].value, control, plain)
+    return _Row(choice, found.models[name].metrics["accuracy"].value, control, plain, "")
 
 
 def _heading(bench: Bench, trials: Trials, found: Evaluation) -> str:
@@ -95,27 +113,9 @@ def _heading(bench: Bench, trials: Trials, found: Evaluation) -> str:
 
 
 def _counts(rows: Sequence[_Row]) -> str:
-    effects = [_effect(row.control, row.diverged) for row in rows if row.choice.method.loss is not None]
+    effects = [row.effect for row in rows if row.choice.method.loss is not None]
     told = [f"{effects.count(effect)} {words}" for effect, words in _words.items() if effect in effects]
     return f"Of {len(effects)} methods, against the control: {', '.join(told)}."
-
-
-_words = {
-    "helped": "helped",
-    "no difference": "made no difference that this run can show",
-    "hurt": "hurt",
-    "diverged": "diverged",
-}
-
-
-def _effect(comparison: Comparison | None, diverged: int) -> str:
-    if diverged:
-        return "diverged"
-    if comparison is None:
-        return ""
-    if not comparison.clear:
-        return "no difference"
-    return "helped" if comparison.difference > 0 else "hurt"
 
 
 def _table(rows: Sequence[_Row], times: Mapping[str, float]) -> str:
@@ -131,10 +131,10 @@ def _line(row: _Row, times: Mapping[str, float]) -> str:
         f"`{method.loss}`{method.name.removeprefix(method.loss)}" if method.loss else method.name,
         method.reads,
         f"{method.weight:g}{mark} × {row.choice.scale:g}" if method.loss else "",
-        "" if row.choice.accuracy is None else f"{100 * row.choice.accuracy:.1f}",
-        f"{row.diverged} diverged" if row.accuracy is None else f"{100 * row.accuracy:.2f}",
+        "diverged" if row.choice.accuracy is None else f"{100 * row.choice.accuracy:.1f}",
+        row.diverged if row.accuracy is None else f"{100 * row.accuracy:.2f}",
         _points(row.control),
-        _effect(row.control, row.diverged),
+        row.effect,
         _points(row.plain),
         time + ("" if method.teacher == "stored" else "‡"),
     ]
