@@ -19,12 +19,15 @@ from loss_catalogue.methods import CONTROL, LEFT_OUT, PLAIN
 from loss_catalogue.runs import Ledger, Run
 from loss_catalogue.settings import SETTINGS
 from loss_catalogue.study import Study
+from loss_catalogue.table import write_section
 from loss_catalogue.teacher import Stored
 
 import limbeck.losses
 from limbeck import Frozen
+from limbeck.errors import ArgumentError
 
-SCRIPT = Path(__file__).parent.parent / "benchmarks" / "catalogue.py"
+ROOT = Path(__file__).parent.parent
+SCRIPT, PAGE = ROOT / "benchmarks" / "catalogue.py", ROOT / "docs" / "catalogue.md"
 TINY = Study(rows=192, teacher_rows=192, validation=0.25, epochs=1, teacher_epochs=1, seeds=2, scales=(1.0, 10.0))
 
 
@@ -70,6 +73,20 @@ def test_a_table_has_each_name_once_and_both_baselines_first(setting: str) -> No
     methods = SETTINGS[setting].methods
     assert len(by_name(setting)) == len(methods)
     assert methods[:2] == (CONTROL, PLAIN)
+
+
+def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
+    page = tmp_path / "catalogue.md"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    for setting in SETTINGS:
+        write_section(page, setting, f"table of {setting}")
+        write_section(page, setting, f"table of {setting}, again")
+    written = page.read_text(encoding="utf-8")
+    assert all(written.count(f"table of {setting}") == 1 for setting in SETTINGS)
+    assert written.count("<!--") == 2 * len(SETTINGS)
+    page.write_text("<!-- end of resnet --> <!-- resnet -->")
+    with pytest.raises(ArgumentError, match="no part between '<!-- resnet -->'"):
+        write_section(page, "resnet", "")
 
 
 def test_every_method_trains_the_same_student(bench: Bench) -> None:

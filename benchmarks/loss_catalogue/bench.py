@@ -76,7 +76,7 @@ class Bench:
     def teacher(self) -> nn.Module:
         """The trained teacher."""
         model = self.setting.teacher()
-        model.load_state_dict(torch.load(self._teacher_file, weights_only=True))
+        model.load_state_dict(torch.load(self._teacher_file, weights_only=True, map_location=self.device))
         return model.to(self.device)
 
     def sizes(self) -> dict[str, int]:
