@@ -141,6 +141,17 @@ def test_seeds_of_choices_and_of_test_rows_differ(tmp_path: Path) -> None:
     assert [found["accuracy"] for found in trials.judged(choice)] == [0.1, 0.2]
 
 
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_line_that_was_cut_off_is_dropped(tmp_path: Path, kept: int) -> None:
+    runs = [Run("resnet", "control", 1.0, 0.01, seed, "test") for seed in range(3)]
+    ledger = Ledger(tmp_path)
+    for run in runs[: kept + 1]:
+        ledger.add(record(run, 0.5))
+    ledger.file.write_bytes(ledger.file.read_bytes()[:-9])
+    Ledger(tmp_path).add(record(runs[2], 0.5))
+    assert Ledger(tmp_path).records.keys() == {run.key(TINY) for run in (*runs[:kept], runs[2])}
+
+
 @pytest.fixture(scope="module")
 def small_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     work = tmp_path_factory.mktemp("run")

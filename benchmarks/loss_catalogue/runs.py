@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from limbeck.errors import DivergedError
-from limbeck.files import atomic, canonical_hash
+from limbeck.files import atomic, canonical_hash, write_text
 from loss_catalogue.bench import Bench, Place
 from loss_catalogue.settings import SETTINGS
 from loss_catalogue.study import Study
@@ -52,8 +52,11 @@ class Ledger:
         self.file = work / "runs.jsonl"
         self.logits = work / "logits"
         self.logits.mkdir(parents=True, exist_ok=True)
-        lines = self.file.read_text(encoding="utf-8").splitlines() if self.file.is_file() else []
-        self.records: dict[str, Record] = {record["key"]: record for record in map(json.loads, lines)}
+        text = self.file.read_text(encoding="utf-8") if self.file.is_file() else ""
+        whole, _, cut = text.rpartition("\n")
+        if cut:  # stopped while it wrote: the next line must not go on from there
+            write_text(self.file, f"{whole}\n" if whole else "")
+        self.records: dict[str, Record] = {record["key"]: record for record in map(json.loads, whole.splitlines())}
 
     def add(self, record: Record) -> None:
         """Append a line, in one write."""
