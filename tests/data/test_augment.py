@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from limbeck.data.augment import Augment
-from limbeck.data.hashing import uniform
 from limbeck.errors import ArgumentError
+from limbeck.hashing import uniform
 
 
 def looped(images, row, view, seed, *, flip, crop, erase):

@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from limbeck.data.hashing import derive, permutation
 from limbeck.data.plan import Plan
 from limbeck.errors import ArgumentError, DataError
+from limbeck.hashing import derive, permutation
 
 ALL = torch.ones(50, dtype=torch.bool)
 FEW = torch.arange(50) % 7 == 3  # 7 of 50

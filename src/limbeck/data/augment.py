@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.data.hashing import uniform
 from limbeck.errors import ArgumentError
+from limbeck.hashing import uniform
 
 __all__ = ["Augment"]
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from limbeck.data.hashing import derive, permutation
 from limbeck.errors import ArgumentError, DataError
+from limbeck.hashing import derive, permutation
 
 __all__ = ["Plan"]
 

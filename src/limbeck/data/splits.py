@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from limbeck.data.hashing import derive
 from limbeck.data.images import ImageSet
 from limbeck.data.strata import choose
 from limbeck.errors import ArgumentError, DataError
+from limbeck.hashing import derive
 
 __all__ = ["Splits", "split"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limbeck.data.hashing import derive, permutation
 from limbeck.errors import DataError
+from limbeck.hashing import derive, permutation
 
 __all__ = ["choose"]
 

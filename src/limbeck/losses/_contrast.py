@@ -13,7 +13,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional._checks import check_temperature, shape
 from limbeck.functional._contrast import check_negatives
 from limbeck.functional._pairs import unit, vectors
-from limbeck.losses._draws import draw_below
+from limbeck.hashing import draw_below
 from limbeck.losses._memory import MemoryBank
 from limbeck.losses._projection import ChannelProjection
 from limbeck.losses._sized import Sized

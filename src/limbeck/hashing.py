@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["bits", "derive", "permutation", "uniform"]
+__all__ = ["bits", "derive", "draw_below", "permutation", "uniform"]
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -48,8 +48,7 @@ def bits(seed: int, row: Tensor, view: Tensor, draw: int) -> Tensor:
     >>> bits(0, torch.tensor([1, 2]), torch.tensor([0, 0]), 0)
     tensor([3235846975224723415, 8729291162158418770])
     """
-    state = _mix_tensor(view * _signed(_GOLDEN) + _signed(derive(seed, draw)))
-    return _mix_tensor(row * _signed(_GOLDEN) + state)
+    return _followed(derive(seed, draw), view, row)
 
 
 def uniform(seed: int, row: Tensor, view: Tensor, draw: int) -> Tensor:
@@ -70,6 +69,27 @@ def uniform(seed: int, row: Tensor, view: Tensor, draw: int) -> Tensor:
     return (_shift(bits(seed, row, view, draw), 40)).to(torch.float32) * 2.0**-24
 
 
+def draw_below(limit: int, count: int, seed: int, step: Tensor) -> Tensor:
+    """Numbers in 0..limit-1, a function of (seed, step, place) alone.
+
+    Number k is h mod limit, with h of `derive`, the words step and k, read without its sign.
+
+    Args:
+        limit: above 0; far below 2^63, so that no number is favoured.
+        count: how many.
+        seed: any integer; taken modulo 2^64.
+        step: int64, 0-d; the numbers are on its device.
+
+    Returns:
+        int64 `[count]`; with repetitions, as draws with replacement.
+
+    >>> draw_below(100, 4, 0, torch.tensor(0)), draw_below(100, 4, 0, torch.tensor(1))
+    (tensor([71, 76, 55, 87]), tensor([90, 33, 72, 88]))
+    """
+    places = torch.arange(count, device=step.device)
+    return (_followed(derive(seed), step, places) & ((1 << 63) - 1)) % limit
+
+
 def permutation(seed: int, epoch: int, n: int) -> Tensor:
     """An order of 0..n-1 that depends on (seed, epoch, n) alone: the argsort of one hashed key per number.
 
@@ -88,6 +108,12 @@ def _mix(state: int) -> int:
     state = (state ^ (state >> 30)) * _FIRST & _MASK
     state = (state ^ (state >> 27)) * _SECOND & _MASK
     return state ^ (state >> 31)
+
+
+def _followed(state: int, first: Tensor, second: Tensor) -> Tensor:
+    """The state of `derive` after two words more, for each of their elements."""
+    before = _mix_tensor(first * _signed(_GOLDEN) + _signed(state))
+    return _mix_tensor(second * _signed(_GOLDEN) + before)
 
 
 def _mix_tensor(state: Tensor) -> Tensor:
