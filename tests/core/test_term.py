@@ -47,6 +47,17 @@ def test_other_addresses():
     torch.testing.assert_close(mean.value, expected)
 
 
+def test_places_in_the_training_set_are_read_from_the_batch():
+    class Bank(nn.Module):
+        def forward(self, student, row):
+            return student[row].sum(-1)
+
+    term = Term(Bank())
+    assert term.inputs == {"student": "student.logits", "row": "batch.row"}
+    board = make_board(row=torch.arange(ROWS).flip(0))
+    torch.testing.assert_close(term(board).sum, board["student"]["logits"].sum())
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

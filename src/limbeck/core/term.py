@@ -25,6 +25,7 @@ _defaults = {
     "target": "batch.target",
     "student_logits": "student.logits",
     "teacher_logits": "teacher.logits",
+    "row": "batch.row",
 }
 _unknown_target = -100
 
@@ -58,8 +59,8 @@ class Term(nn.Module):
             others), and nothing is detached by default.
         inputs: argument name -> address. ``student``, ``teacher`` and ``target`` have the default addresses
             ``student.logits``, ``teacher.logits`` and ``batch.target``; ``student_logits`` and ``teacher_logits`` those
-            of their names. ``student.parameters.<path>`` names a parameter, which no mask touches; a loss that reads
-            nothing else returns ``[1]`` and counts once.
+            of their names; ``row`` has ``batch.row``. ``student.parameters.<path>`` names a parameter, which no mask
+            touches; a loss that reads nothing else returns ``[1]`` and counts once.
         weight: a number, or a schedule of the optimizer step.
         where: the address of a mask ``[B]`` or ``[B, T]`` in the batch, boolean or of 0 and 1; it sets the count.
         scale: the address of factors for the unreduced loss; it does not change the count.
@@ -97,9 +98,9 @@ class Term(nn.Module):
         self.schedule = as_schedule(weight)
         self.where = where
         self.scale = scale
-        self._differentiates = frozenset(getattr(loss, "differentiates", ()))
+        self.differentiates = frozenset(getattr(loss, "differentiates", ()))
         if detach is None:
-            detach = [] if self._differentiates else [a for a in self.inputs if a.startswith("teacher")]
+            detach = [] if self.differentiates else [a for a in self.inputs if a.startswith("teacher")]
         self.detach = frozenset(detach)
         self.gather = gather
         self._of_models = frozenset(a for a, address in self.inputs.items() if parameter_path(address) is not None)
@@ -116,7 +117,7 @@ class Term(nn.Module):
             )
         for argument in self.detach - self.inputs.keys():
             raise ArgumentError(f"detach: {name} has no argument {argument!r}.{suggest(argument, self.inputs)}")
-        for argument in self.detach & self._differentiates:
+        for argument in self.detach & self.differentiates:
             raise ArgumentError(f"detach: {name} differentiates with respect to {argument!r}; leave it out")
         if self._of_models and (self.relational or (self._only_parameters and (self.where or self.scale))):
             read = sorted(self.inputs[argument] for argument in self._of_models)
@@ -211,7 +212,7 @@ class Term(nn.Module):
         values = {}
         for argument, address in self.inputs.items():
             value = at(board, address)
-            if argument not in self._differentiates:
+            if argument not in self.differentiates:
                 value = map_tensors(value, _at_least_float32, argument in self.detach)
             values[argument] = value
         return values
@@ -245,7 +246,7 @@ class Term(nn.Module):
 
     def _unreduced(self, values: Mapping[str, Any], mask: Tensor | None) -> Tensor:
         if mask is not None:
-            untouched = self._differentiates | self._of_models
+            untouched = self.differentiates | self._of_models
             values = {
                 argument: value if argument in untouched else map_tensors(value, _replace, mask)
                 for argument, value in values.items()

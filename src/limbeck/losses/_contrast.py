@@ -47,7 +47,7 @@ class CRD(Sized):
     Example:
         >>> from limbeck.core import Term
         >>> loss = CRD(features=8)
-        >>> term = Term(loss, {"student": "student.pooled", "teacher": "teacher.pooled", "row": "batch.row"})
+        >>> term = Term(loss, {"student": "student.pooled", "teacher": "teacher.pooled"})
         >>> board = {"batch": {"row": torch.arange(4)}, "student": {"pooled": torch.eye(4)}}
         >>> board["teacher"] = {"pooled": torch.ones(4, 6)}
         >>> term.prepare([board])

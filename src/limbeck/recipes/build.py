@@ -16,7 +16,7 @@ from limbeck.core import Distiller, Schedule, Tapped, Teacher, Term, source_of
 from limbeck.errors import LimbeckError, RecipeError, suggest
 from limbeck.losses import CrossEntropy
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options
-from limbeck.recipes.reading import reading
+from limbeck.recipes.reading import reading, term_in_models
 from limbeck.students import load_weights
 from limbeck.tasks import ImageClassification
 from limbeck.teachers import Ensemble, Frozen
@@ -59,7 +59,7 @@ def build_term(spec: Spec, path: str, train: Spec | None = None) -> Term:
     """
     supplied = {name: 1 if train is None else train[name] for name in FROM_TRAIN}
     loss = _construct("loss", spec["loss"], f"{path}.loss", supplied)
-    options = {key: spec[key] for key in ("inputs", "weight", "where", "scale")}
+    options = {key: spec[key] for key in ("inputs", "weight", "where", "scale", "detach", "gather")}
     term: Term = construct(Term, {"loss": loss, **options}, path=path)
     return term
 
@@ -182,18 +182,30 @@ def _needed(name: str, spec: Spec) -> Iterator[tuple[str, str]]:
     yield from _sources(spec.get("objective") or {}, f"models.{name}.objective")
 
 
-def build_teacher(name: str, models: Mapping[str, nn.Module], recipe: Spec) -> Teacher:
-    """The frozen teacher, or the ensemble of frozen teachers, that stands for a name."""
+def build_teacher(
+    name: str, models: Mapping[str, nn.Module], recipe: Spec, differentiated: Collection[str] = ()
+) -> Teacher:
+    """The frozen teacher, or the ensemble of frozen teachers, that stands for a name.
+
+    The features of those that are ``differentiated`` carry gradients, although no weight does.
+    """
     spec = recipe["models"][name]
     if "ensemble" in spec:
-        members = {member: build_teacher(member, models, recipe) for member in spec["ensemble"]}
+        members = {member: build_teacher(member, models, recipe, differentiated) for member in spec["ensemble"]}
         options = {"weights": spec["ensemble"], "mean": spec["mean"], "temperature": spec["temperature"]}
         ensemble: Ensemble = construct(Ensemble, {"members": members, **options}, path=f"models.{name}")
         return ensemble
     model = models[name]
     path = f"models.{name}"
-    frozen: Frozen = construct(Frozen, {"model": model, **reading(model, spec, path)}, path=path)
+    options = {"model": model, **reading(model, spec, path), "differentiable": name in differentiated}
+    frozen: Frozen = construct(Frozen, options, path=path)
     return frozen
+
+
+def _differentiated(terms: Mapping[str, Term], recipe: Spec) -> set[str]:
+    """The models that a loss differentiates, and the members of those that are ensembles."""
+    read = {source_of(a) for term in terms.values() if term.differentiates for a in term.inputs.values()}
+    return {member for name in read & recipe["models"].keys() for member in _members(name, recipe)}
 
 
 class EnsembleModel(nn.Module):
@@ -247,12 +259,16 @@ def build_distiller(
         name: _tapped(model, recipe["models"][section], f"models.{section}")
         for name, (section, model) in learners.items()
     }
-    used = teachers_in_use(recipe, terms, learners)
+    models = {**teachers, **{name: model for name, (_, model) in learners.items()}}
     weighed, train = _shared(terms) if shared else terms, recipe["train"] if train is None else train
+    placed = {name: term_in_models(term, models, f"objective.{name}") for name, term in weighed.items()}
+    built = {name: build_term(term, f"objective.{name}", train) for name, term in placed.items()}
+    used = [name for name in teachers_in_use(recipe, terms, learners) if is_read(name, terms)]
+    differentiated = _differentiated(built, recipe)
     options = {
         "student": students,
-        "terms": {name: build_term(term, f"objective.{name}", train) for name, term in weighed.items()},
-        "teachers": {name: build_teacher(name, teachers, recipe) for name in used if is_read(name, terms)},
+        "terms": built,
+        "teachers": {name: build_teacher(name, teachers, recipe, differentiated) for name in used},
         "balance": None if balance is None else _construct("balance", balance, "balance", {}),
     }
     distiller: Distiller = construct(Distiller, options, path="objective")
@@ -311,7 +327,8 @@ def _supervises(spec: Spec, name: str) -> bool:
 def plain_term() -> Spec:
     """Cross-entropy on every row whose label is known."""
     loss = {"use": "cross_entropy", **resolve_options(CrossEntropy, {}, path="control", name="cross_entropy")}
-    return {"loss": loss, "inputs": None, "weight": 1.0, "where": None, "scale": None}
+    addresses = dict.fromkeys(("inputs", "where", "scale", "detach"))
+    return {"loss": loss, **addresses, "weight": 1.0, "gather": False}
 
 
 def _shared(terms: Mapping[str, Spec]) -> Mapping[str, Spec]:

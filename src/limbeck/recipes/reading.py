@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from limbeck.core import split_path
-from limbeck.errors import RecipeError
+from limbeck.core import Address, source_of, split_path
+from limbeck.core.addresses import parameter_path
+from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.options import construct
 from limbeck.students import Normalized
 
-__all__ = ["AUTO", "check_taps", "network", "reading", "tap_path"]
+__all__ = ["AUTO", "check_taps", "network", "reading", "tap_path", "term_in_models"]
 
 AUTO = "auto"
 
@@ -66,3 +67,27 @@ def tap_path(model: nn.Module, given: str, path: str) -> str:
     module, what = construct(split_path, {"path": given, "modules": modules}, path=path)
     inner = ".".join(filter(None, (outer, module)))
     return inner if what == "output" else f"{inner}:{what}"
+
+
+def term_in_models(spec: Mapping[str, Any], models: Mapping[str, nn.Module], path: str) -> dict[str, Any]:
+    """A resolved term, its addresses of parameters as they stand in these models.
+
+    Raises:
+        RecipeError: if a network has no such parameter.
+    """
+    inputs = {
+        argument: _in_model(address, models, f"{path}.inputs.{argument}")
+        for argument, address in (spec["inputs"] or {}).items()
+    }
+    return {**spec, "inputs": inputs}
+
+
+def _in_model(address: Address, models: Mapping[str, nn.Module], path: str) -> Address:
+    source, parameter = source_of(address), parameter_path(address)
+    if parameter is None or source not in models:
+        return address
+    net, outer = network(models[source])
+    known = [name for name, _ in net.named_parameters(remove_duplicate=False)]
+    if parameter not in known:
+        raise RecipeError(f"{path}: the model has no parameter {parameter!r}.{suggest(parameter, known)}")
+    return ".".join(filter(None, (source, "parameters", outer, parameter)))

@@ -77,6 +77,8 @@ class _Term:
     weight: Annotated[float, Entry("schedule")] = 1.0
     where: str | None = None
     scale: str | None = None
+    detach: tuple[str, ...] | None = None
+    gather: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,7 +318,7 @@ def _objective(terms: Mapping[str, Any], path: str) -> dict[str, Any]:
 
 def _term(spec: Any, path: str) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
-        raise RecipeError(f"{path} is {spec!r}; a term is {{loss, inputs, where, scale, weight}}")
+        raise RecipeError(f"{path} is {spec!r}; a term is {{loss, inputs, where, scale, weight, detach, gather}}")
     term = resolve_options(_Term, spec, path=path, name="a term")
     term["loss"] = resolve_use(["loss"], term["loss"], f"{path}.loss")
     return term
