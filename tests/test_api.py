@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError
 
 import limbeck
 import limbeck.measure.cost
-from limbeck import registry
+from limbeck import api, registry
 from limbeck.api import check, load_plugin
 from limbeck.errors import LimbeckError, RecipeError, RunError
 from recipes.shell import Shell
@@ -271,6 +272,22 @@ def test_two_runs_of_one_second_have_two_folders(shell: Shell, monkeypatch: pyte
     recipe = {**SMALL, "name": "a name / with ../signs"}
     assert limbeck.run(recipe) == Path("runs/a-name-with-..-signs-20260101-000000")
     assert limbeck.run(recipe) == Path("runs/a-name-with-..-signs-20260101-000000-2")
+
+
+def test_runs_that_begin_together_have_a_folder_each(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them look before the first one makes its folder."""
+    monkeypatch.setattr("limbeck.api.time.strftime", lambda *_: "20260101-000000")
+    looked = [api._paths("together", None) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        made = [path for path, _ in pool.map(lambda paths: api._claim(paths, shared=False), looked)]
+    assert sorted(path.name for path in made) == [
+        f"together-20260101-000000{f'-{number}' if number > 1 else ''}" for number in range(1, 7)
+    ]
+
+
+def test_a_link_to_nowhere_in_place_of_runs_is_refused(shell: Shell) -> None:
+    (shell.folder / "runs").symlink_to("nowhere")
+    assert "cannot make the run" in shell.refused("run", shell.write(SMALL))
 
 
 def test_an_empty_folder_may_be_the_output(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,13 +79,13 @@ def run(
     """
     accelerator = _accelerator()
     runner, notes = _checked(accelerator, recipe, models or {}, data, overrides, plugin)
-    path = _folder(runner.recipe["name"], output)
+    paths = _paths(runner.recipe["name"], output)
     # Every process looks before the main one creates it.
     accelerator.wait_for_everyone()
-    folder = RunFolder(_shared(path))
+    path = Path()
     if accelerator.is_main_process:
-        _create(folder, runner.recipe, plugin, accelerator)
-    accelerator.wait_for_everyone()
+        path = _create(paths, runner.recipe, plugin, accelerator, shared=output is not None)
+    folder = RunFolder(_shared(path))
     return _go(runner, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress, notes=notes)
 
 
@@ -284,16 +284,16 @@ def _accelerator() -> Accelerator:
     return accelerator
 
 
-def _folder(name: str, output: str | Path | None) -> Path:
+def _paths(name: str, output: str | Path | None) -> Iterator[Path]:
+    """Where the run may stand, the best place first."""
     if output is not None:
         path = Path(output)
         if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
             raise RunError(f"{path} is there already; choose another --output, or go on with it: limbeck resume {path}")
-        return path
+        return iter([path])
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    names = (f"{stem}-{stamp}{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
-    return next(path for path in (Path("runs") / name for name in names) if not path.exists())
+    return (Path("runs") / f"{stem}-{stamp}{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
 
 
 def _shared(value: _T) -> _T:
@@ -303,10 +303,32 @@ def _shared(value: _T) -> _T:
     return values[0]
 
 
-def _create(folder: RunFolder, recipe: Mapping[str, Any], plugin: str | Path | None, accelerator: Accelerator) -> None:
-    new = [path for path in (folder.path, *folder.path.parents) if not path.exists()]
+def _claim(paths: Iterator[Path], *, shared: bool) -> tuple[Path, list[Path]]:
+    """The first of these folders that no other run has made meanwhile, made now; and which are new, inner first."""
+    while True:
+        path = next(paths)
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=shared)
+        except OSError as error:
+            if isinstance(error, FileExistsError) and not shared and path.exists():
+                continue
+            _remove(new)
+            raise _unmade(path, error) from error
+        return path, new
+
+
+def _create(
+    paths: Iterator[Path],
+    recipe: Mapping[str, Any],
+    plugin: str | Path | None,
+    accelerator: Accelerator,
+    *,
+    shared: bool,
+) -> Path:
+    path, new = _claim(paths, shared=shared)
+    folder = RunFolder(path)
     try:
-        folder.path.mkdir(parents=True, exist_ok=True)
         environment = describe(accelerator.device, accelerator.num_processes)
         environment["plugin"] = None if plugin is None else os.path.abspath(plugin)
         write_json(folder.environment, environment)
@@ -315,12 +337,21 @@ def _create(folder: RunFolder, recipe: Mapping[str, Any], plugin: str | Path | N
         for file in (folder.environment, folder.recipe):
             with suppress(OSError):
                 file.unlink()
-        for path in new:
-            with suppress(OSError):
-                path.rmdir()
+        _remove(new)
         if isinstance(error, OSError):
-            raise RunError(f"cannot make the run {folder.path}: {error.strerror}; choose another --output") from error
+            raise _unmade(path, error) from error
         raise
+    return path
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _unmade(path: Path, error: OSError) -> RunError:
+    return RunError(f"cannot make the run {path}: {error.strerror}; choose another --output")
 
 
 def _begun(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
