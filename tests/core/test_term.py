@@ -374,11 +374,49 @@ def test_counts_without_a_forward_are_those_of_the_forward():
         torch.testing.assert_close(term.count(board["batch"]), term(board).count.float())
 
 
+@pytest.mark.parametrize("where", [None, "batch.labelled", "batch.both"])
+def test_counts_of_positions_whose_number_prepare_has_seen(where):
+    mask = randn(ROWS, 3, seed=9) > 0
+    board = make_board(randn(ROWS, 3, CLASSES), randn(ROWS, 3, CLASSES), labelled=ADMITTED, both=mask)
+    term = Term(KL(), where=where)
+    term.prepare([board])
+    torch.testing.assert_close(term.count(board["batch"]), term(board).count.float())
+    expected = {None: ROWS * 3, "batch.labelled": int(ADMITTED.sum()) * 3, "batch.both": int(mask.sum())}
+    assert term.count(board["batch"]) == expected[where]
+
+
 def test_counts_that_cannot_be_known_are_refused():
-    board = make_board(randn(ROWS, 3, CLASSES), randn(ROWS, 3, CLASSES), labelled=ADMITTED)
+    def of(length):
+        return make_board(randn(ROWS, length, CLASSES), randn(ROWS, length, CLASSES), labelled=ADMITTED)
+
     term = Term(KL())
     with pytest.raises(ArgumentError, match=r"call Distiller\.prepare with a batch first"):
-        term.count(board["batch"])
-    term.prepare([board])
-    with pytest.raises(ArgumentError, match="KL gives 2 axes of values: give the term a mask of their shape"):
-        term.count(board["batch"])
+        term.count(of(3)["batch"])
+    term.prepare([of(3), of(5)])
+    with pytest.raises(ArgumentError, match=r"KL gives values on axes of several lengths, \[\(3,\), \(5,\)\]; give"):
+        term.count(of(3)["batch"])
+    # Without counts they may have any length; with counts, a mask of their shape tells how many there are.
+    assert [term(of(length)).count for length in (3, 5, 7)] == [ROWS * 3, ROWS * 5, ROWS * 7]
+    full = Term(KL(), where="batch.full")
+    boards = [of(length) for length in (3, 5)]
+    for board in boards:
+        board["batch"]["full"] = torch.ones(board["student"]["logits"].shape[:2], dtype=torch.bool)
+    full.prepare(boards)
+    assert [full.count(board["batch"]) for board in boards] == [full(board).count for board in boards]
+
+
+def test_a_length_that_counts_have_not_told_is_refused():
+    def of(length):
+        return make_board(randn(ROWS, length, CLASSES), randn(ROWS, length, CLASSES), labelled=ADMITTED)
+
+    term = Term(KL(), where="batch.labelled")
+    term.prepare([of(3)])
+    assert term(of(4)).count == ADMITTED.sum() * 4
+    term.count(of(4)["batch"])
+    with pytest.raises(
+        ArgumentError, match=r"KL gives values of shape \[6, 4\], but prepare saw, .* \[3\] behind the ma"
+    ):
+        term(of(4))
+    term.prepare([of(4)])
+    term.count(of(4)["batch"])
+    assert term(of(4)).count == ADMITTED.sum() * 4

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core._undisturbed import kept_buffers
 from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, parameter_path, rows_of, source_of, tensors
+from limbeck.core.binding import bind
 from limbeck.core.processes import gathered, summed
 from limbeck.core.schedules import Constant, Schedule, as_schedule
 from limbeck.errors import ArgumentError, suggest
@@ -19,15 +20,10 @@ from limbeck.registry import Entry
 
 __all__ = ["Mean", "Term"]
 
-_defaults = {
-    "student": "student.logits",
-    "teacher": "teacher.logits",
-    "target": "batch.target",
-    "student_logits": "student.logits",
-    "teacher_logits": "teacher.logits",
-    "row": "batch.row",
-}
 _unknown_target = -100
+_mask_wanted = (
+    "give the term a mask of the values' shape (where='batch.…'), so that they can be counted without a forward"
+)
 
 
 class Mean(NamedTuple):
@@ -94,7 +90,7 @@ class Term(nn.Module):
         super().__init__()
         self.loss = loss
         self.relational = bool(getattr(loss, "relational", False))
-        self.inputs = _bind(loss, inputs or {}, self.relational)
+        self.inputs = bind(loss, inputs or {})
         self.schedule = as_schedule(weight)
         self.where = where
         self.scale = scale
@@ -104,7 +100,10 @@ class Term(nn.Module):
         self.detach = frozenset(detach)
         self.gather = gather
         self._of_models = frozenset(a for a, address in self.inputs.items() if parameter_path(address) is not None)
-        self._axes: int | None = None
+        # Lengths of the axes behind the rows, as `prepare` saw them; of those behind the mask, as `count` took them.
+        self._seen: set[tuple[int, ...]] = set()
+        self._preparing = False
+        self._counted: tuple[int, tuple[int, ...]] | None = None
         self._check()
         # Not in the state: it follows from the step, and a changed recipe must not get its old weights back.
         self.register_buffer("weight", torch.tensor(self._weight_at(0), dtype=torch.float32), persistent=False)
@@ -160,15 +159,25 @@ class Term(nn.Module):
         if prepare is not None:
             masks = [self._mask(board["batch"]) for board in boards]
             prepare(samples, **({"masks": masks} if "masks" in inspect.signature(prepare).parameters else {}))
-        with kept_buffers(self):
-            # Not over all processes: one of them may prepare alone.
-            return [self._reduced(board, values, gather=False) for board, values in zip(boards, samples, strict=True)]
+        self._preparing, self._counted = True, None
+        self._seen.clear()
+        try:
+            with kept_buffers(self):
+                # Not over all processes: one of them may prepare alone.
+                read = zip(boards, samples, strict=True)
+                return [self._reduced(board, values, gather=False) for board, values in read]
+        finally:
+            self._preparing = False
 
     def count(self, batch: Outputs) -> Tensor:
         """What `forward` will count for this batch, without a forward; 0-d.
 
+        Where the mask has fewer axes than the unreduced loss, the others are taken to be as long as in `prepare`;
+        `forward` refuses a batch where they are not.
+
         Raises:
-            ArgumentError: if that cannot be known: before `prepare`, or without a mask of the unreduced loss's shape.
+            ArgumentError: if that cannot be known: before `prepare`, or where the axes that the mask lacks have had
+                several lengths.
         """
         if self._only_parameters:
             return torch.ones((), device=self.weight.device)
@@ -177,14 +186,17 @@ class Term(nn.Module):
             rows = torch.tensor(rows_of(batch)) if mask is None else mask.sum()
             rows = rows.to(self.weight.device)
             return ((summed(rows) if self.gather else rows) >= 2).float()
-        if self._axes is None:
+        if not self._seen:
             raise ArgumentError("counts need the shape of every loss; call Distiller.prepare with a batch first")
-        if self._axes != (1 if mask is None else mask.ndim):
+        axes = 1 if mask is None else mask.ndim
+        behind = {lengths[axes - 1 :] for lengths in self._seen}
+        if len(behind) > 1:
             raise ArgumentError(
-                f"{type(self.loss).__name__} gives {self._axes} axes of values: give the term a mask of their shape "
-                "(where='batch.…'), so that they can be counted without a forward"
+                f"{type(self.loss).__name__} gives values on axes of several lengths, {sorted(behind)}; {_mask_wanted}"
             )
-        return torch.tensor(float(rows_of(batch))) if mask is None else mask.sum().float()
+        self._counted = axes, behind.pop()
+        rows = torch.tensor(float(rows_of(batch))) if mask is None else mask.sum().float()
+        return rows * math.prod(self._counted[1])
 
     def forward(self, board: Board) -> Mean:
         return self._reduced(board, self._read(board), self.gather)
@@ -252,12 +264,17 @@ class Term(nn.Module):
                 for argument, value in values.items()
             }
         unreduced: Tensor = self.loss(**values)
-        if self._axes is None:
-            self._axes = unreduced.ndim
         if not unreduced.ndim:
             raise ArgumentError(
                 f"{type(self.loss).__name__} returned one number; a loss returns one value a row (Term reduces), or "
                 "sets relational = True"
+            )
+        if self._preparing:
+            self._seen.add(tuple(unreduced.shape[1:]))
+        elif self._counted is not None and unreduced.shape[self._counted[0] :] != self._counted[1]:
+            raise ArgumentError(
+                f"{type(self.loss).__name__} gives values of shape {list(unreduced.shape)}, but prepare saw, and "
+                f"counts told, axes of the lengths {list(self._counted[1])} behind the mask; {_mask_wanted}"
             )
         return unreduced
 
@@ -290,32 +307,6 @@ class Term(nn.Module):
         if not weight.is_meta:
             self.weight = weight.to(self.weight.device)
         return self
-
-
-def _bind(loss: nn.Module, inputs: Mapping[str, Address], relational: bool) -> dict[str, Address]:
-    parameters = inspect.signature(loss.forward).parameters
-    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    arguments = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.kind not in open_ended and not (relational and name == "mask")
-    ]
-    name = type(loss).__name__
-    for argument in inputs:
-        if argument not in arguments:
-            raise ArgumentError(f"{name} has no argument {argument!r}.{suggest(argument, arguments)}")
-    bound = {}
-    for argument in arguments:
-        address = inputs.get(argument, _defaults.get(argument))
-        if address is not None:
-            bound[argument] = address
-        elif parameters[argument].default is inspect.Parameter.empty:
-            raise ArgumentError(
-                f"the argument {argument!r} of {name} has no default address; give inputs={{{argument!r}: 'student.…'}}"
-            )
-    if not bound:
-        raise ArgumentError(f"{name} reads nothing; its forward must take at least one tensor by name")
-    return bound
 
 
 def _at_least_float32(tensor: Tensor, detach: bool) -> Tensor:

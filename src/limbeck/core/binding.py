@@ -1,0 +1,67 @@
+"""Which address each argument of a loss reads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+
+from torch import nn
+
+from limbeck.core.addresses import Address
+from limbeck.errors import ArgumentError, suggest
+
+__all__ = ["arguments", "bind", "default_address"]
+
+_defaults = {
+    "student": "student.logits",
+    "teacher": "teacher.logits",
+    "target": "batch.target",
+    "student_logits": "student.logits",
+    "teacher_logits": "teacher.logits",
+    "row": "batch.row",
+}
+
+
+def default_address(argument: str) -> Address | None:
+    """What an argument of this name reads unless a term says otherwise; None where it must say.
+
+    >>> default_address("teacher"), default_address("attention")
+    ('teacher.logits', None)
+    """
+    return _defaults.get(argument)
+
+
+def arguments(loss: nn.Module | type[nn.Module]) -> dict[str, inspect.Parameter]:
+    """The arguments of a loss that read the board: not the mask of a relational one, which its term makes."""
+    open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    relational = bool(getattr(loss, "relational", False))
+    found = inspect.signature(loss.forward).parameters
+    return {
+        name: parameter
+        for name, parameter in found.items()
+        if name != "self" and parameter.kind not in open_ended and not (relational and name == "mask")
+    }
+
+
+def bind(loss: nn.Module, inputs: Mapping[str, Address]) -> dict[str, Address]:
+    """The address of every argument that has one.
+
+    Raises:
+        ArgumentError: if an argument is unknown, or needs an address and has none.
+    """
+    name, known = type(loss).__name__, arguments(loss)
+    for argument in inputs:
+        if argument not in known:
+            raise ArgumentError(f"{name} has no argument {argument!r}.{suggest(argument, known)}")
+    bound = {}
+    for argument, parameter in known.items():
+        address = inputs.get(argument, default_address(argument))
+        if address is not None:
+            bound[argument] = address
+        elif parameter.default is inspect.Parameter.empty:
+            raise ArgumentError(
+                f"the argument {argument!r} of {name} has no default address; give inputs={{{argument!r}: 'student.…'}}"
+            )
+    if not bound:
+        raise ArgumentError(f"{name} reads nothing; its forward must take at least one tensor by name")
+    return bound
