@@ -93,7 +93,7 @@ def test_no_other_teacher_is_differentiated_but_the_members_of_an_ensemble_are()
     changes = {
         "models.teacher": plain,
         "models.a": tapped,
-        "models.b": plain,
+        "models.b": {**plain, "width": 4},
         "models.pair": {"ensemble": ["a", "b"]},
         "models.student": tapped,
         "objective.other": {
