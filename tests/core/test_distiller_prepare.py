@@ -153,6 +153,38 @@ def test_the_projection_of_hint_mse_is_sized():
     assert all(p.grad is not None for p in distiller.parameters() if p.shape[0] in (8, 16))
 
 
+class Learning(nn.Module):
+    prepare_batches = 3
+
+    def prepare(self, samples):
+        self.samples = samples
+
+    def forward(self, student, teacher):
+        return (student.sum(-1) - teacher.sum(-1)).square()
+
+
+class Differentiating(Learning):
+    differentiates = ("student",)
+
+
+def test_a_loss_says_how_many_batches_it_learns_from():
+    one = Distiller(mlp(0), {"hard": Term(CE())})
+    assert one.prepare_batches == 1
+    several = {"hard": Term(CE()), "learning": Term(Learning(), HIDDEN)}
+    teachers = {"teacher": Frozen(mlp(1, hidden=16), {"hidden": "1"})}
+    assert Distiller(Tapped(mlp(0), {"hidden": "1"}), several, teachers).prepare_batches == 3
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(Learning(), [True, False, False]), (Differentiating(), [True] * 3)])
+def test_only_the_first_board_keeps_its_graph_unless_a_loss_differentiates(loss, kept):
+    distiller = with_hint(loss).prepare(BATCHES)
+    assert [sample["student"].grad_fn is not None for sample in loss.samples] == kept
+    assert all(sample["student"].requires_grad for sample in loss.samples)
+    student = distiller.students["student"]
+    for sample, batch in zip(loss.samples, BATCHES, strict=True):
+        assert torch.equal(sample["student"], student(batch["inputs"])["hidden"])
+
+
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ArgumentError, match="projection"):
         with_hint(HintMSE(student_features=5, teacher_features=16)).prepare(BATCHES)

@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from limbeck import api
 from limbeck.errors import RunError
 from resume.recipes import dropout
+from training.learning import learned, learning_job
+from training.toys import settings
 
 
 def free_port() -> int:
@@ -125,6 +128,31 @@ def test_a_run_of_two_processes_that_is_refused(pair):
     again = limbeck("run", "recipe.yaml", "--output", "run", processes=2, folder=two.parent)
     assert again.returncode != 0
     assert "run is there already; choose another --output" in again.stderr
+
+
+@pytest.mark.slow
+def test_losses_learn_the_same_on_both_processes_from_the_rows_of_the_main_one(tmp_path):
+    script = [str(Path(__file__).with_name("learning.py")), str(tmp_path)]
+    launch = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": paths}
+    completed(
+        subprocess.run(
+            [sys.executable, "-m", *launch, *script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    )
+    main, second = (load_file(tmp_path / f"{rank}-of-2.safetensors") for rank in (0, 1))
+    assert all(torch.equal(value, second[name]) for name, value in main.items())
+    # What a single process learns from the same share of the rows.
+    alone = learned(learning_job(settings(), rank=0, world=2), Accelerator(cpu=True))
+    torch.testing.assert_close(main, alone)
+    other = learned(learning_job(settings(), rank=1, world=2), Accelerator(cpu=True))
+    assert not torch.equal(main["overhaul.margin"], other["overhaul.margin"])
 
 
 def test_processes_that_do_not_find_each_other(tmp_path, monkeypatch):

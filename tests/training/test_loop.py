@@ -8,6 +8,7 @@ import json
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +16,7 @@ from limbeck.core import Term
 from limbeck.data import Plan
 from limbeck.losses import CrossEntropy
 from limbeck.training.optimizers import rate_factor
+from training.learning import Maps, learned, learning_job
 from training.toys import MLP, Place, StoppedError, make_job, rows, settings, stopping
 
 
@@ -194,3 +196,26 @@ def test_bfloat16_trains(tmp_path):
     untrained = (model(images).argmax(1) == data.target).float().mean()
     model.load_state_dict(half)
     assert (model(images).argmax(1) == data.target).float().mean() > untrained + 0.2
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_losses_learn_from_as_many_batches_as_they_ask_for(accumulate):
+    job = learning_job(settings(accumulate=accumulate))
+    margin = learned(job, Accelerator(cpu=True))["overhaul.margin"]
+    assert job.distiller.prepare_batches == 16
+    images = torch.cat([batch["inputs"] for batch in job.batches.iterate(0, 16)])
+    responses = Maps(1)[0](images).movedim(1, -1).flatten(0, -2)
+    expected = [channel[channel < 0].mean() if (channel < 0).any() else torch.zeros(()) for channel in responses.T]
+    torch.testing.assert_close(margin, torch.stack(expected).detach())
+    assert margin.any()
+
+
+@pytest.mark.parametrize("step", [16, 19])
+def test_a_stage_whose_losses_have_learned_goes_on_from_its_checkpoint(tmp_path, step):
+    train = settings(epochs=4, checkpoint_every=0)
+    expected = Place(tmp_path / "whole").fit(learning_job(train))
+    broken = Place(tmp_path / "broken")
+    with pytest.raises(StoppedError):
+        broken.fit(stopping(learning_job(train), step))
+    assert broken.checkpoints.newest == tmp_path / "broken" / "checkpoints" / f"step-{step:08d}.pt"
+    torch.testing.assert_close(broken.fit(learning_job(train)), expected, rtol=0, atol=0)

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from limbeck.core._parameters import ReadParameters
 from limbeck.core._undisturbed import eval_mode, kept_buffers, kept_random_state
-from limbeck.core.addresses import Address, Board, Outputs, at, check_name, source_of
+from limbeck.core.addresses import Address, Board, Outputs, at, check_name, map_tensors, source_of
 from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
@@ -141,12 +141,24 @@ class Distiller(nn.Module):
     def _with_parameters(self, board: Board) -> Board:
         return self._parameters_read.on(board, {**self.students, **self._teachers})
 
+    @property
+    def prepare_batches(self) -> int:
+        """How many batches `prepare` asks for: the most that one of the losses learns from; 1 if none does.
+
+        A loss says it by the class attribute ``prepare_batches``.
+        """
+        return max(getattr(term.loss, "prepare_batches", 1) for term in self.terms.values())
+
     def prepare(self, batches: Iterable[Outputs]) -> Self:
         """Try one forward on real batches, before the optimizer is made.
 
         Checks every address and shape, sizes lazy projections, and calls each loss's optional ``prepare`` with what it
         will read. Models run in eval mode; random state, training modes and buffers are left as they were, but for what
-        a loss learns in its ``prepare``.
+        a loss learns in its ``prepare``. What the models gave for the batches is kept meanwhile; the graph behind it
+        only for the first batch, or for all where a loss differentiates.
+
+        Args:
+            batches: as many as `prepare_batches` says, where several processes train the same for each.
 
         Raises:
             AddressError: if an address names nothing.
@@ -155,7 +167,7 @@ class Distiller(nn.Module):
         self._moves = None
         with kept_random_state(), eval_mode(self), torch.enable_grad():
             with kept_buffers(self):
-                boards = [self._with_parameters(self._board(batch)) for batch in batches]
+                boards = [self._trial_board(batch, number == 0) for number, batch in enumerate(batches)]
             if not boards:
                 raise ArgumentError("prepare needs at least one batch; it was given none")
             means: list[dict[str, Mean]] = [{} for _ in boards]
@@ -168,8 +180,16 @@ class Distiller(nn.Module):
                     raise
             prepare = getattr(self.balance, "prepare", None)
             if prepare is not None:
-                prepare(boards, means)
+                # Of the others no graph is left.
+                prepare(boards[:1], means[:1])
         return self
+
+    def _trial_board(self, batch: Outputs, first: bool) -> Board:
+        board = self._with_parameters(self._board(batch))
+        if first or any(term.differentiates for term in self.terms.values()):
+            return board
+        # With its graph, each board would hold what a whole training step does.
+        return {source: map_tensors(outputs, _without_graph) for source, outputs in board.items()}
 
     @torch.no_grad()
     def readings(self) -> dict[str, dict[str, float]]:
@@ -249,6 +269,10 @@ def _follow_step(distiller: nn.Module, incompatible_keys: object) -> None:
     assert isinstance(distiller, Distiller)
     for follow in distiller._methods("follow_step"):
         follow(int(distiller.step))
+
+
+def _without_graph(tensor: Tensor) -> Tensor:
+    return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 def _tapped(model: nn.Module) -> Tapped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,9 +29,9 @@ class FactorTransfer(Sized):
     Both are three 3×3 convolutions with a leaky ReLU (slope 0.1) after each, from the features' channels to the
     factor's, which are `rate` times the teacher's channels. `prepare` trains the paraphraser without labels, as the
     first half of an autoencoder of the samples that it is given, and freezes it; the translator is learned with the
-    student. The paper trains the paraphraser for some epochs of the whole training set: give `Distiller.prepare`
-    several batches. The autoencoder's other half is three convolutions in the reverse order (transposed, in the paper,
-    which at stride 1 is the same family); it is not kept.
+    student. The paper trains the paraphraser for some epochs of the whole training set; here it asks
+    `Distiller.prepare` for 16 batches. The autoencoder's other half is three convolutions in the reverse order
+    (transposed, in the paper, which at stride 1 is the same family); it is not kept.
 
     Args:
         rate: the factor's channels as a share of the teacher's.
@@ -46,6 +47,8 @@ class FactorTransfer(Sized):
         >>> loss(student, teacher).shape
         torch.Size([2])
     """
+
+    prepare_batches: ClassVar[int] = 16
 
     def __init__(self, *, rate: float = 0.5, paraphraser_steps: int = 100) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -22,9 +23,9 @@ class Overhaul(Sized):
 
     `prepare` takes for the margin of a channel the mean of the teacher's negative responses over all samples that it is
     given; 0 for a channel that has none. The paper computes this mean from the statistics of the batch normalization
-    before the ReLU, as if responses were Gaussian; measured responses need no such layer. Give `Distiller.prepare`
-    some hundred rows. The paper's regressor is a 1×1 convolution with batch normalization; here without, so that the
-    value of a row does not depend on the other rows.
+    before the ReLU, as if responses were Gaussian; measured responses need no such layer, but some hundred rows, so it
+    asks `Distiller.prepare` for 8 batches. The paper's regressor is a 1×1 convolution with batch normalization; here
+    without, so that the value of a row does not depend on the other rows.
 
     Example:
         >>> import torch
@@ -35,6 +36,8 @@ class Overhaul(Sized):
         >>> loss(torch.zeros(2, 2), torch.zeros(2, 3)).shape
         torch.Size([2])
     """
+
+    prepare_batches: ClassVar[int] = 8
 
     margin: Tensor
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, gather_object, set_seed
+from accelerate.utils import broadcast, broadcast_object_list, gather_object, set_seed
 from torch import Tensor, nn
 
 from limbeck.core import Distiller, Mean, StepOutput
@@ -105,9 +105,10 @@ class _Loop:
         self.checkpoints = checkpoints
         self.log = log
         self.precision = precision
+        # Before a seed of its own: what losses draw and learn here is the same on every process.
+        set_seed(job.seed)
+        job.distiller.to(accelerator.device).prepare(self._first_batches())
         set_seed(job.seed + accelerator.process_index)
-        first = next(job.batches.iterate(0, 1))
-        job.distiller.prepare([first])
         self.optimizer = make_optimizer(job.settings, job.distiller.parameters())
         job.distiller.attach(self.optimizer)
         self.step = 0
@@ -196,6 +197,13 @@ class _Loop:
         weights = {name: torch.as_tensor(w).item() for name, w in output.weights.per_term.items()}
         readings = {"weights": weights, **self.job.distiller.readings()}
         return {group: {name: _rounded(v) for name, v in values.items()} for group, values in readings.items()}
+
+    def _first_batches(self) -> list[dict[str, Tensor]]:
+        """What losses learn from before the first step: on every process, the micro-batches of the main one."""
+        batches = list(self.job.batches.iterate(0, self.job.distiller.prepare_batches))
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(batches)
+        return [part for batch in batches for part in self._split(batch)]
 
     def _split(self, batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         device = self.accelerator.device
