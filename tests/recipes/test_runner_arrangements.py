@@ -152,6 +152,9 @@ def test_an_ensemble_of_two_teachers(go: Go) -> None:
         for name, share in (("a", 2 / 3), ("b", 1 / 3))
     )
     assert run.accuracy("teacher") == pytest.approx((softened.argmax(1) == target).double().mean().item())
+    assert run.results["teachers"] == ["teacher", "a", "b"]
+    own = own_mlp(run.weights("a"), inputs)
+    assert run.accuracy("a") == pytest.approx((own.argmax(1) == target).double().mean().item())
     parameters = sum(75 * width + 10 for width in (9, 11))
     assert run.results["models"]["teacher"]["cost"]["parameters"] == parameters
 
@@ -170,8 +173,32 @@ def test_two_teachers_that_are_read_apart(go: Go) -> None:
             "objective.other": {"loss": "mse_logits", "inputs": {"teacher": "small.logits"}, "weight": 0.1},
         }
     )
-    size = (run.path / "models/teacher/model.safetensors").stat().st_size
-    assert run.results["models"]["teacher"]["cost"]["bytes"] == size
+    results = run.results
+    assert list(results["models"]) == ["teacher", "small", "control", "student"]
+    assert results["teachers"] == ["teacher", "small"]
+    assert {one["b"] for one in results["comparisons"]} == {"control", "teacher"}
+    for name, width in (("teacher", 16), ("small", 5)):
+        cost = results["models"][name]["cost"]
+        assert cost["bytes"] == (run.path / f"models/{name}/model.safetensors").stat().st_size
+        assert cost["parameters"] == 64 * width + width + 10 * width + 10
+    # The others agree with the one that the student is compared with.
+    agreeing = {name for name, model in results["models"].items() if "teacher_agreement" in model["metrics"]}
+    assert agreeing == {"small", "control", "student"}
+    assert "\nsmall:\n" in (run.path / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_teacher_of_another_name_has_its_own(go: Go) -> None:
+    run = go(
+        {
+            "models.teacher": GONE,
+            "models.large": {"use": "mlp", "width": 16, "depth": 1, "train": {"epochs": 1}},
+            "objective.soft.inputs": {"teacher": "large.logits"},
+        }
+    )
+    results = run.results
+    assert list(results["models"]) == ["large", "control", "student"]
+    assert {one["b"] for one in results["comparisons"]} == {"control", "large"}
+    assert results["models"]["student"]["metrics"]["teacher_agreement"]["value"] > 0
 
 
 def test_a_teacher_from_the_checkpoint_of_a_run(whole: Run, go: Go, jobs: list[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Callable
@@ -78,6 +79,26 @@ def test_page_names_every_model_and_shows_the_verdict(run: Path, results: dict[s
     )
     assert heads[:5] == ["", "teacher", "control", "student", "exported student"]
     assert results["verdict"] in page.text
+
+
+def test_several_teachers_stand_first_and_the_student_is_compared_with_the_first(
+    tmp_path: Path, results: dict[str, Any], events: list[dict[str, Any]], write: Write
+) -> None:
+    models = results["models"]
+    models["large"], models["small"] = models.pop("teacher"), copy.deepcopy(models["control"])
+    results["teachers"] = ["large", "small"]
+    results["comparisons"][1]["b"] = "large"
+    for event in events:
+        event["stage"] = "teacher_large" if event["stage"] == "teacher" else event["stage"]
+    run = write(tmp_path / "run", results, events)
+    page = page_of(run)
+    heads = re.findall(
+        r'role="columnheader">(?:<svg.*?</svg>)?([^<]*)<', (run / "report.html").read_text(encoding="utf-8")
+    )
+    assert heads[:6] == ["", "large", "small", "control", "student", "exported student"]
+    confused = {mark[2].partition("\n")[0] for mark in page.marks() if "\ntrue" in mark[2]}
+    assert confused == {"student", "large"}
+    assert any(mark[2].startswith("large, seed 0\nstep") for mark in page.marks())
 
 
 def test_parts_stand_in_order(run: Path) -> None:

@@ -23,16 +23,20 @@ _batch = 64
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model of the run: one instance for each seed, and the bytes of its file."""
+    """A model of the run: one instance for each seed, the bytes of its file, and whether it teaches the student."""
 
     models: Sequence[nn.Module]
     bytes: int | None
+    teaches: bool = False
 
 
 def judge(
     task: ImageClassification, contestants: Mapping[str, Contestant], exported: Session | None, *, draws: int
 ) -> tuple[dict[str, Any], str]:
-    """Metrics, intervals and comparisons of all models on the test rows, and the verdict."""
+    """Metrics, intervals and comparisons of all models on the test rows, and the verdict.
+
+    The student is compared with the control and with the first of the teachers.
+    """
     logits: dict[str, list[NDArray[np.float64]]] = {}
     target: NDArray[np.int64] = np.empty(0, np.int64)
     for name, contestant in contestants.items():
@@ -42,18 +46,19 @@ def judge(
     if exported is not None:
         rows = [exported(batch["inputs"]) for batch in task.evaluation(task.test)]
         logits["exported"] = [np.concatenate(rows).astype(np.float64)]
-    others = [name for name in ("control", "teacher") if name in logits]
+    teachers = [name for name, contestant in contestants.items() if contestant.teaches]
+    others = [*(["control"] if "control" in logits else []), *teachers[:1]]
     evaluation = evaluate(
         logits,
         target,
-        teacher="teacher" if "teacher" in logits else None,
+        teacher=teachers[0] if teachers else None,
         comparisons=[("student", other) for other in others],
         draws=draws,
     )
     sentence = "No control was trained, so this run cannot say whether distillation helped."
     if "control" in logits:
         sentence = verdict(evaluation.comparison("student", "control", "accuracy"))
-    return evaluation.to_json(), sentence
+    return {"teachers": teachers, **evaluation.to_json()}, sentence
 
 
 def cost_of_model(contestant: Contestant, example: Tensor) -> dict[str, Any]:

@@ -119,16 +119,19 @@ class Runner:
         teachers = {name: road.model(name) for name in self._leaves()}
         sizes = {name: ending.ship(name, model, name) for name, model in teachers.items()}
         found: dict[str, Contestant] = {}
-        if self.used:
-            voice = "teacher" if "teacher" in self.used else self.used[-1]
-            model = teachers.get(voice) or build.EnsembleModel(voice, teachers, self.recipe)
-            found["teacher"] = Contestant([model], sizes.get(voice))
+        # The first is the one that the student is compared with.
+        for name in sorted(self.used, key=lambda name: name != self._reference()):
+            model = teachers.get(name) or build.EnsembleModel(name, teachers, self.recipe)
+            found[name] = Contestant([model], sizes.get(name), teaches=True)
         if controls:
             found["control"] = self._contestant("control", "student", "student", controls, ending)
         found["student"] = self._contestant("student", "student", "student", students, ending)
         for name in self.peers:
             found[name] = self._contestant(name, name, name, students, ending)
         return found
+
+    def _reference(self) -> str:
+        return "teacher" if "teacher" in self.used else self.used[-1]
 
     def _contestant(self, name: str, section: str, learner: str, trained: list[Trained], ending: Ending) -> Contestant:
         models = [self.models.trained(section, one.weights[learner]) for one in trained]

@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 FINETUNE = "finetune"  # the student's last stage, on hard labels
+_TAUGHT = "teacher_"  # and the name of a teacher that is not called so
 _ORDER = ("teacher", "control", "student", FINETUNE)
 
 Event = Mapping[str, Any]
@@ -40,7 +41,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        stage = "student, fine-tuning" if self.stage == FINETUNE else title(self.stage)
+        stage = "student, fine-tuning" if self.stage == FINETUNE else title(model_of(self.stage))
         return f"{stage}, seed {self.seed}"
 
 
@@ -70,8 +71,12 @@ VALIDATION_ACCURACY = Quantity(
 
 
 def model_of(stage: str) -> str:
-    """The model that a stage trains."""
-    return "student" if stage == FINETUNE else stage
+    """The model that a stage trains.
+
+    >>> model_of("teacher"), model_of("teacher_large")
+    ('teacher', 'large')
+    """
+    return "student" if stage == FINETUNE else stage.removeprefix(_TAUGHT)
 
 
 def read_lines(events: Iterable[Event], quantity: Quantity) -> list[Line]:
@@ -89,7 +94,12 @@ def read_lines(events: Iterable[Event], quantity: Quantity) -> list[Line]:
         Line(stage, seed, _moved(found, last.get(seed, 0.0) if stage == FINETUNE else 0.0))
         for (stage, seed), found in points.items()
     ]
-    return sorted(lines, key=lambda line: _ORDER.index(line.stage) if line.stage in _ORDER else len(_ORDER))
+    return sorted(lines, key=lambda line: _place(line.stage))
+
+
+def _place(stage: str) -> int:
+    stage = "teacher" if stage.startswith(_TAUGHT) else stage
+    return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 
 def _moved(points: list[Point], steps: float) -> list[Point]:

@@ -90,7 +90,7 @@ def _making(run: Run) -> str:
     named = models if isinstance(models, Mapping) else {}
     excerpt = {
         "data": recipe.get("data"),
-        "teacher": named.get("teacher", recipe.get("teacher")),
+        **{name: named.get(name, recipe.get(name)) for name in run.results.teachers},
         "student": named.get("student", recipe.get("student")),
         "objective": recipe.get("objective"),
         "train": recipe.get("train"),

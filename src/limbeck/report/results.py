@@ -22,7 +22,7 @@ __all__ = [
     "title",
 ]
 
-_ORDER = ("teacher", "control", "student", "exported")
+_ORDER = ("control", "student", "exported")
 
 Scope = Literal["rows", "rows+seeds"]
 
@@ -123,11 +123,17 @@ class Results(BaseModel):
     input: InputShape | None = None
     test_rows: int | None = None
     seeds: list[int] = Field(default_factory=list)
+    teachers: list[str] = Field(default_factory=lambda: ["teacher"])
     label_budget: dict[str, int | None] = Field(default_factory=dict)
     models: dict[str, ModelResult] = Field(min_length=1)
     comparisons: list[Comparison] = Field(default_factory=list)
     export: Export | None = None
     verdict: str = ""
+
+    @property
+    def reference(self) -> str | None:
+        """The teacher that the student is compared with."""
+        return self.teachers[0] if self.teachers else None
 
 
 def parse_results(raw: Mapping[str, Any]) -> Results:
@@ -147,7 +153,7 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
         raise RunError(f"results.json cannot be used: {where}: {first['msg']}; run the recipe again") from None
-    order = dict.fromkeys([*_ORDER, *results.models])
+    order = dict.fromkeys([*results.teachers, *_ORDER, *results.models])
     results.models = {name: results.models[name] for name in order if name in results.models}
     return results
 

@@ -85,8 +85,10 @@ def _bin_rows(name: str, model: ModelResult) -> list[list[str]]:
 
 
 def confusion(results: Results) -> str:
-    """Confusion matrices of the student and the teacher."""
-    shown = [name for name in ("student", "teacher") if name in results.models and results.models[name].confusion]
+    """Confusion matrices of the student and the teacher that it is compared with."""
+    shown = [
+        name for name in ("student", results.reference) if name in results.models and results.models[name].confusion
+    ]
     if not shown:
         return section("Confusion", note("This run measured no confusion matrix."))
     explanation = "Shade: square root of the cell's share of its true class, so that rare mistakes are seen."
