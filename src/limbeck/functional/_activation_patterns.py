@@ -40,6 +40,9 @@ def activation_boundary(student: Tensor, teacher: Tensor, *, margin: float = 1.0
     Raises:
         ArgumentError: if the shapes do not fit, or the margin is not a finite number above 0.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
     Example:
         >>> import torch
         >>> activation_boundary(torch.tensor([[0.5, 2.0, 1.0]]), torch.tensor([[3.0, 0.1, -1.0]]))
@@ -74,6 +77,9 @@ def sparsity_pattern(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ArgumentError: if the shapes do not fit.
+
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
 
     Example:
         >>> import torch

@@ -50,6 +50,9 @@ def attention_transfer(student: Tensor, teacher: Tensor, *, power: float = 2.0) 
     Raises:
         ArgumentError: if the shapes do not fit, or the power is below 1.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[0.0, 2.0]], [[0.0, -1.0]]]])
@@ -91,6 +94,9 @@ def gradient_attention(student: Tensor, teacher: Tensor, *, channels: Literal["e
 
     Raises:
         ArgumentError: if the shapes do not fit, or `channels` is neither.
+
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
 
     Example:
         >>> import torch

@@ -29,6 +29,9 @@ def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float | Tensor =
     Raises:
         ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> binary_kd(torch.zeros(1, 1), torch.tensor([[2.0]]), temperature=2.0)

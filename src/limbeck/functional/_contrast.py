@@ -61,6 +61,9 @@ def crd(
     Raises:
         ArgumentError: if the shapes or settings do not fit.
 
+    Knowledge: relations between samples.
+    Cost: O(B K D) operations, O(B D + K) memory, and blocks of at most 2²⁴ elements.
+
     Example:
         >>> student = teacher = torch.eye(2)
         >>> others, pairs = torch.eye(2), ~torch.eye(2, dtype=torch.bool)

@@ -49,6 +49,9 @@ def dist(
         ArgumentError: if the shapes do not fit, a weight is below 0 or not finite, or the temperature is not a finite
             number above 0.
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> teacher = torch.tensor([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])

@@ -47,6 +47,9 @@ def decoupled_kd(
             not finite, or the temperature is not a finite number above 0.
         RuntimeError: if a class number is out of range (on a CUDA device, the device's own assertion).
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.zeros(1, 3), torch.tensor([[4.0, 4.0, 0.0]])

@@ -41,6 +41,9 @@ def reverse_kl(
     Raises:
         ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.zeros(1, 2), torch.tensor([[2.0, 0.0]])
@@ -80,6 +83,9 @@ def generalized_jsd(
 
     Raises:
         ArgumentError: if the shapes differ, β is outside 0 to 1, or the temperature is not a finite number above 0.
+
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
 
     Example:
         >>> import torch
@@ -134,6 +140,9 @@ def total_variation(
 
     Raises:
         ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
+
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
 
     Example:
         >>> import torch

@@ -29,6 +29,9 @@ def factor_transfer(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         ArgumentError: if the shapes do not fit.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
     Example:
         >>> import torch
         >>> factor_transfer(torch.tensor([[[[5.0, 0.0]]]]), torch.tensor([[[[0.0, 2.0]]]]))

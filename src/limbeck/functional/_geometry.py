@@ -32,6 +32,9 @@ def rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -
     Raises:
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
+    Knowledge: relations between samples.
+    Cost: O(B² D) operations, O(B² + B D) memory.
+
     Example:
         >>> student, teacher = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[0.0], [4.0], [5.0]])
         >>> rkd_distance(student, teacher), rkd_distance(10 * teacher + 3, teacher)
@@ -92,6 +95,9 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
 
     Raises:
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
+
+    Knowledge: relations between samples.
+    Cost: O(B³ D) operations, O(B² + B D) memory, and blocks of at most 2²⁴ elements.
 
     Example:
         >>> right = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

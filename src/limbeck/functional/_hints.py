@@ -29,6 +29,9 @@ def hint_mse(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         ArgumentError: if the shapes do not fit.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
     Example:
         >>> import torch
         >>> hint_mse(torch.zeros(2, 3), torch.tensor([[1.0, 1.0, 1.0], [3.0, 0.0, 0.0]]))

@@ -37,6 +37,9 @@ def flow_of_solution(
     Raises:
         ArgumentError: if the shapes do not fit.
 
+    Knowledge: relations between layers.
+    Cost: O(B m n H W) operations, O(B m n) memory, and that of pooled maps where sizes differ.
+
     Example:
         >>> import torch
         >>> ones = torch.ones(1, 2, 4, 4)
@@ -88,6 +91,9 @@ def inter_channel_correlation(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         ArgumentError: if the shapes do not fit.
+
+    Knowledge: relations between layers.
+    Cost: O(B C² H W) operations, O(B C²) memory.
 
     Example:
         >>> import torch

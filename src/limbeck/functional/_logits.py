@@ -26,6 +26,9 @@ def mse_logits(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         ArgumentError: if the shapes differ.
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> mse_logits(torch.tensor([[1.0, 0.0]]), torch.tensor([[3.0, 0.0]]))

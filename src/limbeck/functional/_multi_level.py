@@ -54,6 +54,9 @@ def multi_level_logits(
     Raises:
         ArgumentError: if the shapes do not fit, or there is no temperature or one that is not a finite number above 0.
 
+    Knowledge: outputs.
+    Cost: O(B C min(B, C)) operations, O(B C + min(B, C)²) memory, for each temperature.
+
     Example:
         >>> import torch
         >>> teacher = torch.tensor([[2.0, 0.0], [0.0, 2.0]])

@@ -34,6 +34,9 @@ def overhaul(student: Tensor, teacher: Tensor, *, margin: Tensor) -> Tensor:
     Raises:
         ArgumentError: if the shapes do not fit.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.tensor([[-5.0, 0.5, 1.0]]), torch.tensor([[-4.0, -4.0, 3.0]])

@@ -35,6 +35,9 @@ def review_kd(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     Raises:
         ArgumentError: if there is no level, or the shapes differ.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory, for each level.
+
     Example:
         >>> import torch
         >>> review_kd([torch.zeros(1, 3, 2, 2)], [torch.ones(1, 3, 2, 2)])

@@ -68,6 +68,9 @@ def nst_mmd(
     Raises:
         ArgumentError: if the shapes do not fit, or a setting of the kernel is out of range.
 
+    Knowledge: features.
+    Cost: O(B C H W min(C, H W)) operations, O(B C H W + B min(C, H W)²) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.tensor([[[[3.0, 0.0]]]]), torch.tensor([[[[0.0, 5.0]]]])

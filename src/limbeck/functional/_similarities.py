@@ -41,6 +41,9 @@ def similarity_preserving(student: Tensor, teacher: Tensor, mask: Tensor | None 
     Raises:
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
+    Knowledge: relations between samples.
+    Cost: O(B² D) operations, O(B² + B D) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -77,6 +80,9 @@ def correlation_congruence(
 
     Raises:
         ArgumentError: if the numbers of rows differ, or the mask or a setting does not fit.
+
+    Knowledge: relations between samples.
+    Cost: O(B² D) operations, O(B² + B D) memory.
 
     Example:
         >>> import torch
@@ -123,6 +129,9 @@ def probabilistic_transfer(student: Tensor, teacher: Tensor, mask: Tensor | None
 
     Raises:
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
+
+    Knowledge: relations between samples.
+    Cost: O(B² D) operations, O(B² + B D) memory.
 
     Example:
         >>> import torch

@@ -30,6 +30,9 @@ def kl_divergence(
     Raises:
         ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.zeros(1, 2), torch.tensor([[2.0, 0.0]])
@@ -67,6 +70,9 @@ def soft_cross_entropy(
 
     Raises:
         ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
+
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
 
     Example:
         >>> import torch

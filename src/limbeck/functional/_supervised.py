@@ -37,6 +37,9 @@ def cross_entropy(
         ArgumentError: if the shapes do not fit, the target is not int64, or the label smoothing is out of range.
         IndexError: if a class number is out of range (on a CUDA device, the device's own assertion).
 
+    Knowledge: labels.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> logits, target = torch.tensor([[2.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])

@@ -31,6 +31,9 @@ def variational_information(student: Tensor, teacher: Tensor, *, variance: Tenso
     Raises:
         ArgumentError: if the shapes do not fit.
 
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
     Example:
         >>> import torch
         >>> variational_information(torch.zeros(1, 2), torch.tensor([[2.0, 0.0]]), variance=torch.ones(2))

@@ -38,6 +38,9 @@ def weighted_soft_label(
             above 0.
         IndexError: if a class number is out of range (on a CUDA device, the device's own assertion).
 
+    Knowledge: outputs.
+    Cost: O(B C) operations, O(B C) memory.
+
     Example:
         >>> import torch
         >>> logits, target = torch.tensor([[2.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 0])

@@ -27,6 +27,9 @@ def weight_match(student: Tensor, teacher: Tensor) -> Tensor:
     Raises:
         ArgumentError: if the shapes differ.
 
+    Knowledge: weights.
+    Cost: O(N) operations, O(N) memory.
+
     Example:
         >>> import torch
         >>> weight_match(torch.zeros(2, 3), torch.ones(2, 3))
