@@ -134,21 +134,16 @@ def shapes(function: Callable[..., Any], given: Mapping[str, str]) -> dict[str, 
     return found
 
 
-def arguments(function: Callable[..., Any], given: Mapping[str, str], sizes: Sizes) -> dict[str, Any]:
-    """Random arguments of these sizes, of the kind that the docstring says."""
-    described = read_docstring(function).arguments["Args"]
-    return {
-        name: drawn([sizes[symbol] for symbol in symbols], described[name], requires_grad=name.startswith("student"))
-        for name, symbols in shapes(function, given).items()
-    }
-
-
-def drawn(shape: list[int], description: str, *, requires_grad: bool) -> Tensor | list[Tensor]:
+def drawn(argument: str, description: str, axes: list[str], sizes: Sizes) -> Tensor | list[Tensor]:
+    """A random argument of these sizes, of the kind that the docstring says."""
+    shape = [sizes[symbol] for symbol in axes]
+    if argument == "row":
+        return torch.arange(*shape) % sizes["K"]
     if "int64" in description:
         return torch.zeros(shape, dtype=torch.int64)
     if "boolean" in description:
         return torch.ones(shape, dtype=torch.bool)
-    tensor = torch.rand(shape).requires_grad_(requires_grad)
+    tensor = torch.rand(shape).requires_grad_(argument.startswith("student"))
     return [tensor] if "for each level" in description else tensor
 
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
+from torch import nn
 
 import limbeck.functional
-from functional.costs import arguments, growths, measured, orders, shapes, value
+import limbeck.losses
+from functional.costs import Sizes, drawn, growths, measured, orders, shapes, value
+from limbeck import registry
+from limbeck.core.binding import arguments
 from limbeck.functional import _pairs
 from limbeck.recipes.docstrings import read_docstring
 
-# Where the docstring alone does not say it: the axes of an argument, and options that have no default.
-GIVEN: dict[str, dict[str, str]] = {"weight_match": {"student": "N", "teacher": "N"}}
-LOSSES = [name for name in limbeck.functional.__all__ if name != "inverse_frequency"]
+# Where the docstring of a function does not say it: the axes of an argument.
+AXES: dict[str, dict[str, str]] = {"weight_match": {"student": "N", "teacher": "N"}}
+# The same for modules whose arguments are not those of the function; others have S channels in place of the teacher's.
+MODULE_AXES: dict[str, dict[str, str]] = {
+    "crd": {"student": "B S", "teacher": "B C", "row": "B"},
+    "review_kd": {"student_1": "B S H W", "teacher_1": "B C H W"},
+}
+OPTIONS: dict[str, Callable[[Sizes], dict[str, Any]]] = {
+    "crd": lambda sizes: {"rows": sizes["K"], "features": sizes["D"]},
+    "factor_transfer": lambda sizes: {"paraphraser_steps": 0},
+}
+LOSSES = [name for name in limbeck.functional.__all__ if name in registry.names("loss")]
 
 
 @pytest.fixture(autouse=True)
@@ -26,41 +38,42 @@ def smallest_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_pairs, "_block_elements", 1)
 
 
-def wrong_orders(function: Callable[..., Any], stated: dict[str, str], given: dict[str, str]) -> list[str]:
-    """What grows otherwise than stated."""
-    symbols = sorted({symbol for axes in shapes(function, given).values() for symbol in axes})
+def stated(entry: object) -> dict[str, str]:
+    return orders(read_docstring(entry).sections.get("Cost", ""))
+
+
+def wrong(costs: Mapping[str, str], count: Callable[[Sizes], tuple[int, int]], symbols: Iterable[str]) -> list[str]:
+    """What grows otherwise than these orders say."""
     found = []
-    for before, after in growths(symbols):
-        counted = [dict(zip(("operations", "memory"), count(function, given, s), strict=True)) for s in (before, after)]
-        for of, expression in stated.items():
-            expected = math.log2(value(expression, after) / value(expression, before))
-            actual = math.log2(counted[1][of] / counted[0][of])
+    for before, after in growths(sorted(set(symbols))):
+        for of, first, second in zip(("operations", "memory"), count(before), count(after), strict=True):
+            expected = math.log2(value(costs[of], after) / value(costs[of], before))
+            actual = math.log2(second / first)
             if abs(actual - expected) > 0.35:
-                found.append(f"{of} grow 2^{actual:.2f} from {before} to {after}, by O({expression}) 2^{expected:.2f}")
+                found.append(f"{of} grow 2^{actual:.2f} from {before} to {after}, by O({costs[of]}) 2^{expected:.2f}")
     return found
 
 
-def count(function: Callable[..., Any], given: dict[str, str], sizes: Any) -> tuple[int, int]:
-    torch.manual_seed(0)
-    values = arguments(function, given, sizes)
+def of_function(name: str, costs: Mapping[str, str]) -> list[str]:
+    function = getattr(limbeck.functional, name)
+    axes, described = shapes(function, AXES.get(name, {})), read_docstring(function).arguments["Args"]
 
-    def call() -> Tensor:
-        result: Tensor = function(**values)
-        return result
+    def count(sizes: Sizes) -> tuple[int, int]:
+        values = {argument: drawn(argument, described[argument], axes[argument], sizes) for argument in axes}
+        return measured(partial(function, **values))
 
-    return measured(call)
+    return wrong(costs, count, [symbol for symbols in axes.values() for symbol in symbols])
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_costs_are_those_that_are_counted(name: str) -> None:
-    function = getattr(limbeck.functional, name)
-    stated = orders(read_docstring(function).sections["Cost"])
-    assert stated.keys() == {"operations", "memory"}
-    assert not wrong_orders(function, stated, GIVEN.get(name, {}))
+    costs = stated(getattr(limbeck.functional, name))
+    assert costs.keys() == {"operations", "memory"}
+    assert not of_function(name, costs)
 
 
 @pytest.mark.parametrize(
-    ("name", "of", "wrong"),
+    ("name", "of", "order"),
     [
         ("kl_divergence", "operations", "B C²"),
         ("kl_divergence", "memory", "B"),
@@ -72,8 +85,48 @@ def test_costs_are_those_that_are_counted(name: str) -> None:
         ("nst_mmd", "operations", "B C² H W"),
     ],
 )
-def test_another_order_is_found_out(name: str, of: str, wrong: str) -> None:
-    function = getattr(limbeck.functional, name)
-    stated = {**orders(read_docstring(function).sections["Cost"]), of: wrong}
-    assert all(found.startswith(of) for found in wrong_orders(function, stated, GIVEN.get(name, {})))
-    assert wrong_orders(function, stated, GIVEN.get(name, {}))
+def test_another_order_is_found_out(name: str, of: str, order: str) -> None:
+    found = of_function(name, {**stated(getattr(limbeck.functional, name)), of: order})
+    assert found
+    assert all(line.startswith(of) for line in found)
+
+
+# What modules add: projections and memory banks.
+
+
+def of_module(name: str, costs: Mapping[str, str]) -> list[str]:
+    entry: type[nn.Module] = registry.lookup("loss", name)
+    axes = module_axes(name, entry)
+
+    def count(sizes: Sizes) -> tuple[int, int]:
+        # Never as many as the teacher's: then some modules do without a projection.
+        sizes = {**sizes, "S": sizes["S"] + 1}
+        kinds = read_docstring(entry).arguments.get("Inputs", {})
+        values = {argument: drawn(argument, kinds.get(argument, ""), axes[argument], sizes) for argument in axes}
+        loss = entry(**OPTIONS.get(name, lambda sizes: {})(sizes))
+        loss.prepare([values])
+        return measured(partial(loss, **values))
+
+    symbols = [symbol for symbols in axes.values() for symbol in symbols]
+    return wrong(costs, count, [*symbols, *(["D", "K"] if name == "crd" else [])])
+
+
+def module_axes(name: str, entry: type[nn.Module]) -> dict[str, list[str]]:
+    if name in MODULE_AXES:
+        return {argument: axes.split() for argument, axes in MODULE_AXES[name].items()}
+    axes = shapes(getattr(limbeck.functional, name), {})
+    taken = {argument: list(axes[argument]) for argument in arguments(entry)}
+    for argument, symbols in taken.items():
+        if argument.startswith("student"):
+            symbols[1 if len(symbols) == 4 else -1] = "S"
+    return taken
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if stated(registry.lookup("loss", name))])
+def test_what_modules_add_is_what_is_counted(name: str) -> None:
+    function, module = stated(getattr(limbeck.functional, name)), stated(registry.lookup("loss", name))
+    assert not of_module(name, {of: f"{function[of]} + {module[of]}" for of in function})
+
+
+def test_a_projection_that_is_left_out_is_found_out() -> None:
+    assert of_module("hint_mse", stated(limbeck.functional.hint_mse))

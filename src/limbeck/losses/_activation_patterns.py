@@ -29,6 +29,8 @@ class ActivationBoundary(nn.Module):
     Raises:
         ArgumentError: if a setting is out of range.
 
+    Cost: O(B S C H W) operations more, O(B C H W) memory more, for a student of S channels.
+
     Example:
         >>> import torch
         >>> loss = ActivationBoundary(student_features=3, teacher_features=5)
@@ -75,6 +77,8 @@ class SparsityPattern(nn.Module):
 
     Raises:
         ArgumentError: if a number of channels is not positive.
+
+    Cost: O(B S C H W) operations more, O(B C H W) memory more, for a student of S channels.
 
     Example:
         >>> import torch

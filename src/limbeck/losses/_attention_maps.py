@@ -67,6 +67,16 @@ class GradientAttention(nn.Module):
     Raises:
         ArgumentError: if `channels` is neither.
 
+    Inputs:
+        student: features of the student, or its inputs, maps `[B, C, H, W]`.
+        teacher: the same of the teacher, `[B, C', H', W']`.
+        student_logits: what the student computes from them, `[B, K]`.
+        teacher_logits: what the teacher computes from them, `[B, K]`.
+        target: class numbers `[B]`, int64.
+
+    Cost: a backward pass more of either model, from its logits to the features, and a second derivative of the
+        student's.
+
     Example:
         >>> student, teacher = torch.ones(1, 1, 1, 2, requires_grad=True), torch.zeros(1, 1, 1, 2, requires_grad=True)
         >>> loss = GradientAttention()

@@ -28,6 +28,8 @@ class ChannelWise(Tempered):
     Raises:
         ArgumentError: if the temperature is not a finite number above 0.
 
+    Cost: O(B S C H W) operations more, O(B C H W) memory more, for a student of S channels.
+
     Example:
         >>> import torch
         >>> ChannelWise(temperature=2.0)(torch.zeros(1, 1, 1, 2), torch.tensor([[[[2.0, 0.0]]]]))

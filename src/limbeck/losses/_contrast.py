@@ -44,6 +44,15 @@ class CRD(Sized):
     Raises:
         ArgumentError: if a setting is out of range.
 
+    Inputs:
+        student: features `[B, …]`, taken as vectors.
+        teacher: features `[B, …]` of any size.
+        row: the rows' places in the training set, int64 `[B]`.
+        label: the rows' classes, int64 `[B]`, −100 where unknown; all are if not given.
+
+    Cost: O(B (S + C) D + B K) operations more, O(B (S + C + D + K)) memory more, for S and C features of student
+        and teacher and K rows of the bank; after a step, its rows are written.
+
     Example:
         >>> from limbeck.core import Term
         >>> loss = CRD(features=8)

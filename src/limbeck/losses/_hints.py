@@ -26,6 +26,8 @@ class HintMSE(nn.Module):
     Raises:
         ArgumentError: if a number of channels is not positive.
 
+    Cost: O(B S C H W) operations more, O(B C H W) memory more, for a student of S channels.
+
     Example:
         >>> import torch
         >>> loss = HintMSE(student_features=3, teacher_features=5)

@@ -35,6 +35,21 @@ class ReviewKD(Sized):
     Raises:
         ArgumentError: if the width is not positive.
 
+    Inputs:
+        student_1: the student's shallowest level, maps `[B, C, H, W]` or vectors `[B, D]`.
+        teacher_1: the teacher's shallowest level, maps `[B, C, H, W]` or vectors `[B, D]`.
+        student_2: the student's level 2; none if there are fewer.
+        teacher_2: the teacher's level 2; none if there are fewer.
+        student_3: the student's level 3; none if there are fewer.
+        teacher_3: the teacher's level 3; none if there are fewer.
+        student_4: the student's level 4; none if there are fewer.
+        teacher_4: the teacher's level 4; none if there are fewer.
+        student_5: the student's level 5; none if there are fewer.
+        teacher_5: the teacher's level 5; none if there are fewer.
+
+    Cost: O(B S (S + C) H W) operations more, O(B (S + C) H W) memory more, for each level, with S channels of the
+        student's deepest.
+
     Example:
         >>> import torch
         >>> features = {"student_1": torch.zeros(2, 3, 8, 8), "teacher_1": torch.zeros(2, 5, 8, 8)}

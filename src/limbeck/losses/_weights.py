@@ -27,6 +27,8 @@ class WeightMatch(Sized):
     be equal. It reads parameters: `inputs={"student": "student.parameters.conv.weight", "teacher":
     "teacher.parameters.conv.weight"}`.
 
+    Cost: where the layers differ, a matrix product of the student's weights with each projection.
+
     Example:
         >>> import torch
         >>> loss, student, teacher = WeightMatch(), torch.ones(4, 3, 3, 3), torch.ones(8, 3, 3, 3)
