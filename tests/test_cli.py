@@ -155,7 +155,21 @@ def test_methods(shell: Shell) -> None:
             assert f"  {name} " in out
     code, out, err = shell("methods", "kl_divergence")
     assert (code, err) == (0, "")
-    assert out.startswith("loss kl_divergence(*, temperature: 'float' = 1.0, standardize: 'bool' = False)")
+    assert out.startswith("loss kl_divergence (on outputs)\n\nKullback-Leibler divergence")
+    assert "\n  temperature  float, default 1.0\n" in out
+    for words in (["methods", "--json"], ["methods", "kl_divergence", "--json"]):
+        code, out, err = shell(*words)
+        assert (code, err) == (0, "")
+        found = {method["name"]: method for method in json.loads(out)["methods"]}
+        assert found["kl_divergence"]["options"]["temperature"]["default"] == 1.0
+        assert (len(found) == 1) == (len(words) == 3)
+
+
+def test_methods_fit_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, width in (("60", 60), ("300", 100)):
+        monkeypatch.setenv("COLUMNS", columns)
+        _, out, _ = shell("methods", "kl_divergence")
+        assert width - 20 < max(map(len, out.splitlines())) <= width
 
 
 # Wrong words.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Callable
@@ -103,11 +104,18 @@ def recipes(
 
 
 @app.command()
-def methods(name: Annotated[str | None, typer.Argument(help="An entry to explain.")] = None) -> None:
-    """List everything that a recipe may `use`, or explain one entry."""
-    from limbeck.recipes.catalogue import explain, listing
+def methods(
+    name: Annotated[str | None, typer.Argument(help="An entry to explain.")] = None, json_: _Json = False
+) -> None:
+    """List everything that a recipe may `use`, losses by the knowledge they transfer, or explain one entry."""
+    from limbeck.recipes.catalogue import as_json, explain, listing
 
-    print(listing() if name is None else explain(name))
+    if json_:
+        print(json.dumps(as_json(name), ensure_ascii=False, indent=1))
+    elif name is None:
+        print(listing())
+    else:
+        print(explain(name, width=min(shutil.get_terminal_size().columns, 100)))
 
 
 @app.command()

@@ -48,7 +48,7 @@ class Docstring:
 
 
 def read_docstring(entry: Any) -> Docstring:
-    """The docstring of a class or function; of an object, that of its class.
+    """The docstring of a class or function; of a class, not that of its base.
 
     >>> def f(x): '''Twice x.
     ...
@@ -64,14 +64,14 @@ def read_docstring(entry: Any) -> Docstring:
     >>> found.summary, found.body, found.arguments["Args"], found.section("Cost")
     ('Twice x.', ('y = 2 x',), {'x': '[B], any number.'}, 'O(B)')
     """
-    summary, _, rest = (inspect.getdoc(entry) or "").partition("\n")
+    summary, _, rest = inspect.cleandoc(entry.__doc__ or "").partition("\n")
     body: list[str] = []
     sections: dict[str, str] = {}
     arguments: dict[str, Mapping[str, str]] = {}
     for name, text in _blocks(rest):
         if name in ("Args", "Inputs"):
             arguments[name] = _names(text)
-        elif name in ("Returns", "Raises", "Cost", "Knowledge"):
+        elif name in ("Returns", "Cost", "Knowledge"):
             sections[name] = _flowed(text)
         elif not name and not text.lstrip().startswith(">>>"):
             body.append(_flowed(text))
@@ -84,7 +84,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
     """Every section with its text, and every paragraph outside of them with no name."""
     name = ""
     gathered: list[str] = []
-    for block in _blank.split(text.strip("\n")):
+    for block in filter(None, _blank.split(text.strip("\n"))):
         header = _header.match(block.partition("\n")[0])
         inside = header is None and block.startswith(" ") and name != ""
         if not inside:
@@ -92,7 +92,7 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
             name, gathered = ("", []) if header is None else (header.group().removesuffix(":"), [])
             block = block if header is None else block[len(name) + 1 :].lstrip(" ")
         gathered.append(block.strip("\n"))
-    yield name, "\n".join(gathered)
+    yield from [(name, "\n".join(gathered))] if gathered else []
 
 
 def _names(text: str) -> dict[str, str]:
