@@ -9,7 +9,7 @@ from torch import nn
 from core.toys import CE, KL, Relation, Squared, make_batch, mlp
 from limbeck.core import Distiller, Tapped, Term
 from limbeck.errors import ArgumentError
-from limbeck.losses import HintMSE
+from limbeck.losses import HiddenStatesMSE, HintMSE
 from limbeck.teachers import Frozen
 
 BATCHES = [make_batch(7, seed) for seed in range(3)]
@@ -173,6 +173,8 @@ def test_a_loss_says_how_many_batches_it_learns_from():
     several = {"hard": Term(CE()), "learning": Term(Learning(), HIDDEN)}
     teachers = {"teacher": Frozen(mlp(1, hidden=16), {"hidden": "1"})}
     assert Distiller(Tapped(mlp(0), {"hidden": "1"}), several, teachers).prepare_batches == 3
+    # A part of a loss may ask too.
+    assert [with_hint(HiddenStatesMSE(layers=rule)).prepare_batches for rule in ("last", "auto")] == [1, 8]
 
 
 @pytest.mark.parametrize(("loss", "kept"), [(Learning(), [True, False, False]), (Differentiating(), [True] * 3)])

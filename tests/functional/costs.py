@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -116,27 +117,31 @@ def _product(tokens: list[str], sizes: Sizes) -> int:
 # The arguments that a docstring describes.
 
 
-def shapes(function: Callable[..., Any], given: Mapping[str, str]) -> dict[str, list[str]]:
-    """The symbols of each tensor that a function needs: as given, else the longest shape that its docstring names.
+def shapes(
+    function: Callable[..., Any], given: Mapping[str, str], options: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """The axes of each tensor that a function needs: as given, else those of the longest shape in its docstring.
 
-    `*` is B; `…` goes on as the first argument does, and is D there; who names no shape has that of the first.
+    An axis is a symbol, or several for their product. `*` stands for the axes of the first argument but its last, and
+    is B there; `…` goes on as the first argument does, and is D there; who names no shape has that of the first.
     """
     described = read_docstring(function).arguments["Args"]
     found: dict[str, list[str]] = {}
     for name, parameter in inspect.signature(function).parameters.items():
-        if parameter.default is not inspect.Parameter.empty:
+        if parameter.default is not inspect.Parameter.empty or name in options:
             continue
         first = next(iter(found.values()), ["B", "D"])
-        named = [part.replace("'", "").split(", ") for part in re.findall(r"\[([^\]]*)\]", described[name])]
+        named = [re.sub("[' ]", "", part).split(",") for part in re.findall(r"\[([^\]]*)\]", described[name])]
         symbols = given[name].split() if name in given else max(named, key=len, default=first)
-        symbols = ["B" if symbol == "*" else symbol for symbol in symbols]
+        rows = first[:-1] if found else ["B"]
+        symbols = [axis for symbol in symbols for axis in (rows if symbol == "*" else [symbol])]
         found[name] = [*symbols[:-1], *first[len(symbols) - 1 :]] if symbols[-1] == "…" else symbols
     return found
 
 
 def drawn(argument: str, description: str, axes: list[str], sizes: Sizes) -> Tensor | list[Tensor]:
     """A random argument of these sizes, of the kind that the docstring says."""
-    shape = [sizes[symbol] for symbol in axes]
+    shape = [math.prod(sizes[symbol] for symbol in axis) for axis in axes]
     if argument == "row":
         return torch.arange(*shape) % sizes["K"]
     if "int64" in description:

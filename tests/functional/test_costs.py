@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -19,7 +20,15 @@ from limbeck.functional import _pairs
 from limbeck.recipes.docstrings import read_docstring
 
 # Where the docstring of a function does not say it: the axes of an argument.
-AXES: dict[str, dict[str, str]] = {"weight_match": {"student": "N", "teacher": "N"}}
+AXES: dict[str, dict[str, str]] = {
+    "value_relation": {"student_value": "B T Hd", "teacher_value": "B T Hd"},
+    "weight_match": {"student": "N", "teacher": "N"},
+}
+# Options that have no default.
+REQUIRED: dict[str, Callable[[Sizes], dict[str, Any]]] = {
+    "attention_scores": lambda sizes: {"student_heads": sizes["H"], "teacher_heads": sizes["H"]},
+    "value_relation": lambda sizes: {"relation_heads": sizes["H"]},
+}
 # The same for modules whose arguments are not those of the function; others have S channels in place of the teacher's.
 MODULE_AXES: dict[str, dict[str, str]] = {
     "crd": {"student": "B S", "teacher": "B C", "row": "B"},
@@ -30,6 +39,7 @@ OPTIONS: dict[str, Callable[[Sizes], dict[str, Any]]] = {
     "factor_transfer": lambda sizes: {"paraphraser_steps": 0},
 }
 LOSSES = [name for name in limbeck.functional.__all__ if name in registry.names("loss")]
+COUNTED = [*LOSSES, "linear_cka"]
 
 
 @pytest.fixture(autouse=True)
@@ -56,16 +66,18 @@ def wrong(costs: Mapping[str, str], count: Callable[[Sizes], tuple[int, int]], s
 
 def of_function(name: str, costs: Mapping[str, str]) -> list[str]:
     function = getattr(limbeck.functional, name)
-    axes, described = shapes(function, AXES.get(name, {})), read_docstring(function).arguments["Args"]
+    described = read_docstring(function).arguments["Args"]
+    options = REQUIRED.get(name, lambda sizes: {})
+    axes = shapes(function, AXES.get(name, {}), options(defaultdict(int)))
 
     def count(sizes: Sizes) -> tuple[int, int]:
         values = {argument: drawn(argument, described[argument], axes[argument], sizes) for argument in axes}
-        return measured(partial(function, **values))
+        return measured(partial(function, **values, **options(sizes)))
 
-    return wrong(costs, count, [symbol for symbols in axes.values() for symbol in symbols])
+    return wrong(costs, count, [symbol for of_one in axes.values() for axis in of_one for symbol in axis])
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", COUNTED)
 def test_costs_are_those_that_are_counted(name: str) -> None:
     costs = stated(getattr(limbeck.functional, name))
     assert costs.keys() == {"operations", "memory"}

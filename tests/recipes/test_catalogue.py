@@ -91,7 +91,9 @@ def test_the_explanation_holds_the_equation_the_defaults_and_the_papers(name: st
     assert max(map(len, text.splitlines())) <= 72
     assert not any(mark in text for mark in ("``", ".. math", ":math:", "`"))
     for option, parameter in inspect.signature(entry).parameters.items():
-        assert f" {option} {find(name).options[option].type}, default {json.dumps(parameter.default)} " in flowed
+        given = parameter.default is not inspect.Parameter.empty
+        default = f"default {json.dumps(parameter.default)}" if given else "no default"
+        assert f" {option} {find(name).options[option].type}, {default} " in flowed
 
 
 def test_inputs_are_those_that_a_term_binds() -> None:

@@ -145,9 +145,10 @@ class Distiller(nn.Module):
     def prepare_batches(self) -> int:
         """How many batches `prepare` asks for: the most that one of the losses learns from; 1 if none does.
 
-        A loss says it by the class attribute ``prepare_batches``.
+        A loss, or a module in it, says it by the attribute ``prepare_batches``.
         """
-        return max(getattr(term.loss, "prepare_batches", 1) for term in self.terms.values())
+        parts = [part for term in self.terms.values() for part in term.loss.modules()]
+        return max(getattr(part, "prepare_batches", 1) for part in parts)
 
     def prepare(self, batches: Iterable[Outputs]) -> Self:
         """Try one forward on real batches, before the optimizer is made.

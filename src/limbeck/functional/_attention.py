@@ -72,6 +72,10 @@ def attention_scores(
     Raises:
         ArgumentError: if the shapes, heads or numbers of layers do not fit.
 
+    Knowledge: transformers.
+    Cost: O(B T² H d) operations, O(B T H d + H T²) memory, and blocks of at most 2²⁴ elements, for each pair of
+        layers.
+
     Example:
         >>> import torch
         >>> query, key = torch.tensor([[[2.0], [0.0]]]), torch.tensor([[[1.0], [0.0]]])
@@ -130,6 +134,10 @@ def value_relation(
 
     Raises:
         ArgumentError: if the shapes, heads or numbers of layers do not fit, or one side of a relation is missing.
+
+    Knowledge: transformers.
+    Cost: O(B T² H d) operations, O(B T H d + H T²) memory, and blocks of at most 2²⁴ elements, for each relation
+        and pair of layers, with heads of size d.
 
     Example:
         >>> import torch

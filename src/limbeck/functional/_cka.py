@@ -33,6 +33,8 @@ def linear_cka(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> 
     Raises:
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
+    Cost: O(N D min(N, D)) operations, O(N D + min(N, D)²) memory.
+
     Example:
         >>> import torch
         >>> student, teacher = torch.eye(3), torch.tensor([[1.0], [0.0], [0.0]])

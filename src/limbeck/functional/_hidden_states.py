@@ -31,6 +31,9 @@ def hidden_states_mse(student: Layers, teacher: Layers) -> Tensor:
     Raises:
         ArgumentError: if the shapes or the numbers of layers do not fit.
 
+    Knowledge: transformers.
+    Cost: O(B T D) operations, O(B T D) memory, for each pair of layers.
+
     Example:
         >>> import torch
         >>> hidden_states_mse(torch.zeros(1, 2, 3), torch.ones(1, 2, 3))
@@ -62,6 +65,9 @@ def cosine_hidden(student: Layers, teacher: Layers) -> Tensor:
     Raises:
         ArgumentError: if the shapes or the numbers of layers do not fit.
 
+    Knowledge: transformers.
+    Cost: O(B T D) operations, O(B T D) memory, for each pair of layers.
+
     Example:
         >>> import torch
         >>> cosine_hidden(torch.tensor([[3.0, 0.0], [0.0, 3.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
@@ -91,6 +97,9 @@ def patient_kd(student: Layers, teacher: Layers) -> Tensor:
 
     Raises:
         ArgumentError: if the shapes or the numbers of layers do not fit.
+
+    Knowledge: transformers.
+    Cost: O(B D) operations, O(B D) memory, for each pair of layers.
 
     Example:
         >>> import torch

@@ -43,6 +43,8 @@ def layer_map(
     Raises:
         ArgumentError: if the rule is unknown, a position does not exist, or a named rule finds S > T.
 
+    Cost: O(S T) operations, O(S T) memory; of named rules other than `auto`, O(S).
+
     Example:
         >>> layer_map("uniform", 3, 12), layer_map("last", 3, 12), layer_map([(0, 1), (-1, -1)], 3, 12)
         ([(0, 3), (1, 7), (2, 11)], [(0, 9), (1, 10), (2, 11)], [(0, 1), (2, 11)])

@@ -74,6 +74,9 @@ class HiddenStatesMSE(_HiddenStates):
     Raises:
         ArgumentError: if the layer map is unknown.
 
+    Cost: where widths differ, O(B T S D) operations more, O(B T D) memory more, for each pair of layers of a student of
+        width S.
+
     Example:
         >>> import torch
         >>> student, teacher = [torch.zeros(2, 5, 3)] * 3, [torch.ones(2, 5, 4)] * 5
@@ -113,6 +116,9 @@ class CosineHidden(_HiddenStates):
     Raises:
         ArgumentError: if the layer map is unknown.
 
+    Cost: where widths differ, O(B T S D) operations more, O(B T D) memory more, for each pair of layers of a student of
+        width S.
+
     Example:
         >>> import torch
         >>> states = torch.eye(3).expand(2, 3, 3)
@@ -144,6 +150,9 @@ class PatientKD(_HiddenStates):
 
     Raises:
         ArgumentError: if the layer map is unknown.
+
+    Cost: where widths differ, O(B T S D) operations more, O(B T D) memory more, for each pair of layers of a
+        student of width S.
 
     Example:
         >>> import torch

@@ -41,6 +41,11 @@ class LayerPairs(nn.Module):
             # may be another after the state is loaded, in a graph that is compiled already, too.
             self.register_buffer("chosen", torch.zeros(0, dtype=torch.int64))
 
+    @property
+    def prepare_batches(self) -> int:
+        """How many batches the choice is made from."""
+        return 8 if self.rule == "auto" else 1
+
     def choose(self, samples: Iterable[Side]) -> None:
         """For `auto`, take the map with the largest sum of linear CKA, averaged over the samples.
 
