@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import limbeck.measure.cost
 from limbeck import api, registry
 from limbeck.api import check, load_plugin
 from limbeck.errors import LimbeckError, RecipeError, RunError
+from limbeck.training.folder import new_folder
 from recipes.shell import Shell
 from recipes.small import SMALL, changed
 
@@ -278,11 +280,14 @@ def test_runs_that_begin_together_have_a_folder_each(shell: Shell, monkeypatch: 
     """All of them look before the first one makes its folder."""
     monkeypatch.setattr("limbeck.api.time.strftime", lambda *_: "20260101-000000")
     looked = [api._paths("together", None) for _ in range(6)]
+
+    def make(paths: Iterator[Path]) -> str:
+        with new_folder(paths, shared=False) as folder:
+            return folder.path.name
+
     with ThreadPoolExecutor(6) as pool:
-        made = [path for path, _ in pool.map(lambda paths: api._claim(paths, shared=False), looked)]
-    assert sorted(path.name for path in made) == [
-        f"together-20260101-000000{f'-{number}' if number > 1 else ''}" for number in range(1, 7)
-    ]
+        made = list(pool.map(make, looked))
+    assert sorted(made) == [f"together-20260101-000000{f'-{number}' if number > 1 else ''}" for number in range(1, 7)]
 
 
 def test_a_link_to_nowhere_in_place_of_runs_is_refused(shell: Shell) -> None:

@@ -12,7 +12,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +35,7 @@ from limbeck.recipes.survey import survey
 from limbeck.report import write_model_card, write_report
 from limbeck.tasks import DataSettings, ImageClassification
 from limbeck.training.environment import check_same, describe
-from limbeck.training.folder import RunFolder
+from limbeck.training.folder import RunFolder, new_folder
 from limbeck.training.progress import Progress, SilentProgress
 from limbeck.training.tensorboard import write_tensorboard
 
@@ -303,21 +302,6 @@ def _shared(value: _T) -> _T:
     return values[0]
 
 
-def _claim(paths: Iterator[Path], *, shared: bool) -> tuple[Path, list[Path]]:
-    """The first of these folders that no other run has made meanwhile, made now; and which are new, inner first."""
-    while True:
-        path = next(paths)
-        new = [folder for folder in (path, *path.parents) if not folder.exists()]
-        try:
-            path.mkdir(parents=True, exist_ok=shared)
-        except OSError as error:
-            if isinstance(error, FileExistsError) and not shared and path.exists():
-                continue
-            _remove(new)
-            raise _unmade(path, error) from error
-        return path, new
-
-
 def _create(
     paths: Iterator[Path],
     recipe: Mapping[str, Any],
@@ -326,32 +310,12 @@ def _create(
     *,
     shared: bool,
 ) -> Path:
-    path, new = _claim(paths, shared=shared)
-    folder = RunFolder(path)
-    try:
+    with new_folder(paths, shared=shared) as folder:
         environment = describe(accelerator.device, accelerator.num_processes)
         environment["plugin"] = None if plugin is None else os.path.abspath(plugin)
         write_json(folder.environment, environment)
         write_text(folder.recipe, recipe_text(recipe))
-    except BaseException as error:
-        for file in (folder.environment, folder.recipe):
-            with suppress(OSError):
-                file.unlink()
-        _remove(new)
-        if isinstance(error, OSError):
-            raise _unmade(path, error) from error
-        raise
-    return path
-
-
-def _remove(folders: Sequence[Path]) -> None:
-    for folder in folders:
-        with suppress(OSError):
-            folder.rmdir()
-
-
-def _unmade(path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot make the run {path}: {error.strerror}; choose another --output")
+    return folder.path
 
 
 def _begun(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -171,18 +171,17 @@ class Distiller(nn.Module):
                 boards = [self._trial_board(batch, number == 0) for number, batch in enumerate(batches)]
             if not boards:
                 raise ArgumentError("prepare needs at least one batch; it was given none")
-            means: list[dict[str, Mean]] = [{} for _ in boards]
+            means: dict[str, Mean] = {}
             for name, term in self.terms.items():
                 try:
-                    for found, mean in zip(means, term.prepare(boards), strict=True):
-                        found[name] = mean
+                    means[name], *_ = term.prepare(boards)
                 except Exception as error:
                     error.add_note(f"in the term {name!r}")
                     raise
             prepare = getattr(self.balance, "prepare", None)
             if prepare is not None:
-                # Of the others no graph is left.
-                prepare(boards[:1], means[:1])
+                # The other boards have no graph.
+                prepare(boards[:1], [means])
         return self
 
     def _trial_board(self, batch: Outputs, first: bool) -> Board:

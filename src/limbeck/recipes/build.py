@@ -185,10 +185,7 @@ def _needed(name: str, spec: Spec) -> Iterator[tuple[str, str]]:
 def build_teacher(
     name: str, models: Mapping[str, nn.Module], recipe: Spec, differentiated: Collection[str] = ()
 ) -> Teacher:
-    """The frozen teacher, or the ensemble of frozen teachers, that stands for a name.
-
-    The features of those that are ``differentiated`` carry gradients, although no weight does.
-    """
+    """The frozen teacher, or the ensemble of them, that stands for a name; those ``differentiated`` have a graph."""
     spec = recipe["models"][name]
     if "ensemble" in spec:
         members = {member: build_teacher(member, models, recipe, differentiated) for member in spec["ensemble"]}

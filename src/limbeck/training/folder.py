@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from limbeck.errors import RunError
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "new_folder"]
 
 
 class RunFolder:
@@ -69,3 +69,53 @@ class RunFolder:
             yield
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def new_folder(paths: Iterator[Path], *, shared: bool) -> Iterator[RunFolder]:
+    """Make a run's folder. If the block fails, the folder goes again, with what it holds of a run that has not begun.
+
+    Args:
+        paths: where it may stand; the first is taken that no other run has made meanwhile.
+        shared: it may be there already.
+
+    Raises:
+        RunError: if it cannot be made or written.
+    """
+    path, new = _claim(paths, shared=shared)
+    folder = RunFolder(path)
+    try:
+        yield folder
+    except BaseException as error:
+        for file in (folder.environment, folder.recipe):
+            with suppress(OSError):
+                file.unlink()
+        _remove(new)
+        if isinstance(error, OSError):
+            raise _unmade(path, error) from error
+        raise
+
+
+def _claim(paths: Iterator[Path], *, shared: bool) -> tuple[Path, list[Path]]:
+    """The folder, made, and which folders are new, inner first."""
+    while True:
+        path = next(paths)
+        new = [folder for folder in (path, *path.parents) if not folder.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=shared)
+        except OSError as error:
+            if isinstance(error, FileExistsError) and not shared and path.exists():
+                continue
+            _remove(new)
+            raise _unmade(path, error) from error
+        return path, new
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _unmade(path: Path, error: OSError) -> RunError:
+    return RunError(f"cannot make the run {path}: {error.strerror}; choose another --output")
