@@ -143,10 +143,7 @@ class Distiller(nn.Module):
 
     @property
     def prepare_batches(self) -> int:
-        """How many batches `prepare` asks for: the most that one of the losses learns from; 1 if none does.
-
-        A loss, or a module in it, says it by the attribute ``prepare_batches``.
-        """
+        """How many batches `prepare` asks for: the most that a loss, or a module in it, has as ``prepare_batches``, or 1."""
         parts = [part for term in self.terms.values() for part in term.loss.modules()]
         return max(getattr(part, "prepare_batches", 1) for part in parts)
 
