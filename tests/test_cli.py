@@ -140,7 +140,7 @@ def test_recipes_schema_holds_every_entry_with_its_options(shell: Shell) -> None
     for kind in ("loss", "schedule", "model", "source"):
         assert set(schema[kind]) == set(registry.names(kind))
     assert schema["loss"]["kl_divergence"] == {
-        "temperature": {"type": "float", "default": 1.0},
+        "temperature": {"type": "float | {use: schedule or temperature}", "default": 1.0},
         "standardize": {"type": "bool", "default": False},
     }
     assert set(schema["model"]["mlp"]) == {"width", "depth", "dropout"}
@@ -156,7 +156,7 @@ def test_methods(shell: Shell) -> None:
     code, out, err = shell("methods", "kl_divergence")
     assert (code, err) == (0, "")
     assert out.startswith("loss kl_divergence (on outputs)\n\nKullback-Leibler divergence")
-    assert "\n  temperature  float, default 1.0\n" in out
+    assert "\n  standardize  bool, default false\n" in out
     for words in (["methods", "--json"], ["methods", "kl_divergence", "--json"]):
         code, out, err = shell(*words)
         assert (code, err) == (0, "")

@@ -19,7 +19,7 @@ nan, inf = float("nan"), float("inf")
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"modles": {}}, "'models'"),
     ({1: 2}, "no section 1"),
-    ({"balance": {}}, "no section 'balance'"),
+    ({"blance": {}}, "no section 'blance'. Did you mean 'balance'"),
     ({"data.lables": 5}, "'labels'"),
     ({"data.validaton": 0.1}, "'validation'"),
     ({"data.use": "digts"}, "'digits'"),

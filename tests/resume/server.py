@@ -129,14 +129,14 @@ def record_rows(file: Path) -> None:
     """Write down which rows every step sees."""
     real = _Loop._train
 
-    def train(loop: _Loop, batch: Any) -> Any:
+    def train(loop: _Loop, batch: Any, *rest: Any) -> Any:
         place = {"stage": loop.job.stage, "seed": loop.job.seed, "step": loop.step}
         seen = {name: batch[name].tolist() for name in ("index", "view")}
         with file.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({**place, **seen}) + "\n")
         in_the_loop.append(True)
         try:
-            return real(loop, batch)
+            return real(loop, batch, *rest)
         finally:
             in_the_loop.pop()
 

@@ -143,7 +143,7 @@ class Distiller(nn.Module):
 
     @property
     def prepare_batches(self) -> int:
-        """How many batches `prepare` asks for: the most that a loss, or a module in it, has as ``prepare_batches``, or 1."""
+        """How many batches `prepare` asks for: the largest ``prepare_batches`` of a loss or of a part of one, or 1."""
         parts = [part for term in self.terms.values() for part in term.loss.modules()]
         return max(getattr(part, "prepare_batches", 1) for part in parts)
 
