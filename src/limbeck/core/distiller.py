@@ -16,7 +16,7 @@ from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
-from limbeck.core.term import Mean, Term
+from limbeck.core.term import Term
 from limbeck.errors import ArgumentError, suggest
 
 __all__ = ["Distiller", "Teacher"]
@@ -168,17 +168,17 @@ class Distiller(nn.Module):
                 boards = [self._trial_board(batch, number == 0) for number, batch in enumerate(batches)]
             if not boards:
                 raise ArgumentError("prepare needs at least one batch; it was given none")
-            means: dict[str, Mean] = {}
             for name, term in self.terms.items():
                 try:
-                    means[name], *_ = term.prepare(boards)
+                    term.prepare(boards)
                 except Exception as error:
                     error.add_note(f"in the term {name!r}")
                     raise
             prepare = getattr(self.balance, "prepare", None)
             if prepare is not None:
                 # The other boards have no graph.
-                prepare(boards[:1], [means])
+                with kept_buffers(self):
+                    prepare(boards[:1], [{name: term.alone(boards[0]) for name, term in self.terms.items()}])
         return self
 
     def _trial_board(self, batch: Outputs, first: bool) -> Board:

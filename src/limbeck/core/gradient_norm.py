@@ -13,7 +13,7 @@ from limbeck.core.balance import Weights
 from limbeck.core.processes import summed
 from limbeck.core.term import Mean
 from limbeck.errors import ArgumentError, suggest
-from limbeck.functional._traced_autograd import check_traced
+from limbeck.functional._traced_autograd import check_traced, is_of_compiled_graph
 from limbeck.registry import register
 
 __all__ = ["GradientNorm"]
@@ -150,8 +150,13 @@ class GradientNorm(nn.Module):
             (gradient,) = torch.autograd.grad(mean.sum, [tensor], retain_graph=True, allow_unused=True)
         if gradient is None:
             raise ArgumentError(
-                f"gradient_norm: the term {name!r} does not depend on {self.at!r}; name a tensor from which all "
-                "balanced terms are computed, as at='student.<tap>', or leave the term out by terms=[…]"
+                f"gradient_norm: the term {name!r} does not depend on {self.at!r}; "
+                + (
+                    "its model is compiled alone: compile the whole Distiller instead"
+                    if is_of_compiled_graph(tensor)
+                    else "name a tensor from which all balanced terms are computed, as at='student.<tap>', or leave "
+                    "the term out by terms=[…]"
+                )
             )
         return gradient.detach().float().square().sum()
 

@@ -150,7 +150,7 @@ class Term(nn.Module):
         """Follow the schedule of the weight to this optimizer step."""
         self.weight.fill_(self._weight_at(step))
 
-    def prepare(self, boards: Sequence[Board]) -> list[Mean]:
+    def prepare(self, boards: Sequence[Board]) -> None:
         """Check every address on real boards, let the loss size itself, and learn the shape of what it returns."""
         samples = [self._read(board) for board in boards]
         for board in boards:
@@ -163,11 +163,14 @@ class Term(nn.Module):
         self._seen.clear()
         try:
             with kept_buffers(self):
-                # Not over all processes: one of them may prepare alone.
-                read = zip(boards, samples, strict=True)
-                return [self._reduced(board, values, gather=False) for board, values in read]
+                for board in boards:
+                    self.alone(board)
         finally:
             self._preparing = False
+
+    def alone(self, board: Board) -> Mean:
+        """The mean of this process's rows, also where `gather` asks for all: one process may prepare alone."""
+        return self._reduced(board, self._read(board), gather=False)
 
     def count(self, batch: Outputs) -> Tensor:
         """What `forward` will count for this batch, without a forward; 0-d.

@@ -123,6 +123,11 @@ class _Loop:
         patience = self.job.settings.patience
         return patience is not None and self.waited >= patience
 
+    @property
+    def _logged(self) -> bool:
+        """Whether the step to come stands in the log."""
+        return (self.step + 1) % self.job.settings.log_every == 0
+
     def restore(self) -> None:
         """Go to where the newest checkpoint was written, and hand model and optimizer to Accelerate."""
         state = self.checkpoints.latest()
@@ -151,8 +156,8 @@ class _Loop:
         epoch = self.step // job.steps_per_epoch
         stop = (epoch + 1) * job.steps_per_epoch
         for batch in job.batches.iterate(self.step, stop):
-            logged = (self.step + 1) % job.settings.log_every == 0
-            means, loss, readings = self._train(batch, logged)
+            logged = self._logged
+            means, loss, readings = self._train(batch)
             if logged:
                 values = {"loss": round(self._mean_of_processes(loss), 6), "terms": self._values(means)}
                 self._log(epoch, {**values, **readings})
@@ -163,7 +168,7 @@ class _Loop:
             if self._due(logged or self.step == stop):
                 self.save()
 
-    def _train(self, batch: Mapping[str, Tensor], logged: bool) -> tuple[dict[str, Mean], float, _Readings]:
+    def _train(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Mean], float, _Readings]:
         settings, accelerator = self.job.settings, self.accelerator
         rate = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
         for group in self.optimizer.param_groups:
@@ -187,7 +192,7 @@ class _Loop:
         if settings.clip is not None:
             accelerator.clip_grad_norm_(self.model.parameters(), settings.clip)
         # Before the step: what was in force in it.
-        readings = self._readings(output) if logged else {}
+        readings = self._readings(output) if self._logged else {}
         self.stepper.step()
         self.stepper.zero_grad()
         return means, total, readings
