@@ -241,6 +241,14 @@ def test_hooks_write_only_while_their_own_forward_runs():
     assert is_empty(other)
 
 
+def test_the_input_of_a_module_that_checkpointing_runs_again_is_written_once():
+    tapped = Tapped(Checkpointed(reentrant=False), {"into": "block.1:input", "out": "block.0"})
+    outputs = tapped(INPUTS)
+    assert outputs["into"] is outputs["out"]
+    outputs["logits"].sum().backward()
+    assert is_empty(tapped)
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "pickle"])
 def test_a_duplicate_of_a_used_model_is_independent(duplicate):
     tapped = Tapped(mlp(0), {"hidden": "1"})

@@ -73,6 +73,26 @@ def test_one_side(student: Any, teacher: Any, expected: Any) -> None:
     assert found == {"student": expected[0] or student, "teacher": expected[1] or teacher}
 
 
+def test_fresh_weights_are_paired_by_depth_alone() -> None:
+    # Depths 1/4, 2/4, 3/4 and 1/7 to 6/7: nearest are the second, the fourth (of equals the deeper), the fifth.
+    found, _ = taps(
+        {
+            "models.student": {"use": "mlp", "width": 16, "depth": 3, "taps": "auto"},
+            "models.teacher": {"use": "mlp", "width": 32, "depth": 6, "taps": "auto"},
+        }
+    )
+    assert list(found["teacher"].values()) == ["layers.1", "layers.3", "layers.4"]
+
+
+def test_a_layer_that_no_other_model_has_one_for_gets_no_name() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3, 1, 1), nn.ReLU(), nn.Conv2d(3, 3, 3, 4, 1), nn.ReLU(), nn.Conv2d(3, 3, 3, 2, 1)]
+    student = nn.Sequential(nn.Conv2d(1, 1, 3), *layers, nn.Flatten(), nn.Linear(3, 10))
+    found, _ = taps({**RESNETS, "models.student": {"taps": "auto"}}, {"student": student})
+    # 6×6, 2×2 and 1×1 beside the teacher's 8×8, 4×4 and 2×2.
+    assert (found["student"], found["teacher"]) == ({"layer_1": "4"}, {"layer_1": "stage3"})
+
+
 def test_several_teachers_are_each_paired_with_the_student() -> None:
     found, notes = taps(
         {

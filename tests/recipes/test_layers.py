@@ -127,6 +127,11 @@ def test_what_runs_twice_or_is_changed_in_place_is_no_layer() -> None:
     assert listed[""].parameters == sum(p.numel() for p in model.parameters())
 
 
+def test_an_output_that_a_later_module_changes_in_place_is_no_layer() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(inplace=True), nn.Linear(8, 10))
+    assert set(trace(model, IMAGES[:2]).layers) == {"", "0", "2", "3"}
+
+
 def test_a_model_without_a_way_from_its_inputs_has_no_trunk() -> None:
     class Cut(Residual):
         def forward(self, images: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class Asked(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.head = nn.Linear(64, 5), nn.Linear(5, 10)
+        self.alias = self.first
 
     def forward(self, images: torch.Tensor, states: bool = False) -> Any:
         first = self.first(images.flatten(1))
@@ -38,7 +39,7 @@ class Asked(nn.Module):
 @pytest.mark.parametrize("normalized", [True, False])
 def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification, normalized: bool) -> None:
     reading = {
-        "taps": {"into": "head:input", "both": ["first", "head"], "whole": ""}, "call": {"states": True},
+        "taps": {"into": "head:input", "both": ["alias", "head"], "whole": ""}, "call": {"states": True},
     }  # fmt: skip
     recipe = resolve(
         changed({"models.student": reading, "models.teacher": reading}), name="x", objects=["student", "teacher"]

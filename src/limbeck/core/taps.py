@@ -246,4 +246,7 @@ def _grown_from(tensor: Tensor, leaf: Tensor) -> Tensor:
 def _versions(output: Any) -> tuple[int, ...]:
     if torch.compiler.is_compiling():
         return ()
+    if isinstance(output, Tensor):
+        # Nearly every tap, in every step: not by way of a generator.
+        return () if output.is_inference() else (output._version,)
     return tuple(tensor._version for tensor in tensors(output) if not tensor.is_inference())
