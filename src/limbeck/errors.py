@@ -8,6 +8,7 @@ from collections.abc import Iterable
 __all__ = [
     "AddressError",
     "ArgumentError",
+    "CacheError",
     "DataError",
     "DivergedError",
     "ExportError",
@@ -40,6 +41,10 @@ class DataError(LimbeckError):
 
 class RunError(LimbeckError):
     """A run folder, a stage or a checkpoint that cannot be used."""
+
+
+class CacheError(LimbeckError):
+    """Teacher outputs on disk that cannot be written, are damaged, or belong to another teacher or other data."""
 
 
 class DivergedError(LimbeckError):

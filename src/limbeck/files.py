@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic", "canonical_hash", "file_hash", "write_json", "write_text"]
+__all__ = ["atomic", "canonical_hash", "file_hash", "held", "write_json", "write_text"]
 
 
 @contextmanager
@@ -42,6 +43,21 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(path: Path, flags: int = 0) -> Iterator[None]:
+    """A lock on a folder or file, which goes with the process that holds it.
+
+    Raises:
+        BlockingIOError: if another process holds it and ``flags`` is ``fcntl.LOCK_NB``.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        yield
     finally:
         os.close(descriptor)
 

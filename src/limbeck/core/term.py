@@ -16,6 +16,7 @@ from limbeck.core.binding import bind
 from limbeck.core.processes import gathered, summed
 from limbeck.core.schedules import Constant, Schedule, as_schedule
 from limbeck.errors import ArgumentError, suggest
+from limbeck.functional import SparseLogits
 from limbeck.registry import Entry
 
 __all__ = ["Mean", "Term"]
@@ -52,7 +53,8 @@ class Term(nn.Module):
             ``relational = True``, which takes a ``mask`` ``[B]`` too and returns a 0-d value over pairs of rows. A loss
             that differentiates inside its forward names in ``differentiates`` the arguments with respect to which it
             does: these it gets as they stand on the board (a masked, cast or detached copy is not in the graph of the
-            others), and nothing is detached by default.
+            others), and nothing is detached by default. One that takes `limbeck.functional.SparseLogits` names in
+            ``sparse`` the arguments for which it does; it is refused for all others.
         inputs: argument name -> address. ``student``, ``teacher`` and ``target`` have the default addresses
             ``student.logits``, ``teacher.logits`` and ``batch.target``; ``student_logits`` and ``teacher_logits`` those
             of their names; ``row`` has ``batch.row``. ``student.parameters.<path>`` names a parameter, which no mask
@@ -227,10 +229,19 @@ class Term(nn.Module):
         values = {}
         for argument, address in self.inputs.items():
             value = at(board, address)
+            if isinstance(value, SparseLogits):
+                self._check_sparse(argument)
             if argument not in self.differentiates:
                 value = map_tensors(value, _at_least_float32, argument in self.detach)
             values[argument] = value
         return values
+
+    def _check_sparse(self, argument: str) -> None:
+        if argument not in getattr(self.loss, "sparse", ()):
+            raise ArgumentError(
+                f"{type(self.loss).__name__} reads sparse logits at {self.inputs[argument]!r}, and its argument "
+                f"{argument!r} needs all of them; take kl_divergence, or a codec that keeps all logits, as float16 does"
+            )
 
     def _mask(self, batch: Outputs) -> Tensor | None:
         board = {"batch": batch}

@@ -25,12 +25,14 @@ from limbeck.functional._review import review_kd
 from limbeck.functional._selectivity import nst_mmd
 from limbeck.functional._similarities import correlation_congruence, probabilistic_transfer, similarity_preserving
 from limbeck.functional._softened import kl_divergence, soft_cross_entropy
+from limbeck.functional._sparse import SparseLogits
 from limbeck.functional._supervised import cross_entropy
 from limbeck.functional._variational import variational_information
 from limbeck.functional._weighted_soft_label import weighted_soft_label
 from limbeck.functional._weights import weight_match
 
 __all__ = [
+    "SparseLogits",
     "activation_boundary",
     "attention_scores",
     "attention_transfer",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._softening import check_softening, divergence, softened
+from limbeck.functional._sparse import SparseLogits, check_complete, sparse_log_probabilities
 
 __all__ = ["check_beta", "generalized_jsd", "reverse_kl", "total_variation"]
 
@@ -21,7 +22,7 @@ def check_beta(operation: str, beta: float) -> None:
 
 
 def reverse_kl(
-    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
+    student: Tensor, teacher: Tensor | SparseLogits, *, temperature: float | Tensor = 1.0, standardize: bool = False
 ) -> Tensor:
     """Kullback-Leibler divergence from the teacher's softened distribution to the student's, in nats, times T².
 
@@ -29,9 +30,12 @@ def reverse_kl(
     mean is taken under the student, so a student that is too small for all of p covers its largest part, where
     `kl_divergence` spreads over all of it.
 
+    Of `SparseLogits`, the classes are those listed and the tail, as in `kl_divergence`. Where classes are left out and
+    there is no tail, p is 0 on them, and this divergence is infinite: such logits are refused.
+
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
-        teacher: finite logits `[*, C]`.
+        teacher: finite logits `[*, C]`, or `SparseLogits` at this temperature, with a tail.
         temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
@@ -39,7 +43,8 @@ def reverse_kl(
         One value per row, `[*]`, in at least float32; exactly 0 where both logits are equal.
 
     Raises:
-        ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
+        ArgumentError: if the shapes differ, the temperature is not a finite number above 0, or sparse logits have
+            another one, have no tail or are to be standardized.
 
     Knowledge: outputs.
     Cost: O(B C) operations, O(B C) memory.
@@ -54,6 +59,10 @@ def reverse_kl(
     Agarwal, Vieillard, Zhou, Stanczyk, Ramos, Geist and Bachem, 2024, "On-Policy Distillation of Language Models:
     Learning from Self-Generated Mistakes", arXiv:2306.13649.
     """
+    if isinstance(teacher, SparseLogits):
+        check_complete("reverse_kl", teacher)
+        log_q, log_p = sparse_log_probabilities("reverse_kl", student, teacher, temperature, standardize)
+        return divergence(log_q, log_p) * temperature**2
     check_softening("reverse_kl", student, teacher, temperature)
     log_q = F.log_softmax(softened(student, temperature, standardize), dim=-1)
     log_p = F.log_softmax(softened(teacher, temperature, standardize), dim=-1)

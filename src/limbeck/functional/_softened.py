@@ -6,21 +6,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.functional._softening import check_softening, divergence, softened
+from limbeck.functional._sparse import SparseLogits, sparse_log_probabilities
 
 __all__ = ["kl_divergence", "soft_cross_entropy"]
 
 
 def kl_divergence(
-    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
+    student: Tensor, teacher: Tensor | SparseLogits, *, temperature: float | Tensor = 1.0, standardize: bool = False
 ) -> Tensor:
     """Kullback-Leibler divergence from the student's softened distribution to the teacher's, in nats, times T².
 
     T² Σ_c p_c (log p_c − log q_c), with p = softmax(teacher / T) and q = softmax(student / T). It is KL(p ‖ q): the
     mean is taken under the teacher. The factor T² keeps the size of the gradient about the same at every T.
 
+    Of `SparseLogits` with a tail, the classes are those listed and the tail, whose q is the sum of q over all others:
+    at most the divergence over all classes, and equal to it if only one is not listed. Without a tail p is 0 elsewhere.
+
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
-        teacher: finite logits `[*, C]`.
+        teacher: finite logits `[*, C]`, or `SparseLogits` at this temperature.
         temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
@@ -28,7 +32,8 @@ def kl_divergence(
         One value per row, `[*]`, in at least float32; exactly 0 where both logits are equal.
 
     Raises:
-        ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
+        ArgumentError: if the shapes differ, the temperature is not a finite number above 0, or sparse logits have
+            another one or are to be standardized.
 
     Knowledge: outputs.
     Cost: O(B C) operations, O(B C) memory.
@@ -44,6 +49,9 @@ def kl_divergence(
     Hinton, Vinyals and Dean, 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
     Sun, Ren, Li, Wang and Cao, 2024, "Logit Standardization in Knowledge Distillation", arXiv:2403.01427.
     """
+    if isinstance(teacher, SparseLogits):
+        log_q, log_p = sparse_log_probabilities("kl_divergence", student, teacher, temperature, standardize)
+        return divergence(log_p, log_q) * temperature**2
     check_softening("kl_divergence", student, teacher, temperature)
     log_q = F.log_softmax(softened(student, temperature, standardize), dim=-1)
     log_p = F.log_softmax(softened(teacher, temperature, standardize), dim=-1)
@@ -51,17 +59,17 @@ def kl_divergence(
 
 
 def soft_cross_entropy(
-    student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0, standardize: bool = False
+    student: Tensor, teacher: Tensor | SparseLogits, *, temperature: float | Tensor = 1.0, standardize: bool = False
 ) -> Tensor:
     """Cross-entropy of the student's softened distribution under the teacher's, in nats, times T².
 
     −T² Σ_c p_c log q_c, with p = softmax(teacher / T) and q = softmax(student / T). It exceeds `kl_divergence` by T²
     times the entropy of p, so both have the same gradient with respect to the student, and this one is not 0 when the
-    logits are equal.
+    logits are equal. Of `SparseLogits`, the classes are those listed and the tail, as in `kl_divergence`.
 
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
-        teacher: finite logits `[*, C]`.
+        teacher: finite logits `[*, C]`, or `SparseLogits` at this temperature.
         temperature: T, a number above 0, or a tensor without axes that holds one.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
@@ -69,7 +77,8 @@ def soft_cross_entropy(
         One value per row, `[*]`, in at least float32.
 
     Raises:
-        ArgumentError: if the shapes differ, or the temperature is not a finite number above 0.
+        ArgumentError: if the shapes differ, the temperature is not a finite number above 0, or sparse logits have
+            another one or are to be standardized.
 
     Knowledge: outputs.
     Cost: O(B C) operations, O(B C) memory.
@@ -82,6 +91,9 @@ def soft_cross_entropy(
     Hinton, Vinyals and Dean, 2015, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
     Sun, Ren, Li, Wang and Cao, 2024, "Logit Standardization in Knowledge Distillation", arXiv:2403.01427.
     """
+    if isinstance(teacher, SparseLogits):
+        log_q, log_p = sparse_log_probabilities("soft_cross_entropy", student, teacher, temperature, standardize)
+        return (log_p.exp() * log_q).sum(dim=-1) * -(temperature**2)
     check_softening("soft_cross_entropy", student, teacher, temperature)
     log_q = F.log_softmax(softened(student, temperature, standardize), dim=-1)
     p = F.softmax(softened(teacher, temperature, standardize), dim=-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from limbeck import functional
+from limbeck.functional import SparseLogits
 from limbeck.functional._divergences import check_beta
 from limbeck.losses._softening import Softened
 from limbeck.losses._temperature import Temperature
@@ -30,10 +31,12 @@ class ReverseKL(Softened):
         tensor([0.4805])
     """
 
+    sparse = ("teacher",)
+
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("reverse_kl", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
         return functional.reverse_kl(
             student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
         )

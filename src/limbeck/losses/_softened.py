@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from limbeck import functional
+from limbeck.functional import SparseLogits
 from limbeck.losses._softening import Softened
 from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
@@ -29,10 +30,12 @@ class KLDivergence(Softened):
         tensor([0.4438])
     """
 
+    sparse = ("teacher",)
+
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("kl_divergence", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
         return functional.kl_divergence(
             student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
         )
@@ -55,10 +58,12 @@ class SoftCrossEntropy(Softened):
         tensor([2.7726])
     """
 
+    sparse = ("teacher",)
+
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("soft_cross_entropy", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
         return functional.soft_cross_entropy(
             student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
         )

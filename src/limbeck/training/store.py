@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from limbeck.files import file_hash, write_json
+from limbeck.files import file_hash, held, write_json
 
 __all__ = ["Store"]
 
@@ -54,9 +54,9 @@ class Store:
         """Remove what killed processes were filling, and nothing that a living one fills."""
         if not self.root.is_dir():
             return
-        with _held(self.root):
+        with held(self.root):
             for left in self.root.glob(".*.tmp"):
-                with suppress(BlockingIOError), _held(left, fcntl.LOCK_NB):
+                with suppress(BlockingIOError), held(left, fcntl.LOCK_NB):
                     shutil.rmtree(left)
 
     @contextmanager
@@ -64,10 +64,10 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as claim:
             # While the root is held, nobody sweeps between making the folder and holding it.
-            with _held(self.root):
+            with held(self.root):
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
-                claim.enter_context(_held(folder))
+                claim.enter_context(held(folder))
             yield
 
     def _settle(self, beside: Path, folder: Path) -> Path:
@@ -81,14 +81,3 @@ class Store:
                 raise
             shutil.rmtree(beside)
         return folder
-
-
-@contextmanager
-def _held(folder: Path, flags: int = 0) -> Iterator[None]:
-    """A lock on a folder, which goes with the process that holds it."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,0 +1,145 @@
+"""Asking a teacher for all entries of a cache, and writing down what it says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.cache.codecs.codec import Encoded
+from limbeck.cache.manifest import Field, Manifest, differences
+from limbeck.cache.shards import fault, shard_path, sweep, write_shard
+from limbeck.errors import ArgumentError, CacheError
+from limbeck.files import held
+
+__all__ = ["Built", "Outputs", "build", "checked"]
+
+Outputs: TypeAlias = Callable[[Tensor, Tensor], Mapping[str, Any]]
+
+
+class Built(NamedTuple):
+    """What a build did: the shards that it wrote, and what was wrong with those of them that were there before."""
+
+    written: tuple[int, ...]
+    mended: Mapping[int, str]
+
+
+def build(
+    folder: Path,
+    manifest: Manifest,
+    outputs: Outputs,
+    *,
+    part: tuple[int, int] = (0, 1),
+    progress: Callable[[int, int], None] | None = None,
+) -> Built:
+    """Write all shards of a cache that are not there yet, or are damaged; those that are whole stay.
+
+    A build that was killed, or ended on a full disk, goes on where it was, and ends with the same bytes as an unbroken
+    one, if the teacher says the same for the same batch. Processes with different parts may write side by side.
+
+    Args:
+        folder: of the cache; it is made if there is none.
+        manifest: what to write. A folder that holds another manifest is refused.
+        outputs: what the teacher says of some rows: called with int64 rows `[B]` and views `[B]`, it returns a mapping
+            of names to tensors `[B, …]`. It must not depend on anything else. Gradients are off.
+        part: (i, n): write the shards i, i + n, i + 2n, …
+        progress: called with the number of entries of this part that are done, and that there are.
+
+    Raises:
+        CacheError: if the folder holds another cache (with what differs), the teacher says something that cannot be
+            kept, or a shard cannot be written.
+        ArgumentError: if the part is out of range.
+
+    Example:
+        >>> import tempfile
+        >>> from limbeck.cache import Store, fields_of
+        >>> table = torch.rand(10, 2, 3)
+        >>> outputs = lambda rows, views: {"logits": table[rows, views]}
+        >>> fields = fields_of(outputs(torch.tensor([0]), torch.tensor([0])), {"logits": {"use": "float32"}})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     built = build(Path(folder), Manifest(fields, rows=10, views=2, batch_size=4), outputs)
+        ...     read = Store(Path(folder)).read(torch.tensor([7, 3]), torch.tensor([1, 0]))
+        >>> len(built.written), torch.equal(read["logits"], table[[7, 3], [1, 0]])
+        (5, True)
+    """
+    number, parts = part
+    if not 0 <= number < parts:
+        raise ArgumentError(f"cache: the part is {number} of {parts}; expected 0 to {parts - 1}, counted from 0")
+    _prepare(folder, manifest)
+    own = range(number, manifest.shards, parts)
+    sweep(folder, own)
+    total, done = sum(len(manifest.shard(n)) for n in own), 0
+    written, mended = [], {}
+    for shard in own:
+        wrong = fault(folder, manifest, shard)
+        if wrong is not None:
+            if shard_path(folder, shard).exists():
+                mended[shard] = wrong
+            write_shard(folder, manifest, shard, _encoded(manifest, shard, outputs))
+            written.append(shard)
+        done += len(manifest.shard(shard))
+        if progress is not None:
+            progress(done, total)
+    return Built(tuple(written), mended)
+
+
+def _prepare(folder: Path, manifest: Manifest) -> None:
+    shard_path(folder, 0).parent.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        if manifest.is_in(folder):
+            told = differences(Manifest.read(folder).plain, manifest.plain)
+            if told:
+                raise CacheError(f"{folder} holds another cache: {'; '.join(told)}. Remove it, or build elsewhere")
+        else:
+            for left in folder.glob(".manifest.json.*.tmp"):
+                left.unlink()
+            manifest.write(folder)
+
+
+@torch.no_grad()
+def _encoded(manifest: Manifest, number: int, outputs: Outputs) -> dict[str, Encoded]:
+    batches: dict[str, list[Encoded]] = {name: [] for name in manifest.fields}
+    shard = manifest.shard(number)
+    for first in range(shard.start, shard.stop, manifest.batch_size):
+        entries = torch.arange(first, min(first + manifest.batch_size, shard.stop))
+        found = outputs(entries % manifest.rows, entries // manifest.rows)
+        for name, field in manifest.fields.items():
+            batches[name].append(field.codec.encode(checked(name, field, found, entries, manifest.rows), first))
+    return {name: _sealed(field, batches[name]) for name, field in manifest.fields.items()}
+
+
+def _sealed(field: Field, batches: list[Encoded]) -> Encoded:
+    counts = [len(batch.rows) for batch in batches]
+    sealed = field.codec.seal(np.concatenate([batch.rows for batch in batches]), field.shape)
+    error = max(sealed.error, *(batch.error for batch in batches))
+    masses = [batch.mass for batch in batches]
+    mass = math.nan if math.isnan(masses[0]) else float(np.average(masses, weights=counts))
+    return sealed._replace(error=error, mass=mass)
+
+
+def checked(name: str, field: Field, found: Mapping[str, Any], entries: Tensor, rows: int) -> Tensor:
+    """What the teacher says of some entries at this name.
+
+    Raises:
+        CacheError: if there is nothing, its shape is not that of the field, or a value is not finite.
+    """
+    value = found.get(name)
+    shape = None if not isinstance(value, Tensor) else list(value.shape)
+    if not isinstance(value, Tensor) or shape != [len(entries), *field.shape]:
+        raise CacheError(
+            f"the teacher gives {name!r} with shape {shape} for {len(entries)} rows; the cache holds "
+            f"[*, {', '.join(map(str, field.shape))}]: every row needs the same shape"
+        )
+    finite = value.isfinite().flatten(1).all(1)
+    if not finite.all():
+        entry = int(entries[int(finite.int().argmin())])
+        raise CacheError(
+            f"the teacher gives {name!r} with a NaN or an infinity for view {entry // rows} of row {entry % rows}; "
+            "mend the teacher or the row"
+        )
+    return value

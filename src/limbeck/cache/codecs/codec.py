@@ -1,0 +1,113 @@
+"""What a codec is: how one named output of a teacher becomes bytes of a fixed number, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.errors import ArgumentError, suggest
+from limbeck.functional import SparseLogits
+from limbeck.registry import lookup, names
+
+__all__ = ["Bytes", "Codec", "Encoded", "Shape", "codec_of", "section_of"]
+
+Shape = tuple[int, ...]
+Bytes = NDArray[np.uint8]
+
+
+class Encoded(NamedTuple):
+    """The entries of one batch or of one shard, and what was measured on the way.
+
+    Args:
+        rows: `[n, …]`.
+        error: the largest error; see the codec for its unit.
+        mass: the mean of the teacher's probability on the classes that were kept; NaN where all were.
+        head: what all entries of a shard share.
+    """
+
+    rows: NDArray[Any]
+    error: float
+    mass: float = math.nan
+    head: bytes = b""
+
+
+class Codec:
+    """One way to write outputs. Subclasses are dataclasses, and what they hold is what a recipe may set.
+
+    Entries are encoded batch by batch as the teacher gives them, and sealed when the shard is full.
+    """
+
+    promise: ClassVar[str]
+
+    def record_bytes(self, shape: Shape) -> int:
+        """Bytes of one entry of this shape."""
+        raise NotImplementedError
+
+    def head_bytes(self, shape: Shape) -> int:
+        """Bytes that the entries of a shard share."""
+        return 0
+
+    def check(self, shape: Shape) -> None:
+        """Refuse outputs of a shape that this codec cannot hold."""
+
+    def encode(self, values: Tensor, first: int) -> Encoded:
+        """What is kept of a batch, `[n, *shape]`, of which the first row is this entry of the cache."""
+        raise NotImplementedError
+
+    def seal(self, rows: NDArray[Any], shape: Shape) -> Encoded:
+        """The records of a shard, uint8 `[n, record_bytes]`, from the rows of all its batches."""
+        return Encoded(rows, 0.0)
+
+    def decode(self, records: Bytes, heads: Bytes, shard: NDArray[np.int64], shape: Shape) -> Tensor | SparseLogits:
+        """The entries of some records.
+
+        Args:
+            records: `[n, record_bytes]`.
+            heads: `[s, head_bytes]`, those of the shards that the records come from.
+            shard: for each record, which of the heads is its own.
+            shape: of one entry.
+
+        Returns:
+            A tensor `[n, *shape]`, or `SparseLogits` `[n, *shape[:-1]]`.
+        """
+        raise NotImplementedError
+
+    def errors(self, found: Tensor | SparseLogits, live: Tensor) -> Tensor:
+        """The largest error of each entry that was read, `[n]`, given what the teacher says now, `[n, *shape]`."""
+        raise NotImplementedError
+
+
+def codec_of(section: Mapping[str, Any]) -> Codec:
+    """The codec that a section names: ``{"use": "topk", "k": 32}``.
+
+    Raises:
+        ArgumentError: if there is no such codec, or it has no such setting.
+    """
+    settings = dict(section)
+    name = settings.pop("use", None)
+    if not isinstance(name, str):
+        raise ArgumentError(f"codec {dict(section)}: it needs 'use', one of {', '.join(names('codec'))}")
+    entry = lookup("codec", name)
+    known = [field.name for field in dataclasses.fields(entry)]
+    for setting in settings:
+        if setting not in known:
+            raise ArgumentError(f"codec {name}: it has no setting {setting!r}.{suggest(setting, known)}")
+    codec = entry(**settings)
+    assert isinstance(codec, Codec)
+    return codec
+
+
+def section_of(codec: Codec) -> dict[str, Any]:
+    """The section that gives this codec again, with all settings written out.
+
+    >>> section_of(codec_of({"use": "float16"}))
+    {'use': 'float16'}
+    """
+    name = next(name for name in names("codec") if lookup("codec", name) is type(codec))
+    return {"use": name, **{field.name: getattr(codec, field.name) for field in dataclasses.fields(codec)}}  # type: ignore[arg-type]

@@ -1,0 +1,122 @@
+"""Class numbers and logarithms of probabilities as bytes."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.cache.codecs.codec import Bytes, Shape
+from limbeck.errors import ArgumentError
+
+__all__ = ["FLOOR", "SparseRecord", "check_classes", "check_sparse"]
+
+_LOG_BYTES = 2
+_STEPS = 2048
+_NONE = 65535
+_MOST_BITS = 25  # a number of so many bits lies within 4 bytes, wherever it starts in the first
+
+FLOOR = -(_NONE - 1) / _STEPS
+
+
+class SparseRecord(NamedTuple):
+    """The record of one position: k class numbers without gaps between them, then logarithms of 16 bits each.
+
+    >>> SparseRecord(classes=131_072, k=27, logs=28).size
+    114
+    """
+
+    classes: int
+    k: int
+    logs: int
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return index_bytes(self.k, self.classes) + _LOG_BYTES * self.logs
+
+    def pack(self, indices: Tensor, logs: Tensor) -> tuple[Bytes, float]:
+        """The records uint8 `[n, size]` of `[n, k]` and `[n, logs]`, and the largest error of a logarithm."""
+        exact = logs.cpu().numpy()
+        codes = pack_logs(exact)
+        inside = exact > FLOOR
+        error = np.abs(unpack_logs(codes)[inside] - exact[inside]).max(initial=0.0)
+        packed = pack_indices(indices.cpu().numpy(), self.classes)
+        return np.concatenate([packed, codes.view(np.uint8)], axis=1), float(error)
+
+    def unpack(self, records: Bytes) -> tuple[Tensor, Tensor]:
+        """The classes int64 `[n, k]` and the logarithms float32 `[n, logs]` of records `[n, size]`."""
+        split = self.size - _LOG_BYTES * self.logs
+        logs = unpack_logs(np.ascontiguousarray(records[:, split:]).view("<u2"))
+        return torch.from_numpy(unpack_indices(records[:, :split], self.k, self.classes)), torch.from_numpy(logs)
+
+
+def check_sparse(codec: str, k: int, temperature: float) -> None:
+    """Refuse a k below 1, and a temperature that is not a finite number above 0."""
+    if k < 1 or not 0 < temperature < math.inf:
+        raise ArgumentError(
+            f"{codec}: k is {k} and temperature is {temperature}; expected at least 1 class and a finite number above 0"
+        )
+
+
+def check_classes(codec: str, shape: Shape) -> None:
+    """Refuse entries that have no classes, or more than 2^25."""
+    if not shape or not 1 <= shape[-1] <= 2**_MOST_BITS:
+        raise ArgumentError(
+            f"{codec}: an entry has shape {list(shape)}; expected logits, with 1 to {2**_MOST_BITS} classes on the "
+            "last axis"
+        )
+
+
+def index_bits(classes: int) -> int:
+    """The bits of a class number.
+
+    >>> index_bits(100), index_bits(131_072)
+    (7, 17)
+    """
+    return max(1, (classes - 1).bit_length())
+
+
+def index_bytes(k: int, classes: int) -> int:
+    """The bytes of k class numbers, packed without gaps.
+
+    >>> index_bytes(25, 131_072)
+    54
+    """
+    return -(-k * index_bits(classes) // 8)
+
+
+def pack_indices(indices: NDArray[np.int64], classes: int) -> Bytes:
+    """Class numbers `[n, k]` as bytes `[n, index_bytes]`, the lowest bit first."""
+    words = np.ascontiguousarray(indices, dtype="<u4").view(np.uint8).reshape(*indices.shape, 4)
+    bits = np.unpackbits(words, axis=-1, bitorder="little")[..., : index_bits(classes)]
+    return np.packbits(bits.reshape(len(indices), -1), axis=-1, bitorder="little")
+
+
+def unpack_indices(packed: Bytes, k: int, classes: int) -> NDArray[np.int64]:
+    """The class numbers `[n, k]` of bytes that `pack_indices` gave."""
+    bits = index_bits(classes)
+    start = np.arange(k) * bits
+    padded = np.pad(packed, ((0, 0), (0, 3)))
+    words = np.ascontiguousarray(padded[:, start[:, None] // 8 + np.arange(4)]).view("<u4")[..., 0]
+    return (words >> (start % 8).astype(np.uint32) & ((1 << bits) - 1)).astype(np.int64)
+
+
+def pack_logs(logs: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Logarithms of probabilities in steps of 2^-11, down to -31.999; a code of its own stands for that of 0.
+
+    Fixed steps keep every probability to 0.025%. A float16 would keep one of e^-9 to 0.4%, in as many bytes.
+    """
+    codes = np.where(np.isneginf(logs), _NONE, np.rint(np.maximum(logs, FLOOR) * -_STEPS).clip(0))
+    return codes.astype("<u2")
+
+
+def unpack_logs(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The logarithms of codes that `pack_logs` gave."""
+    logs = codes.astype(np.float32) * np.float32(-1 / _STEPS)
+    logs[codes == _NONE] = -np.inf
+    return logs

@@ -1,0 +1,51 @@
+"""What a cache must be told apart by: the teacher's weights, and the libraries that computed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from importlib.metadata import version
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["fingerprint_model", "library_versions"]
+
+_place_in_memory = re.compile(r" at 0x[0-9a-f]+")
+
+
+def fingerprint_model(model: nn.Module) -> str:
+    """The sha256 of a model's parameters and buffers, and of the kinds and settings of its modules.
+
+    The settings are those that a module prints, so that two models with the same weights and another activation differ.
+    Mode, device and gradients have no part in it.
+
+    >>> model = nn.Linear(3, 2)
+    >>> before = fingerprint_model(model)
+    >>> with torch.no_grad():
+    ...     _ = model.bias.add_(1)
+    >>> fingerprint_model(model) == before
+    False
+    """
+    digest = hashlib.sha256()
+    for name, module in model.named_modules():
+        settings = _place_in_memory.sub("", module.extra_repr())
+        digest.update(f"{name}:{type(module).__qualname__}({settings});".encode())
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        digest.update(f"{name}:{tensor.dtype}{list(tensor.shape)};".encode())
+        digest.update(_bytes(tensor))
+    return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    plain = tensor.detach().cpu().contiguous().reshape(-1)
+    return plain.view(torch.uint8).numpy().tobytes()
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what computes and writes outputs, without a build's suffix: ``"2.9.0"`` for ``"2.9.0+cpu"``.
+
+    >>> sorted(library_versions())
+    ['limbeck', 'numpy', 'torch']
+    """
+    return {name: version(name).split("+")[0] for name in ("limbeck", "numpy", "torch")}

@@ -1,0 +1,59 @@
+"""What a loader puts into a batch, so that cached teachers find it there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from torch import Tensor
+
+from limbeck.cache.store import Store
+from limbeck.errors import ArgumentError, suggest
+from limbeck.functional import SparseLogits
+
+__all__ = ["CachedRows"]
+
+
+class CachedRows:
+    """Reads the rows of a batch from the cache of each teacher; a loader lays what it returns at ``batch.cached``.
+
+    The loader takes its views modulo ``views``, for the augmentation as well as here: the student must see the pixels
+    that the teacher saw. Reading in the loader and not in a forward keeps compiled models whole and uses the workers.
+
+    Args:
+        stores: name of the teacher -> its cache; all of the same rows and views.
+        fields: name of the teacher -> the outputs that are read; all of them by default.
+
+    Raises:
+        ArgumentError: if the caches are of different rows or views, or a name is not there.
+
+    Example::
+
+        cached = CachedRows({"teacher": Store(folder)})
+        batch["view"] = batch["view"] % cached.views
+        batch["cached"] = cached(batch["row"], batch["view"])
+    """
+
+    def __init__(self, stores: Mapping[str, Store], fields: Mapping[str, Collection[str]] | None = None) -> None:
+        sizes = {name: (store.manifest.rows, store.manifest.views) for name, store in stores.items()}
+        if len(set(sizes.values())) != 1:
+            raise ArgumentError(
+                f"caches hold different (rows, views): {sizes}; expected one cache or more, of one kind"
+            )
+        for name in fields or {}:
+            if name not in stores:
+                raise ArgumentError(f"fields: no cache for {name!r}.{suggest(name, stores)}")
+        self.stores = dict(stores)
+        self.fields = {name: None if fields is None else fields.get(name) for name in stores}
+        self.rows, self.views = next(iter(sizes.values()))
+
+    def __call__(self, row: Tensor, view: Tensor) -> dict[str, dict[str, Tensor | SparseLogits]]:
+        """The outputs of every teacher.
+
+        Args:
+            row: int64 `[B]`.
+            view: int64 `[B]`, 0 to views - 1.
+
+        Returns:
+            name of the teacher -> name of the output -> values, as `Store.read` gives them.
+        """
+        return {name: store.read(row, view, self.fields[name]) for name, store in self.stores.items()}

@@ -1,0 +1,45 @@
+"""A teacher that has spoken already."""
+
+from __future__ import annotations
+
+from limbeck.core import Address, Board, Outputs, at
+from limbeck.core.addresses import check_name
+from limbeck.errors import AddressError
+from limbeck.registry import register
+
+__all__ = ["Cached"]
+
+
+@register("teacher", "cached")
+class Cached:
+    """Hands over the outputs that the loader has read from a cache into ``batch.cached.<name>``.
+
+    They stand at the addresses at which the live teacher's would, so no term changes.
+
+    Args:
+        name: of the teacher, as `limbeck.cache.CachedRows` knows it.
+
+    Raises:
+        ArgumentError: if the name cannot stand in an address.
+
+    >>> import torch
+    >>> batch = {"cached": {"teacher": {"logits": torch.zeros(4, 10)}}}
+    >>> Cached("teacher")({"batch": batch})["logits"].shape
+    torch.Size([4, 10])
+    """
+
+    def __init__(self, name: str = "teacher") -> None:
+        self.name = check_name("teacher", name)
+
+    @property
+    def reads(self) -> tuple[Address, ...]:
+        return (f"batch.cached.{self.name}",)
+
+    def __call__(self, board: Board) -> Outputs:
+        try:
+            found: Outputs = at(board, self.reads[0])
+        except AddressError as error:
+            raise AddressError(
+                f"{error} The loader reads it there: batch['cached'] = CachedRows(…)(row, view)"
+            ) from error
+        return found
