@@ -72,8 +72,8 @@ class Manifest:
         fingerprints: what else decides the outputs: the teacher, the rows, the transforms and their seed, a tokenizer.
             Plain values as in JSON; each is compared by itself, and a difference is named.
         batch_size: rows for which the teacher is asked at once.
-        shard_entries: entries of a shard; if 0, whole batches that make up 16 MiB; less, so that there are 64 shards to
-            share, or more, so that there are at most 16,384 files.
+        shard_entries: entries of a shard; if 0, whole batches that make up about 16 MiB; less, so that there are about
+            64 shards to share, or more, so that there are at most 16,384 files.
         versions: of the libraries.
 
     Raises:
@@ -106,7 +106,7 @@ class Manifest:
     def _usual_shard(self) -> int:
         entries = min(_shard_bytes // self.entry_bytes, -(-self.entries // _fewest_shards))
         entries = max(entries, -(-self.entries // _most_shards))
-        return max(1, entries // self.batch_size) * self.batch_size
+        return -(-max(1, entries) // self.batch_size) * self.batch_size
 
     @property
     def entries(self) -> int:

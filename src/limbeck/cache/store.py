@@ -72,14 +72,16 @@ class Store:
     ) -> Tensor | SparseLogits:
         shape, codec = self.manifest.fields[name]
         mapped = [self._shard(number) for number in numbers]
-        if len(mapped) == 1:
-            records = mapped[0].records(name)[places]
-        else:
-            records = np.empty((len(places), codec.record_bytes(shape)), np.uint8)
-            order = np.argsort(own, kind="stable")
-            for shard, rows in zip(mapped, np.split(order, np.cumsum(np.bincount(own))[:-1]), strict=True):
-                records[rows] = shard.records(name)[places[rows]]
-        heads = np.stack([shard.head(name) for shard in mapped]) if mapped else np.empty((0, 0), np.uint8)
+        records = np.empty((len(places), codec.record_bytes(shape)), np.uint8)
+        order = np.argsort(own, kind="stable")
+        start = 0
+        for shard, end in zip(mapped, np.bincount(own).cumsum().tolist(), strict=True):
+            rows = order[start:end]
+            records[rows] = shard.records(name)[places[rows]]
+            start = end
+        heads = np.empty((len(mapped), codec.head_bytes(shape)), np.uint8)
+        if heads.size:
+            np.stack([shard.head(name) for shard in mapped], out=heads)
         return codec.decode(records, heads, own, shape)
 
     def _entries(self, rows: Tensor, views: Tensor) -> NDArray[np.int64]:

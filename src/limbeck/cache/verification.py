@@ -49,7 +49,7 @@ def verify(
     Args:
         store: the cache.
         outputs: as `build` took it; without it, only checksums are looked at.
-        sample: how many entries to compare, in whole batches, at random among the shards that are whole.
+        sample: how many entries to compare at least, in whole batches, at random among the shards that are whole.
         seed: decides which.
         tolerance: see above.
 
@@ -87,8 +87,10 @@ def _batches(store: Store, faults: Mapping[int, str], sample: int, seed: int) ->
         for first in range(manifest.shard(number).start, manifest.shard(number).stop, manifest.batch_size)
     ]
     order = torch.randperm(len(starts), generator=torch.Generator().manual_seed(seed)).tolist()
-    chosen = [starts[place] for place in order[: -(-sample // manifest.batch_size)]]
-    return [
-        (number, torch.arange(first, min(first + manifest.batch_size, manifest.shard(number).stop)))
-        for number, first in sorted(chosen)
-    ]
+    batches, entries = [], 0
+    for number, first in (starts[place] for place in order):
+        if entries >= sample:
+            break
+        batches.append((number, torch.arange(first, min(first + manifest.batch_size, manifest.shard(number).stop))))
+        entries += len(batches[-1][1])
+    return batches

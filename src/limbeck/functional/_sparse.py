@@ -136,7 +136,7 @@ def _check(
     if standardize:
         raise ArgumentError(
             f"{operation}: standardize needs all logits of the teacher, and sparse ones list "
-            f"{teacher.indices.shape[-1]} of {teacher.classes} classes; leave it out, or use a codec that keeps all logits"
+            f"{teacher.indices.shape[-1]} of {teacher.classes} classes; leave it out, or use a codec that keeps all"
         )
     if isinstance(temperature, Tensor):
         raise ArgumentError(

@@ -31,7 +31,7 @@ class _Floats(Codec):
             kept = exact.numpy().astype(self.dtype)
         if not np.isfinite(kept).all():
             raise CacheError(
-                f"a value is {float(exact.abs().max()):.6g}, and {self.dtype[1:]} ends at {np.finfo(kept.dtype).max}; "
+                f"a value is {float(exact.abs().max()):.6g}, and {kept.dtype.name} ends at {np.finfo(kept.dtype).max}; "
                 "take the codec float32"
             )
         error = np.abs(kept.astype(np.float32) - exact.numpy()).max(initial=0.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, CacheError
 from limbeck.functional import SparseLogits
 from limbeck.registry import register
 
@@ -58,8 +58,10 @@ class Int8(Codec):
         exact = rows.reshape(len(rows), *shape)
         others = tuple(axis for axis in range(exact.ndim) if axis != self._channels(shape))
         least, largest = exact.min(axis=others, keepdims=True), exact.max(axis=others, keepdims=True)
-        # In halves, as the difference of two float32 may be no float32.
-        step = (largest / _LEVELS - least / _LEVELS).astype(np.float32)
+        with np.errstate(over="ignore"):
+            step = (largest - least) / np.float32(_LEVELS)
+        if not np.isfinite(step).all():
+            raise CacheError("int8: a channel's values lie further apart than float32 reaches; take the codec float32")
         levels = np.rint((exact - least.astype(np.float64)) / np.where(step > 0, step, 1))
         kept = levels.clip(0, _LEVELS).astype(np.uint8)
         error = np.abs(_values(kept, least, step) - exact).max(initial=0.0)
@@ -67,10 +69,10 @@ class Int8(Codec):
         return Encoded(kept.reshape(len(rows), -1), float(error), head=head)
 
     def decode(self, records: Bytes, heads: Bytes, shard: NDArray[np.int64], shape: Shape) -> Tensor:
-        ends = heads.view("<f4").reshape(len(heads), 2, -1)[shard]
+        ends = heads.view("<f4").reshape(len(heads), 2, shape[self.axis])[shard]
         beside = [len(records), *(1 for _ in shape)]
         beside[self._channels(shape)] = shape[self.axis]
-        found = _values(records.reshape(-1, *shape), ends[:, 0].reshape(beside), ends[:, 1].reshape(beside))
+        found = _values(records.reshape(len(records), *shape), ends[:, 0].reshape(beside), ends[:, 1].reshape(beside))
         return torch.from_numpy(found)
 
     def errors(self, found: Tensor | SparseLogits, live: Tensor) -> Tensor:

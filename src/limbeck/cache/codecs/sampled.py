@@ -79,7 +79,7 @@ class Sampled(Codec):
         rows = max(1, _AT_ONCE // record.classes)
         drawn = [
             draw_sample(self._softened(part), place, record.k)
-            for part, place in zip(flat.split(rows), places.to(flat.device).split(rows), strict=True)
+            for part, place in zip(torch.split(flat, rows), torch.split(places.to(flat.device), rows), strict=True)
         ]
         indices, logs, mass = (torch.cat(column) for column in zip(*drawn, strict=True))
         records, error = record.pack(indices, logs)
@@ -118,7 +118,7 @@ def draw_sample(p: Tensor, place: Tensor, k: int) -> tuple[Tensor, Tensor, Tenso
 
     Args:
         p: float64 `[n, C]`, rows that sum to 1.
-        place: float64 `[n]`, in [0, 1).
+        place: float64 `[n]`, in [0, 1), whole multiples of 2^-32.
         k: at most C.
 
     Returns:
@@ -159,5 +159,6 @@ def _uniform(seed: int, first: int, entries: int, positions: int) -> NDArray[np.
     """
     blocks = -(-positions // 4)
     words = np.random.Philox(key=seed, counter=first * blocks).random_raw(entries * blocks * 4)
-    drawn = words.reshape(entries, -1)[:, :positions] >> np.uint64(11)
-    return drawn.ravel().astype(np.float64) * 2.0**-53
+    # 32 bits: the points, this number plus 0 to k - 1, must be exact.
+    drawn = words.reshape(entries, -1)[:, :positions] >> np.uint64(32)
+    return drawn.ravel().astype(np.float64) * 2.0**-32

@@ -1,0 +1,245 @@
+import errno
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import limbeck.files
+from cache.killing import killed_at, lines_of
+from cache.tables import ROWS, TABLES, content, manifest, outputs
+from limbeck.cache import Manifest, Store, build
+from limbeck.cache.shards import shard_path
+from limbeck.errors import ArgumentError, CacheError
+
+ALL = {"logits": {"use": "sampled", "k": 3}, "features": {"use": "int8"}, "tokens": {"use": "topk", "k": 4}}
+forks = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    assert build(folder, manifest(ALL), outputs) == (tuple(range(45)), {})
+    return folder
+
+
+def test_a_build_again_writes_nothing_and_asks_nothing(unbroken: Path) -> None:
+    def refuse(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
+        raise AssertionError("asked")
+
+    before = content(unbroken)
+    assert build(unbroken, manifest(ALL), refuse) == ((), {})
+    assert content(unbroken) == before
+
+
+def test_the_teacher_is_asked_once_for_every_view_of_every_row_without_gradient(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def asking(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
+        assert not torch.is_grad_enabled()
+        assert len(rows) <= 4
+        asked.extend(zip(rows.tolist(), views.tolist(), strict=True))
+        return outputs(rows, views)
+
+    build(tmp_path, manifest(), asking)
+    assert asked == [(row, view) for view in range(3) for row in range(ROWS)]
+
+
+def test_progress_counts_entries_of_the_part(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    build(tmp_path, manifest(), outputs, part=(2, 4), progress=lambda *done: told.append(done))
+    assert told == [(10 * n, 110) for n in range(1, 12)]
+    assert sorted(Store(tmp_path).faults()) == [n for n in range(45) if n % 4 != 2]
+
+
+@forks
+@pytest.mark.parametrize("parts", [[(i, 3) for i in range(3)], [(0, 1), (0, 1)]], ids=["three parts", "one part twice"])
+def test_processes_side_by_side_write_what_one_writes(
+    unbroken: Path, tmp_path: Path, parts: list[tuple[int, int]]
+) -> None:
+    folder = tmp_path / "cache"
+    processes = [fork.Process(target=build, args=(folder, manifest(ALL), outputs), kwargs={"part": p}) for p in parts]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(parts)
+    assert content(folder) == content(unbroken)
+
+
+@forks
+def test_killed_anywhere_it_loses_one_shard_at_most_and_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    plan = manifest({"logits": {"use": "topk", "k": 4}, "features": {"use": "int8"}}, shard_entries=50)
+    total = lines_of(lambda: build(tmp_path / "unbroken", plan, outputs))
+    for number, point in enumerate(sorted(random.Random(0).sample(range(total), 20))):
+        folder = tmp_path / str(number)
+        done = killed_at(point, lambda progress, folder=folder: build(folder, plan, outputs, progress=progress))
+        left = sorted(Store(folder).faults()) if (folder / "manifest.json").exists() else list(range(9))
+        assert left == list(range(9 - len(left), 9))
+        assert 0 <= (9 - len(left)) * 50 - done <= 50
+        assert build(folder, plan, outputs).written == tuple(left)
+        assert content(folder) == content(tmp_path / "unbroken")
+
+
+def test_a_file_cut_off_by_a_kill_is_removed_unless_somebody_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    dead, living = (tmp_path / "shards" / f".000003.bin.{pid}.tmp" for pid in (1, 2))
+    for path in (dead, living):
+        path.write_bytes(b"half")
+    with limbeck.files.held(living):
+        build(tmp_path, manifest(), outputs, part=(1, 2))
+    assert (dead.exists(), living.exists()) == (False, True)
+    build(tmp_path, manifest(), outputs, part=(0, 2))
+    assert living.exists()  # shard 3 is of the other part
+
+
+def test_a_damaged_shard_is_named_and_only_it_is_written_again(unbroken: Path, tmp_path: Path) -> None:
+    whole = content(unbroken)
+    build(tmp_path, manifest(ALL), outputs)
+    damage: list[tuple[int, Callable[[bytes], bytes], str]] = [
+        (3, lambda old: old[:-1], "is cut off"),
+        (9, lambda old: b"", "is cut off: 0 bytes"),
+        (17, lambda old: old + b"x", "is too long"),
+        (21, lambda old: old[:200] + bytes([old[200] ^ 1]) + old[201:], "its checksum is another one"),
+        (44, lambda old: whole["shards/000030.bin"], "is not shard 44 of this cache"),
+    ]
+    for number, change, _ in damage:
+        path = shard_path(tmp_path, number)
+        path.write_bytes(change(path.read_bytes()))
+    shard_path(tmp_path, 40).unlink()
+    assert sorted(Store(tmp_path).faults()) == [3, 9, 17, 21, 40, 44]
+    built = build(tmp_path, manifest(ALL), outputs)
+    assert built.written == (3, 9, 17, 21, 40, 44)
+    assert sorted(built.mended) == [3, 9, 17, 21, 44]
+    for number, _, told in damage:
+        assert f"{number:06d}.bin" in built.mended[number]
+        assert told in built.mended[number]
+    assert content(tmp_path) == whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"views": 2}, ["views is 3, expected 2"]),
+        ({"rows": 149}, ["rows is 150, expected 149"]),
+        ({"shard_entries": 20}, ["shard_entries is 10, expected 20"]),
+        ({"batch_size": 5}, ["batch_size is 4, expected 5"]),
+        ({"codecs": {"logits": {"use": "topk", "k": 2}}}, ["codec.use is 'float32', expected 'topk'", "expected 1.0"]),
+        ({"codecs": {"tokens": {"use": "float32"}}}, ["fields.logits.shape is [20], expected none", "fields.tokens"]),
+        (
+            {"fingerprints": {"teacher": "b2", "augment": {"crop": 2, "seed": 1}, "tokenizer": "t"}},
+            ["teacher is 'a1', expected 'b2'", "augment.seed is 0, expected 1", "tokenizer is missing, expected 't'"],
+        ),
+        ({"versions": {"torch": "0.1"}}, ["versions.torch is ", "versions.numpy"]),
+    ],
+)
+def test_another_cache_in_the_folder_is_refused_with_what_differs(
+    tmp_path: Path, changes: dict[str, Any], told: list[str]
+) -> None:
+    build(tmp_path, manifest(), outputs, part=(0, 45))
+    before = content(tmp_path)
+    with pytest.raises(CacheError) as raised:
+        build(tmp_path, manifest(**changes), outputs)
+    text = str(raised.value)
+    assert text.startswith(f"{tmp_path} holds another cache: ")
+    assert all(part in text for part in told)
+    assert "\n" not in text
+    assert content(tmp_path) == before
+
+
+def test_a_full_disk_keeps_what_is_written_and_a_build_goes_on(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def fsync(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limbeck.files.os, "fsync", fsync)
+        with pytest.raises(CacheError, match=r"cannot be written \(No space left on device\); make room \(the cache"):
+            build(tmp_path, manifest(ALL), outputs)
+    missing = sorted(Store(tmp_path).faults())
+    assert 1 < missing[0] < 45
+    assert missing == list(range(missing[0], 45))
+    assert not [name for name in content(tmp_path) if name.endswith(".tmp")]
+    read = Store(tmp_path).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"]
+    assert torch.equal(read, Store(unbroken).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"])
+    assert build(tmp_path, manifest(ALL), outputs).written == tuple(missing)
+    assert content(tmp_path) == content(unbroken)
+
+
+def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    script = f"""
+import sys, torch
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pathlib import Path
+from cache.tables import manifest, outputs
+from limbeck.cache import Store, build
+from limbeck.errors import CacheError
+folder = Path({str(tmp_path / "small")!r})
+try:
+    build(folder, manifest(shard_entries=100), outputs)
+except CacheError as error:
+    print(error)
+print(len(Store(folder).faults()), Store(folder).read(torch.tensor([7]), torch.tensor([0]))["logits"].shape)
+"""
+    (tmp_path / "small").mkdir()
+    mounted = f"mount -t tmpfs -o size=28k tmpfs {tmp_path / 'small'}"
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*inside, mounted], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this machine lets nobody mount a small disk")
+    command = [*inside, f'{mounted} && exec "$0" -c "$1"', sys.executable, script]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "No space left on device" in told
+    assert told.endswith("2 torch.Size([1, 20])\n")
+
+
+def changed(**values: Tensor | None) -> Callable[[Tensor, Tensor], dict[str, Any]]:
+    return lambda rows, views: {**outputs(rows, views), **values}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"logits": None}, r"gives 'logits' with shape None for 4 rows; the cache holds \[\*, 20\]"),
+        ({"logits": torch.zeros(4, 21)}, r"gives 'logits' with shape \[4, 21\] for 4 rows"),
+        ({"logits": torch.zeros(3, 20)}, r"gives 'logits' with shape \[3, 20\] for 4 rows"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused(tmp_path: Path, values: dict[str, Tensor | None], told: str) -> None:
+    with pytest.raises(CacheError, match=told):
+        build(tmp_path, manifest(), changed(**values))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_is_refused_with_its_row_and_view(tmp_path: Path, bad: float) -> None:
+    def spoilt(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
+        logits = TABLES["logits"][rows, views].clone()
+        logits[(rows == 42) & (views == 1), 3] = bad
+        return {"logits": logits}
+
+    with pytest.raises(CacheError, match="gives 'logits' with a NaN or an infinity for view 1 of row 42"):
+        build(tmp_path, manifest(), spoilt)
+    assert sorted(Store(tmp_path).faults())[0] == (ROWS + 42) // 10
+
+
+@pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])
+def test_a_part_out_of_range_is_refused(tmp_path: Path, part: tuple[int, int]) -> None:
+    with pytest.raises(ArgumentError, match=f"the part is {part[0]} of {part[1]}"):
+        build(tmp_path, manifest(), outputs, part=part)
+    assert isinstance(manifest(), Manifest)
+    assert not content(tmp_path)
