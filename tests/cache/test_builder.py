@@ -19,7 +19,7 @@ from limbeck.cache import Manifest, Store, build
 from limbeck.cache.shards import shard_path
 from limbeck.errors import ArgumentError, CacheError
 
-ALL = {"logits": {"use": "sampled", "k": 3}, "features": {"use": "int8"}, "tokens": {"use": "topk", "k": 4}}
+ALL = {"logits": {"use": "sampled", "size": 8}, "features": {"use": "int8"}, "tokens": {"use": "topk", "k": 4}}
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 fork = multiprocessing.get_context("fork")
 
@@ -234,7 +234,7 @@ def test_a_value_that_is_not_finite_is_refused_with_its_row_and_view(tmp_path: P
 
     with pytest.raises(CacheError, match="gives 'logits' with a NaN or an infinity for view 1 of row 42"):
         build(tmp_path, manifest(), spoilt)
-    assert sorted(Store(tmp_path).faults())[0] == (ROWS + 42) // 10
+    assert min(Store(tmp_path).faults()) == (ROWS + 42) // 10
 
 
 @pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])

@@ -22,7 +22,7 @@ CODECS: dict[str, dict[str, dict[str, Any]]] = {
     "float16": {"logits": {"use": "float16"}, "features": {"use": "float16"}},
     "int8": {"features": {"use": "int8", "axis": 0}},
     "topk": {"logits": {"use": "topk", "k": 4, "temperature": 2.0}, "tokens": {"use": "topk", "k": 25}},
-    "sampled": {"logits": {"use": "sampled", "k": 4, "temperature": 2.0}, "tokens": {"use": "sampled", "k": 3}},
+    "sampled": {"logits": {"use": "sampled", "size": 12, "temperature": 2.0}, "tokens": {"use": "sampled", "size": 8}},
 }
 DRAWS = 10_000
 
@@ -89,28 +89,22 @@ def allowed(use: str, field: str, rows: Tensor, views: Tensor) -> Tensor:
 
 def check_sparse(found: SparseLogits, scores: Tensor, use: str) -> None:
     p = scores.softmax(-1)
-    listed = found.indices.shape[-1]
     kept = p.gather(-1, found.indices)
-    assert (found.indices.sort().values.diff() > 0).all()
     if use == "topk":
-        assert torch.equal(kept, p.topk(listed).values)
-        expected = kept.log()
+        expected, there = kept.log(), torch.ones_like(kept, dtype=torch.bool)
+        assert torch.equal(kept, p.topk(kept.shape[-1]).values)
         if found.tail is not None:
-            rest = (1 - kept.sum(-1)).log()
-            assert (found.tail - rest).abs().max() < 2**-12 + 1e-6
+            assert (found.tail - (1 - kept.sum(-1)).log()).abs().max() < 2**-12 + 1e-6
     else:
-        expected = kept.maximum(torch.from_numpy(thresholds(p.numpy(), listed))).log()
-    assert (found.values - expected).abs().max() < 2**-12 + 1e-6
-
-
-def thresholds(p: np.ndarray, k: int) -> np.ndarray:
-    """τ with Σ min(1, p / τ) = k, by halving; 0 where all are kept."""
-    low, high = np.zeros((*p.shape[:-1], 1)), np.ones((*p.shape[:-1], 1))
-    for _ in range(60 if k < p.shape[-1] else 0):
-        middle = (low + high) / 2
-        above = np.minimum(1, p / middle).sum(-1, keepdims=True) > k
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return low
+        there = found.values.isfinite()
+        weight = found.values.gather(-1, there.sum(-1, keepdim=True) - 1)  # those that were drawn come last
+        drawn = there & (found.values == weight)
+        rest = 1 - kept.where(there & ~drawn, 0).sum(-1, keepdim=True)
+        expected = kept.where(~drawn, rest / drawn.sum(-1, keepdim=True)).log()
+        assert (kept.log() <= weight + 2**-12)[drawn].all()
+    assert (found.values - expected)[there].abs().max() < 2**-12 + 1e-5
+    numbered = found.indices.where(there, -torch.arange(1, kept.shape[-1] + 1))
+    assert (numbered.sort().values.diff() > 0).all()
 
 
 def test_the_same_from_a_copy_and_from_a_pickle(built: tuple[str, Store]) -> None:

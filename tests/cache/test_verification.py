@@ -13,7 +13,7 @@ CODECS = [
     {"logits": {"use": "float32"}, "features": {"use": "int8"}},
     {"logits": {"use": "float16"}},
     {"logits": {"use": "topk", "k": 4, "temperature": 2.0}, "tokens": {"use": "topk", "k": 25}},
-    {"logits": {"use": "sampled", "k": 4}, "tokens": {"use": "sampled", "k": 4}},
+    {"logits": {"use": "sampled", "size": 10}, "tokens": {"use": "sampled", "size": 10}},
 ]
 WHOLE = 10 * ROWS * VIEWS
 every = pytest.mark.parametrize("codecs", CODECS, ids=lambda codecs: codecs["logits"]["use"])

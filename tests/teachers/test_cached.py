@@ -114,9 +114,9 @@ def test_masked_rows_of_sparse_logits_count_nothing(tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("codec", ["topk", "sampled"])
-def test_a_loss_that_needs_all_logits_is_refused_by_prepare(tmp_path: Path, codec: str) -> None:
-    data = batch(cached_rows(tmp_path, {"use": codec, "k": 2}))
+@pytest.mark.parametrize("codec", [{"use": "topk", "k": 2}, {"use": "sampled", "size": 4}])
+def test_a_loss_that_needs_all_logits_is_refused_by_prepare(tmp_path: Path, codec: dict[str, Any]) -> None:
+    data = batch(cached_rows(tmp_path, codec))
     with pytest.raises(
         ArgumentError, match=r"MSELogits reads sparse logits at 'teacher.logits'.*take kl_div"
     ) as raised:
@@ -143,7 +143,7 @@ def test_another_temperature_is_refused_by_prepare(tmp_path: Path) -> None:
 
 
 def test_a_sample_is_refused_by_the_divergence_that_it_makes_infinite(tmp_path: Path) -> None:
-    data = batch(cached_rows(tmp_path, {"use": "sampled", "k": 2}))
+    data = batch(cached_rows(tmp_path, {"use": "sampled", "size": 4}))
     with pytest.raises(ArgumentError, match="have no tail, so the divergence is infinite"):
         distiller({"soft": Term(ReverseKL())}, Cached()).prepare([data])
 

@@ -6,7 +6,7 @@ from limbeck.errors import ArgumentError
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.registry import lookup, names
 
-CODECS = [Float16(), Int8(axis=-1), TopK(k=5, temperature=2.0), Sampled(k=5, seed=3)]
+CODECS = [Float16(), Int8(axis=-1), TopK(k=5, temperature=2.0), Sampled(size=50, seed=3)]
 
 
 @pytest.mark.parametrize("codec", CODECS, ids=repr)

@@ -78,9 +78,9 @@ def test_errors_are_those_of_the_logarithms() -> None:
 
 
 def test_what_cannot_be_kept_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"topk: k is 0 and temperature is 1\.0"):
+    with pytest.raises(ArgumentError, match=r"topk: k is 0; expected at least 1 class"):
         TopK(k=0)
-    with pytest.raises(ArgumentError, match=r"topk: k is 1 and temperature is nan"):
+    with pytest.raises(ArgumentError, match=r"topk: temperature is nan"):
         TopK(k=1, temperature=math.nan)
     for shape in ((), (2**25 + 1,)):
         with pytest.raises(ArgumentError, match=r"topk: an entry has shape .* with 1 to 33554432 classes"):

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from limbeck.cache.codecs.codec import Bytes, Shape
 from limbeck.errors import ArgumentError
 
-__all__ = ["FLOOR", "SparseRecord", "check_classes", "check_sparse"]
+__all__ = [
+    "FLOOR",
+    "LOG_BYTES",
+    "check_classes",
+    "check_temperature",
+    "index_bits",
+    "index_bytes",
+    "largest_error",
+    "pack_indices",
+    "pack_logs",
+    "unpack_indices",
+    "unpack_logs",
+]
 
-_LOG_BYTES = 2
+LOG_BYTES = 2
 _STEPS = 2048
 _NONE = 65535
 _MOST_BITS = 25  # a number of so many bits lies within 4 bytes, wherever it starts in the first
@@ -23,44 +32,10 @@ _MOST_BITS = 25  # a number of so many bits lies within 4 bytes, wherever it sta
 FLOOR = -(_NONE - 1) / _STEPS
 
 
-class SparseRecord(NamedTuple):
-    """The record of one position: k class numbers without gaps between them, then logarithms of 16 bits each.
-
-    >>> SparseRecord(classes=131_072, k=27, logs=28).size
-    114
-    """
-
-    classes: int
-    k: int
-    logs: int
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return index_bytes(self.k, self.classes) + _LOG_BYTES * self.logs
-
-    def pack(self, indices: Tensor, logs: Tensor) -> tuple[Bytes, float]:
-        """The records uint8 `[n, size]` of `[n, k]` and `[n, logs]`, and the largest error of a logarithm."""
-        exact = logs.cpu().numpy()
-        codes = pack_logs(exact)
-        inside = exact > FLOOR
-        error = np.abs(unpack_logs(codes)[inside] - exact[inside]).max(initial=0.0)
-        packed = pack_indices(indices.cpu().numpy(), self.classes)
-        return np.concatenate([packed, codes.view(np.uint8)], axis=1), float(error)
-
-    def unpack(self, records: Bytes) -> tuple[Tensor, Tensor]:
-        """The classes int64 `[n, k]` and the logarithms float32 `[n, logs]` of records `[n, size]`."""
-        split = self.size - _LOG_BYTES * self.logs
-        logs = unpack_logs(np.ascontiguousarray(records[:, split:]).view("<u2"))
-        return torch.from_numpy(unpack_indices(records[:, :split], self.k, self.classes)), torch.from_numpy(logs)
-
-
-def check_sparse(codec: str, k: int, temperature: float) -> None:
-    """Refuse a k below 1, and a temperature that is not a finite number above 0."""
-    if k < 1 or not 0 < temperature < math.inf:
-        raise ArgumentError(
-            f"{codec}: k is {k} and temperature is {temperature}; expected at least 1 class and a finite number above 0"
-        )
+def check_temperature(codec: str, temperature: float) -> None:
+    """Refuse a temperature that is not a finite number above 0."""
+    if not 0 < temperature < math.inf:
+        raise ArgumentError(f"{codec}: temperature is {temperature}, expected a finite number above 0")
 
 
 def check_classes(codec: str, shape: Shape) -> None:
@@ -120,3 +95,9 @@ def unpack_logs(codes: NDArray[np.uint16]) -> NDArray[np.float32]:
     logs = codes.astype(np.float32) * np.float32(-1 / _STEPS)
     logs[codes == _NONE] = -np.inf
     return logs
+
+
+def largest_error(codes: NDArray[np.uint16], logs: NDArray[np.floating]) -> float:
+    """The largest error of the logarithms that codes stand for, leaving out those below the floor."""
+    inside = logs > FLOOR
+    return float(np.abs(unpack_logs(codes[inside]) - logs[inside]).max(initial=0.0))

@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape
-from limbeck.cache.codecs.sparse_records import FLOOR, SparseRecord, check_classes, check_sparse
+from limbeck.cache.codecs.sparse_records import (
+    FLOOR,
+    LOG_BYTES,
+    check_classes,
+    check_temperature,
+    index_bytes,
+    largest_error,
+    pack_indices,
+    pack_logs,
+    unpack_indices,
+    unpack_logs,
+)
+from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits
 from limbeck.functional._sparse import log_buckets
 from limbeck.registry import register
@@ -47,29 +59,37 @@ class TopK(Codec):
     )
 
     def __post_init__(self) -> None:
-        check_sparse("topk", self.k, self.temperature)
+        check_temperature("topk", self.temperature)
+        if self.k < 1:
+            raise ArgumentError(f"topk: k is {self.k}; expected at least 1 class")
 
     def check(self, shape: Shape) -> None:
         check_classes("topk", shape)
 
     def record_bytes(self, shape: Shape) -> int:
-        return math.prod(shape[:-1]) * self._record(shape[-1]).size
+        k, logs = self._counts(shape[-1])
+        return math.prod(shape[:-1]) * (index_bytes(k, shape[-1]) + LOG_BYTES * logs)
 
     def encode(self, values: Tensor, first: int) -> Encoded:
-        record = self._record(values.shape[-1])
-        flat = values.float().reshape(-1, record.classes)
-        indices = flat.topk(record.k).indices
-        exact = log_buckets(flat, indices, self.temperature, tail=record.logs > record.k)
-        records, error = record.pack(indices, exact)
-        mass = exact[:, : record.k].exp().sum(1).mean()
-        return Encoded(records.reshape(len(values), -1), error, float(mass))
+        classes = values.shape[-1]
+        k, logs = self._counts(classes)
+        flat = values.float().reshape(-1, classes)
+        indices = flat.topk(k).indices
+        exact = log_buckets(flat, indices, self.temperature, tail=logs > k).cpu().numpy()
+        codes = pack_logs(exact)
+        records = np.concatenate([pack_indices(indices.cpu().numpy(), classes), codes.view(np.uint8)], axis=1)
+        mass = np.exp(exact[:, :k]).sum(1).mean()
+        return Encoded(records.reshape(len(values), -1), largest_error(codes, exact), float(mass))
 
     def decode(self, records: Bytes, heads: Bytes, shard: NDArray[np.int64], shape: Shape) -> SparseLogits:
-        record, lead = self._record(shape[-1]), (len(records), *shape[:-1])
-        indices, logs = record.unpack(records.reshape(-1, record.size))
-        tail = logs[:, record.k].view(lead) if record.logs > record.k else None
-        values = logs[:, : record.k].view(*lead, record.k)
-        return SparseLogits(indices.view(*lead, record.k), values, tail, record.classes, self.temperature)
+        classes, lead = shape[-1], (len(records), *shape[:-1])
+        k, logs = self._counts(classes)
+        split = index_bytes(k, classes)
+        flat = records.reshape(-1, split + LOG_BYTES * logs)
+        indices = torch.from_numpy(unpack_indices(flat[:, :split], k, classes))
+        found = torch.from_numpy(unpack_logs(np.ascontiguousarray(flat[:, split:]).view("<u2")))
+        tail = found[:, k].view(lead) if logs > k else None
+        return SparseLogits(indices.view(*lead, k), found[:, :k].view(*lead, k), tail, classes, self.temperature)
 
     def errors(self, found: Tensor | SparseLogits, live: Tensor) -> Tensor:
         assert isinstance(found, SparseLogits)
@@ -77,6 +97,7 @@ class TopK(Codec):
         exact = log_buckets(live.float(), found.indices, self.temperature, tail=found.tail is not None)
         return (kept - exact.clamp(min=FLOOR)).abs().flatten(1).amax(1)
 
-    def _record(self, classes: int) -> SparseRecord:
+    def _counts(self, classes: int) -> tuple[int, int]:
+        """How many classes are listed, and how many logarithms there are with that of the tail."""
         k = min(self.k, classes)
-        return SparseRecord(classes, k, k + (k < classes))
+        return k, k + (k < classes)
