@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.sharedctypes import Synchronized
 from types import FrameType
@@ -42,21 +44,21 @@ def _doomed(point: int, work: Callable[[Callable[[int, int], None]], object], do
 
 
 def _traced(work: Callable[[], object], on_line: Callable[[int], None]) -> int:
-    count = 0
+    count = itertools.count(1)  # counted by several threads: its step cannot be interrupted
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
-        nonlocal count
         if not any(part in frame.f_code.co_filename for part in _watched):
             return None
         if event == "line":
-            count += 1
-            on_line(count)
+            on_line(next(count))
         return trace
 
     before = sys.gettrace()
+    threading.settrace(trace)
     sys.settrace(trace)
     try:
         work()
     finally:
         sys.settrace(before)
-    return count
+        threading.settrace(None)  # type: ignore[arg-type]
+    return next(count) - 1

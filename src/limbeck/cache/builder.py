@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ def build(
     """Write all shards of a cache that are not there yet, or are damaged; those that are whole stay.
 
     A build that was killed, or ended on a full disk, goes on where it was, and ends with the same bytes as an unbroken
-    one, if the teacher says the same for the same batch. Processes with different parts may write side by side.
+    one, if the teacher says the same for the same batch. Processes with different parts may write side by side. A shard
+    is written while the teacher computes the next.
 
     Args:
         folder: of the cache; it is made if there is none.
@@ -48,7 +50,7 @@ def build(
         outputs: what the teacher says of some rows: called with int64 rows `[B]` and views `[B]`, it returns a mapping
             of names to tensors `[B, …]`. It must not depend on anything else. Gradients are off.
         part: (i, n): write the shards i, i + n, i + 2n, …
-        progress: called with the number of entries of this part that are done, and that there are.
+        progress: called with the number of entries of this part that the teacher was asked for, and that there are.
 
     Raises:
         CacheError: if the folder holds another cache (with what differs), the teacher says something that cannot be
@@ -73,19 +75,43 @@ def build(
     _prepare(folder, manifest)
     own = range(number, manifest.shards, parts)
     sweep(folder, own)
-    total, done = sum(len(manifest.shard(n)) for n in own), 0
-    written, mended = [], {}
-    for shard in own:
-        wrong = fault(folder, manifest, shard)
-        if wrong is not None:
-            if shard_path(folder, shard).exists():
-                mended[shard] = wrong
-            write_shard(folder, manifest, shard, _encoded(manifest, shard, outputs))
-            written.append(shard)
-        done += len(manifest.shard(shard))
-        if progress is not None:
-            progress(done, total)
+    total = sum(len(manifest.shard(shard)) for shard in own)
+    done, mended, written = 0, {}, []
+    with _Writer(folder, manifest) as writer:
+        for shard in own:
+            wrong = fault(folder, manifest, shard)
+            if wrong is not None:
+                if shard_path(folder, shard).exists():
+                    mended[shard] = wrong
+                writer.write(shard, _encoded(manifest, shard, outputs))
+                written.append(shard)
+            if progress is not None:
+                done += len(manifest.shard(shard))
+                progress(done, total)
     return Built(tuple(written), mended)
+
+
+class _Writer:
+    """Writes one shard while the teacher computes the next."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self._folder, self._manifest = folder, manifest
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._last: Future[None] | None = None
+
+    def write(self, number: int, sealed: Mapping[str, Encoded]) -> None:
+        """Begin to write a shard, as soon as the last one is written; what went wrong there is raised here."""
+        if self._last is not None:
+            self._last.result()
+        self._last = self._thread.submit(write_shard, self._folder, self._manifest, number, sealed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None and self._last is not None:
+            self._last.result()
 
 
 def _prepare(folder: Path, manifest: Manifest) -> None:

@@ -52,7 +52,7 @@ class Int8(Codec):
         return 2 * 4 * shape[self.axis]
 
     def encode(self, values: Tensor, first: int) -> Encoded:
-        return Encoded(values.float().flatten(1).cpu().numpy(), 0.0)
+        return Encoded(values.float().flatten(1).cpu().numpy().copy(), 0.0)
 
     def seal(self, rows: NDArray[np.float32], shape: Shape) -> Encoded:
         exact = rows.reshape(len(rows), *shape)
