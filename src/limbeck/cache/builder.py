@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +20,10 @@ from limbeck.errors import ArgumentError, CacheError
 from limbeck.files import held
 
 __all__ = ["Built", "Outputs", "build", "checked"]
+
+T = TypeVar("T")
+
+_waiting_batches = 2
 
 Outputs: TypeAlias = Callable[[Tensor, Tensor], Mapping[str, Any]]
 
@@ -42,7 +47,7 @@ def build(
 
     A build that was killed, or ended on a full disk, goes on where it was, and ends with the same bytes as an unbroken
     one, if the teacher says the same for the same batch. Processes with different parts may write side by side. A shard
-    is written while the teacher computes the next.
+    is encoded and written in another thread, while the teacher computes on.
 
     Args:
         folder: of the cache; it is made if there is none.
@@ -77,13 +82,13 @@ def build(
     sweep(folder, own)
     total = sum(len(manifest.shard(shard)) for shard in own)
     done, mended, written = 0, {}, []
-    with _Writer(folder, manifest) as writer:
+    with _Aside() as aside:
         for shard in own:
             wrong = fault(folder, manifest, shard)
             if wrong is not None:
                 if shard_path(folder, shard).exists():
                     mended[shard] = wrong
-                writer.write(shard, _encoded(manifest, shard, outputs))
+                _ask(folder, manifest, shard, outputs, aside)
                 written.append(shard)
             if progress is not None:
                 done += len(manifest.shard(shard))
@@ -91,27 +96,30 @@ def build(
     return Built(tuple(written), mended)
 
 
-class _Writer:
-    """Writes one shard while the teacher computes the next."""
+class _Aside:
+    """Work in another thread, in order, while the teacher computes on: encoding, checksums, waiting for the disk."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self._folder, self._manifest = folder, manifest
+    def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1)
-        self._last: Future[None] | None = None
+        self._waiting: deque[Future[Any]] = deque()
 
-    def write(self, number: int, sealed: Mapping[str, Encoded]) -> None:
-        """Begin to write a shard, as soon as the last one is written; what went wrong there is raised here."""
-        if self._last is not None:
-            self._last.result()
-        self._last = self._thread.submit(write_shard, self._folder, self._manifest, number, sealed)
+    def do(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
+        """Begin some work. What went wrong in earlier work is raised here."""
+        # Each waiting batch holds what the teacher said of it.
+        while len(self._waiting) >= _waiting_batches:
+            self._waiting.popleft().result()
+        future = self._thread.submit(work, *arguments)
+        self._waiting.append(future)
+        return future
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._thread.shutdown()
-        if kind is None and self._last is not None:
-            self._last.result()
+        if kind is None:
+            for future in self._waiting:
+                future.result()
 
 
 def _prepare(folder: Path, manifest: Manifest) -> None:
@@ -128,15 +136,28 @@ def _prepare(folder: Path, manifest: Manifest) -> None:
 
 
 @torch.no_grad()
-def _encoded(manifest: Manifest, number: int, outputs: Outputs) -> dict[str, Encoded]:
-    batches: dict[str, list[Encoded]] = {name: [] for name in manifest.fields}
+def _ask(folder: Path, manifest: Manifest, number: int, outputs: Outputs, aside: _Aside) -> None:
+    batches = []
     shard = manifest.shard(number)
     for first in range(shard.start, shard.stop, manifest.batch_size):
         entries = torch.arange(first, min(first + manifest.batch_size, shard.stop))
         found = outputs(entries % manifest.rows, entries // manifest.rows)
-        for name, field in manifest.fields.items():
-            batches[name].append(field.codec.encode(checked(name, field, found, entries, manifest.rows), first))
-    return {name: _sealed(field, batches[name]) for name, field in manifest.fields.items()}
+        batches.append(aside.do(_encoded, manifest, entries, found))
+    aside.do(_write, folder, manifest, number, batches)
+
+
+def _encoded(manifest: Manifest, entries: Tensor, found: Mapping[str, Any]) -> dict[str, Encoded]:
+    return {
+        name: field.codec.encode(checked(name, field, found, entries, manifest.rows), int(entries[0]))
+        for name, field in manifest.fields.items()
+    }
+
+
+def _write(folder: Path, manifest: Manifest, number: int, batches: list[Future[dict[str, Encoded]]]) -> None:
+    # One that could not be encoded raises here too: no shard is written without it.
+    encoded = [batch.result() for batch in batches]
+    sealed = {name: _sealed(field, [batch[name] for batch in encoded]) for name, field in manifest.fields.items()}
+    write_shard(folder, manifest, number, sealed)
 
 
 def _sealed(field: Field, batches: list[Encoded]) -> Encoded:
