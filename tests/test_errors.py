@@ -9,7 +9,7 @@ from limbeck import errors
 
 def test_every_error_is_a_limbeck_error() -> None:
     classes = [getattr(errors, name) for name in errors.__all__ if name != "suggest"]
-    assert len(classes) == 8
+    assert len(classes) == 9
     for one in classes:
         assert issubclass(one, errors.LimbeckError)
         assert str(one("a line")) == "a line"
