@@ -11,6 +11,8 @@ from limbeck.registry import register
 
 @register("model", "noisy")
 class Noisy(nn.Module):
+    """A model that draws random numbers in training."""
+
     def __init__(self, *, channels: int, classes: int, size: tuple[int, int], width: int = 12) -> None:
         super().__init__()
         self.hidden = nn.Linear(channels * size[0] * size[1], width)
