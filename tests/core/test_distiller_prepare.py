@@ -188,7 +188,7 @@ def test_only_the_first_board_keeps_its_graph_unless_a_loss_differentiates(loss,
 
 
 def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(ArgumentError, match="projection"):
+    with pytest.raises(ArgumentError, match="hint_mse: the student's features have 8 channels, but it is sized for 5"):
         with_hint(HintMSE(student_features=5, teacher_features=16)).prepare(BATCHES)
     fewer = {**BATCHES[0], "few": torch.ones(5, 4, dtype=torch.float64)}
     with pytest.raises(RuntimeError) as caught:

@@ -353,6 +353,28 @@ def test_a_relational_loss_with_a_mask_equals_the_subset():
     torch.testing.assert_close(torch.autograd.grad(mean.sum, student), torch.autograd.grad(expected, student))
 
 
+def test_a_mask_that_may_be_none_is_none_where_all_rows_count():
+    class Pairs(nn.Module):
+        relational = True
+
+        def forward(self, student, mask=None):
+            seen.append(mask)
+            return student.sum() if mask is None else student[mask].sum()
+
+    seen = []
+    board = make_board(randn(ROWS, CLASSES), labelled=ADMITTED)
+    mean = Term(Pairs())(board)
+    assert seen == [None]
+    torch.testing.assert_close(mean.sum, board["student"]["logits"].sum())
+    assert mean.count == 1
+    assert mean.count.dtype == mean.sum.dtype
+    Term(Pairs(), where="batch.labelled")(board)
+    assert torch.equal(seen[1], ADMITTED)
+    alone = Term(Pairs())(make_board(randn(1, CLASSES)))
+    assert seen[2].tolist() == [False]
+    assert (alone.sum.item(), alone.count.item()) == (0.0, 0.0)
+
+
 @pytest.mark.parametrize("admitted", [0, 1])
 def test_a_relational_loss_without_a_pair_is_0_with_count_0(admitted):
     student = randn(ROWS, CLASSES).requires_grad_()

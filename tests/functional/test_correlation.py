@@ -103,3 +103,9 @@ def test_masks_that_do_not_fit_are_refused(mask: Tensor) -> None:
         ArgumentError, match=r"dist: mask is torch\.\w+ of shape .* expected torch\.bool of shape \[7\]"
     ):
         dist(*draw(7, 5), mask)
+
+
+def test_both_sides_have_gradients_and_these_have_gradients() -> None:
+    sides = [logits.detach().requires_grad_() for logits in draw(4, 3)]
+    assert torch.autograd.gradcheck(dist, sides)
+    assert torch.autograd.gradgradcheck(dist, sides)

@@ -179,3 +179,15 @@ def test_what_does_not_fit_is_refused(loss: Loss) -> None:
         loss(torch.zeros(4, 10), torch.zeros(4, 1))
     with pytest.raises(ArgumentError, match=r"temperature is 0\.0"):
         loss(torch.zeros(4, 10), torch.zeros(4, 10), temperature=0.0)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.25, 0.5, 1.0])
+def test_both_sides_have_gradients_and_these_have_gradients(beta: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    sides = [torch.randn(3, 4, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+
+    def value(student: Tensor, teacher: Tensor) -> Tensor:
+        return generalized_jsd(student, teacher, beta=beta, temperature=2.0)
+
+    assert torch.autograd.gradcheck(value, sides)
+    assert torch.autograd.gradgradcheck(value, sides)

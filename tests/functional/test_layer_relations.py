@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
-from limbeck.functional import flow_of_solution, inter_channel_correlation
+from limbeck.functional import _pairs, flow_of_solution, inter_channel_correlation
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -76,3 +78,13 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         inter_channel_correlation(maps, narrow)
     with pytest.raises(ArgumentError, match=r"inter_channel_correlation: student is torch\.int64"):
         inter_channel_correlation(maps.long(), maps)
+
+
+@pytest.mark.parametrize("loss", [flow_of_solution, inter_channel_correlation], ids=lambda loss: loss.__name__)
+def test_blocks_of_samples_are_the_whole(loss: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = [draw(6, 3, 4, 4, seed=seed).requires_grad_() for seed in range(4 if loss is flow_of_solution else 2)]
+    whole = loss(*maps)
+    monkeypatch.setattr(_pairs, "_block_elements", 20)
+    value = loss(*maps)
+    torch.testing.assert_close(value, whole)
+    torch.testing.assert_close(torch.autograd.grad(value.sum(), maps), torch.autograd.grad(whole.sum(), maps))

@@ -82,3 +82,10 @@ def test_impossible_temperatures_are_refused() -> None:
             multi_level_logits(*draw(7, 5), temperatures=[2.0, temperature])
     with pytest.raises(ArgumentError, match="temperatures are empty"):
         multi_level_logits(*draw(7, 5), temperatures=[])
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
+def test_both_sides_have_gradients_and_these_have_gradients(shape: tuple[int, int]) -> None:
+    sides = [logits.detach().requires_grad_() for logits in draw(*shape)]
+    assert torch.autograd.gradcheck(multi_level_logits, sides)
+    assert torch.autograd.gradgradcheck(multi_level_logits, sides)

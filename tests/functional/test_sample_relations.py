@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from limbeck.functional import (
+    _pairs,
     correlation_congruence,
     probabilistic_transfer,
     rkd_angle,
@@ -104,3 +105,22 @@ def test_maps_are_vectors(loss: Loss) -> None:
 def test_gradients_have_gradients(loss: Loss) -> None:
     teacher = draw(5, 4, seed=1)
     assert torch.autograd.gradgradcheck(lambda student: loss(student, teacher), draw(5, 3).requires_grad_())
+
+
+@each
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+def test_blocks_are_the_whole(loss: Loss, mask: Tensor | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = draw(7, 5).requires_grad_(), draw(7, 4, seed=1)
+    whole = loss(student, teacher, mask)
+    monkeypatch.setattr(_pairs, "_block_elements", 20)
+    value = loss(student, teacher, mask)
+    torch.testing.assert_close(value, whole)
+    torch.testing.assert_close(torch.autograd.grad(value, student), torch.autograd.grad(whole, student))
+
+
+@each
+def test_no_mask_is_a_mask_of_all(loss: Loss) -> None:
+    student, teacher = draw(7, 5).requires_grad_(), draw(7, 4, seed=1)
+    without, of_all = loss(student, teacher), loss(student, teacher, torch.ones(7, dtype=torch.bool))
+    torch.testing.assert_close(without, of_all, rtol=1e-13, atol=0)
+    torch.testing.assert_close(torch.autograd.grad(without, student), torch.autograd.grad(of_all, student))

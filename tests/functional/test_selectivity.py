@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from limbeck.errors import ArgumentError
-from limbeck.functional import nst_mmd
+from limbeck.functional import _pairs, nst_mmd
 
 KERNELS = ("linear", "polynomial", "gaussian")
 
@@ -80,3 +80,13 @@ def test_dead_channels_and_one_channel_are_finite(kernel: str) -> None:
 def test_impossible_kernels_are_refused(settings, message: str) -> None:
     with pytest.raises(ArgumentError, match=f"nst_mmd: .*{message}"):
         nst_mmd(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), **settings)
+
+
+@pytest.mark.parametrize("options", [{"kernel": "gaussian"}, {"kernel": "gaussian", "bandwidth": 0.5}, {"degree": 3}])
+def test_blocks_of_samples_are_the_whole(options: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    student, teacher = draw(6, 3, 4, 5).requires_grad_(), draw(6, 7, 4, 5, seed=1)
+    whole = nst_mmd(student, teacher, **options)
+    monkeypatch.setattr(_pairs, "_block_elements", 100)
+    value = nst_mmd(student, teacher, **options)
+    torch.testing.assert_close(value, whole)
+    torch.testing.assert_close(torch.autograd.grad(value.sum(), student), torch.autograd.grad(whole.sum(), student))

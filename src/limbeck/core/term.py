@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from limbeck.core._masks import align, fit, replace
 from limbeck.core._undisturbed import kept_buffers
 from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, parameter_path, rows_of, source_of, tensors
 from limbeck.core.binding import bind
@@ -50,11 +51,12 @@ class Term(nn.Module):
 
     Args:
         loss: a module whose ``forward`` takes tensors by name and returns ``[B]`` or ``[B, T]``; or one with
-            ``relational = True``, which takes a ``mask`` ``[B]`` too and returns a 0-d value over pairs of rows. A loss
-            that differentiates inside its forward names in ``differentiates`` the arguments with respect to which it
-            does: these it gets as they stand on the board (a masked, cast or detached copy is not in the graph of the
-            others), and nothing is detached by default. One that takes `limbeck.functional.SparseLogits` names in
-            ``sparse`` the arguments for which it does; it is refused for all others.
+            ``relational = True``, which takes a ``mask`` ``[B]`` too and returns a 0-d value over pairs of rows; if its
+            ``mask`` has the default None, it gets None where all rows count. A loss that differentiates inside its
+            forward names in ``differentiates`` the arguments with respect to which it does: these it gets as they stand
+            on the board (a masked, cast or detached copy is not in the graph of the others), and nothing is detached by
+            default. One that takes `limbeck.functional.SparseLogits` names in ``sparse`` the arguments for which it
+            does; it is refused for all others.
         inputs: argument name -> address. ``student``, ``teacher`` and ``target`` have the default addresses
             ``student.logits``, ``teacher.logits`` and ``batch.target``; ``student_logits`` and ``teacher_logits`` those
             of their names; ``row`` has ``batch.row``. ``student.parameters.<path>`` names a parameter, which no mask
@@ -92,6 +94,7 @@ class Term(nn.Module):
         super().__init__()
         self.loss = loss
         self.relational = bool(getattr(loss, "relational", False))
+        self._mask_is_optional = self.relational and _mask_is_optional(loss)
         self.inputs = bind(loss, inputs or {})
         self.schedule = as_schedule(weight)
         self.where = where
@@ -220,7 +223,7 @@ class Term(nn.Module):
             unreduced = unreduced * self._factor(at(board, self.scale), unreduced, mask)
         if mask is None:
             return Mean(unreduced.sum(), unreduced.new_full((), unreduced.numel()))
-        mask = _fit("mask", mask, unreduced)
+        mask = fit("mask", mask, unreduced)
         if mask.shape != unreduced.shape:
             mask = mask.expand_as(unreduced)
         return Mean(unreduced.where(mask, 0).sum(), mask.sum(dtype=unreduced.dtype))
@@ -258,7 +261,7 @@ class Term(nn.Module):
                     f"where={self.where!r} holds {chosen.dtype}; a mask is torch.bool, or integers 0 and 1"
                 )
             chosen = chosen != 0
-            mask = chosen if mask is None else _align(chosen, mask) & _align(mask, chosen)
+            mask = chosen if mask is None else align(chosen, mask) & align(mask, chosen)
         return mask
 
     def _check_mask(self, batch: Outputs) -> None:
@@ -274,7 +277,7 @@ class Term(nn.Module):
         if mask is not None:
             untouched = self.differentiates | self._of_models
             values = {
-                argument: value if argument in untouched else map_tensors(value, _replace, mask)
+                argument: value if argument in untouched else map_tensors(value, replace, mask)
                 for argument, value in values.items()
             }
         unreduced: Tensor = self.loss(**values)
@@ -293,26 +296,32 @@ class Term(nn.Module):
         return unreduced
 
     def _factor(self, scale: Tensor, unreduced: Tensor, mask: Tensor | None) -> Tensor:
-        factor = _fit("scale", _at_least_float32(scale, True), unreduced)
-        return factor if mask is None else factor.where(_align(mask, unreduced), 0)
+        factor = fit("scale", _at_least_float32(scale, True), unreduced)
+        return factor if mask is None else factor.where(align(mask, unreduced), 0)
 
     def _relation(self, values: Mapping[str, Any], mask: Tensor | None, gather: bool) -> Mean:
+        first = next(tensors(values))
+        if mask is None and not gather and self._mask_is_optional and len(first) >= 2:
+            value = self._one_number(values, None)
+            return Mean(value, torch.ones_like(value))
         if mask is None:
-            first = next(tensors(values))
             mask = torch.ones(len(first), dtype=torch.bool, device=first.device)
-        values = {argument: map_tensors(value, _replace, mask) for argument, value in values.items()}
         if gather:
             values, mask = gathered(values, mask)
         enough = mask.sum() >= 2
         # A loss may divide by its number of pairs: without a pair, no row may carry a gradient.
         mask = mask & enough
-        values = {argument: map_tensors(value, _replace, mask) for argument, value in values.items()}
+        values = {argument: map_tensors(value, replace, mask) for argument, value in values.items()}
+        value = self._one_number(values, mask)
+        return Mean(value.where(enough, 0), enough.to(value.dtype))
+
+    def _one_number(self, values: Mapping[str, Any], mask: Tensor | None) -> Tensor:
         value: Tensor = self.loss(**values, mask=mask)
         if value.ndim:
             raise ArgumentError(
                 f"{type(self.loss).__name__} is relational and returned {list(value.shape)}; it returns one number"
             )
-        return Mean(value.where(enough, 0), enough.to(value.dtype))
+        return value
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
         weight = self.weight
@@ -323,32 +332,12 @@ class Term(nn.Module):
         return self
 
 
+def _mask_is_optional(loss: nn.Module) -> bool:
+    mask = inspect.signature(loss.forward).parameters.get("mask")
+    return mask is not None and mask.default is None
+
+
 def _at_least_float32(tensor: Tensor, detach: bool) -> Tensor:
     if detach:
         tensor = tensor.detach()
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def _align(tensor: Tensor, like: Tensor) -> Tensor:
-    """[B] beside [B, T]: trailing axes of length 1, so that it broadcasts along them."""
-    missing = like.ndim - tensor.ndim
-    return tensor.reshape(tensor.shape + (1,) * missing) if missing > 0 else tensor
-
-
-def _fit(name: str, tensor: Tensor, unreduced: Tensor) -> Tensor:
-    if tensor.shape != unreduced.shape[: tensor.ndim]:
-        raise ArgumentError(
-            f"the {name} has shape {list(tensor.shape)}, the unreduced loss {list(unreduced.shape)}; the {name} must "
-            "have the loss's shape or its leading axes"
-        )
-    return _align(tensor, unreduced)
-
-
-def _replace(tensor: Tensor, mask: Tensor) -> Tensor:
-    """0 wherever the mask leaves out a row, or every position of a row that has no such axis."""
-    if tensor.shape[: mask.ndim] == mask.shape:
-        return tensor.where(_align(mask, tensor), 0)
-    shared = 0
-    while shared < min(tensor.ndim, mask.ndim) and tensor.shape[shared] == mask.shape[shared]:
-        shared += 1
-    return tensor.where(_align(mask.flatten(shared).any(-1), tensor), 0) if shared else tensor

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
-from limbeck.functional._features import check_features, mean_over_features, resized
+from limbeck.functional._features import check_features, mean_over_features, resized, unhidden
 from limbeck.functional._precision import at_least_float32
 
 __all__ = ["activation_boundary", "check_margin", "sparsity_pattern"]
@@ -55,7 +55,8 @@ def activation_boundary(student: Tensor, teacher: Tensor, *, margin: float = 1.0
     check_features("activation_boundary", student, teacher)
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     student = resized(student, teacher)
-    return mean_over_features(F.relu(margin - student.where(teacher > 0, -student)).square())
+    squares = F.relu(margin - student.where(teacher > 0, -student)).square()
+    return unhidden(mean_over_features(squares), teacher)
 
 
 def sparsity_pattern(student: Tensor, teacher: Tensor) -> Tensor:
@@ -92,4 +93,6 @@ def sparsity_pattern(student: Tensor, teacher: Tensor) -> Tensor:
     check_features("sparsity_pattern", student, teacher)
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     student = resized(student, teacher)
-    return mean_over_features(-F.logsigmoid(student.where(teacher > 0, -student)))
+    on = (teacher > 0).to(student.dtype)
+    terms = F.binary_cross_entropy_with_logits(student, on, reduction="none")
+    return unhidden(mean_over_features(terms), teacher)

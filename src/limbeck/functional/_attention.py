@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import shape
 from limbeck.functional._layer_maps import Layers, mean_over_layers, paired
-from limbeck.functional._pairs import values_over_blocks
+from limbeck.functional._pairs import part, values_over_blocks
 from limbeck.functional._precision import at_least_float32
 from limbeck.functional._softening import divergence
 
@@ -67,7 +67,7 @@ def attention_scores(
 
     Returns:
         One value per sample, `[B]`, in at least float32; 0 where no token is admitted. Memory grows with H T² for each
-        sample; beyond 2²⁴ elements, samples are computed in blocks.
+        sample; beyond 2²³ elements, samples are computed in blocks.
 
     Raises:
         ArgumentError: if the shapes, heads or numbers of layers do not fit.
@@ -129,7 +129,7 @@ def value_relation(
 
     Returns:
         One value per sample, `[B]`, in at least float32; 0 where no token is admitted. It does not change when the
-        student's part of a head is rotated. Memory grows with H T² for each sample; beyond 2²⁴ elements, samples are
+        student's part of a head is rotated. Memory grows with H T² for each sample; beyond 2²³ elements, samples are
         computed in blocks.
 
     Raises:
@@ -168,13 +168,14 @@ def value_relation(
 
 
 class _Heads(NamedTuple):
-    """Queries, already divided by √d, and keys, both `[B, H, T, d]`, and 0 for padding."""
+    """Queries and keys, both `[B, H, T, d]`, and 0 for padding."""
 
     query: Tensor
     key: Tensor
 
     def scores(self, start: int, stop: int) -> Tensor:
-        return self.query[start:stop] @ self.key[start:stop].mT
+        products = part(self.query, start, stop) @ part(self.key, start, stop).mT
+        return products.mul_(self.query.shape[3] ** -0.5)
 
 
 def _both(
@@ -184,17 +185,17 @@ def _both(
     attention_mask: Tensor | None,
     student_heads: int,
     teacher_heads: int,
-) -> tuple[_Heads, _Heads, Tensor]:
+) -> tuple[_Heads, _Heads, Tensor | None]:
     for side, projections, heads in (("student", student, student_heads), ("teacher", teacher, teacher_heads)):
         check_heads(operation, f"the number of the {side}'s heads", heads)
         _check_projections(operation, side, projections, student[0], heads)
-    rows = student[0].shape[:2]
+    rows, mask = student[0].shape[:2], None
     if attention_mask is None:
-        mask = torch.ones(rows, dtype=torch.bool, device=student[0].device)
+        pass
     elif attention_mask.shape != rows or attention_mask.is_floating_point():
         raise ArgumentError(
             f"{operation}: attention_mask is {attention_mask.dtype} of shape {shape(attention_mask)}, expected "
-            f"booleans or integers of shape {list(rows)}, false or 0 for padding"
+            f"booleans or integers of shape {list(rows)}, false or 0 for padding; read batch.inputs.attention_mask"
         )
     else:
         mask = attention_mask != 0
@@ -216,41 +217,50 @@ def _check_projections(operation: str, side: str, projections: tuple[Tensor, ...
             )
         if projection.shape[2] % heads:
             raise ArgumentError(
-                f"{operation}: the {side}'s {projection.shape[2]} features do not divide by {heads} heads; give the "
-                f"number in the model's configuration, or relation heads that divide both widths"
+                f"{operation}: the {side}'s {projection.shape[2]} features do not divide by {heads} heads, expected a "
+                f"multiple (its shape is {shape(projection)}); give the number in the model's configuration, or "
+                f"relation heads that divide both widths"
             )
 
 
-def _heads(projections: tuple[Tensor, ...], heads: int, mask: Tensor) -> _Heads:
-    query, key = (
-        at_least_float32(projection).masked_fill(~mask[:, :, None], 0).view(*mask.shape, heads, -1).transpose(1, 2)
-        for projection in projections
-    )
-    return _Heads(query * query.shape[3] ** -0.5, key)
+def _heads(projections: tuple[Tensor, ...], heads: int, mask: Tensor | None) -> _Heads:
+    query, key = (_apart(projection, heads, mask) for projection in projections)
+    return _Heads(query, key)
+
+
+def _apart(projection: Tensor, heads: int, mask: Tensor | None) -> Tensor:
+    projection = at_least_float32(projection)
+    if mask is not None:
+        projection = projection.masked_fill(~mask[:, :, None], 0)
+    return projection.view(*projection.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _over_samples(
-    of_samples: Callable[[Tensor, Tensor, Tensor], Tensor], student: _Heads, teacher: _Heads, mask: Tensor
+    of_samples: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    student: _Heads,
+    teacher: _Heads,
+    mask: Tensor | None,
 ) -> Tensor:
     rows, heads, tokens = student.query.shape[:3]
     more_heads = max(heads, teacher.query.shape[1])
 
     def of_rows(start: int, stop: int) -> Tensor:
-        return of_samples(student.scores(start, stop), teacher.scores(start, stop), mask[start:stop])
+        tokens = None if mask is None else mask[start:stop]
+        return of_samples(student.scores(start, stop), teacher.scores(start, stop), tokens)
 
     return values_over_blocks(of_rows, rows, more_heads * tokens**2)
 
 
-def _of_scores(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+def _of_scores(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
     if student.shape[1] != teacher.shape[1]:
         student, teacher = student.mean(dim=1, keepdim=True), teacher.mean(dim=1, keepdim=True)
     # Scores of padding are 0 on both sides. The difference takes the place of the student's scores.
     squares = student.sub_(teacher).square().sum(dim=(1, 2, 3))
-    return squares / (student.shape[1] * _tokens(mask, squares).square())
+    return squares / (student.shape[1] * _tokens(mask, student) ** 2)
 
 
-def _of_maps(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    padding = ~mask[:, None, None, :]
+def _of_maps(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+    padding = None if mask is None else ~mask[:, None, None, :]
     log_q, log_p = (_log_map(scores, padding) for scores in (student, teacher))
     if student.shape[1] != teacher.shape[1]:
         log_q, log_p = (
@@ -258,13 +268,17 @@ def _of_maps(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         )
     # Queries of padding are 0, so their maps are uniform on both sides.
     sums = divergence(log_p, log_q).sum(dim=(1, 2))
-    return sums / (log_q.shape[1] * _tokens(mask, sums))
+    return sums / (log_q.shape[1] * _tokens(mask, log_q))
 
 
-def _log_map(scores: Tensor, padding: Tensor) -> Tensor:
-    # Not −∞: where all is padding, no row of the softmax would be finite.
-    return F.log_softmax(scores.masked_fill_(padding, torch.finfo(scores.dtype).min), dim=-1)
+def _log_map(scores: Tensor, padding: Tensor | None) -> Tensor:
+    if padding is not None:
+        # Not −∞: where all is padding, no row of the softmax would be finite.
+        scores = scores.masked_fill_(padding, torch.finfo(scores.dtype).min)
+    return F.log_softmax(scores, dim=-1)
 
 
-def _tokens(mask: Tensor, like: Tensor) -> Tensor:
-    return mask.sum(dim=1, dtype=like.dtype).clamp(min=1)
+def _tokens(mask: Tensor | None, maps: Tensor) -> Tensor | int:
+    if mask is None:
+        return max(maps.shape[-1], 1)
+    return mask.sum(dim=1, dtype=maps.dtype).clamp(min=1)

@@ -42,6 +42,6 @@ def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float | Tensor =
     """
     check_softening("binary_kd", student, teacher, temperature)
     student, teacher = softened(student, temperature, False), softened(teacher, temperature, False)
-    # From the logarithms of 1 − p and 1 − q. The default threshold would cut what float64 can tell apart.
-    no = F.softplus(student, threshold=50) - F.softplus(teacher, threshold=50)
-    return (no - teacher.sigmoid() * (student - teacher)).sum(dim=-1) * temperature**2
+    p = teacher.sigmoid()
+    cross, own = (F.binary_cross_entropy_with_logits(logits, p, reduction="none") for logits in (student, teacher))
+    return (cross - own).sum(dim=-1) * temperature**2

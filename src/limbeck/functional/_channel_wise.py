@@ -8,6 +8,7 @@ from torch import Tensor
 from limbeck.functional._checks import check_temperature
 from limbeck.functional._features import check_maps, resized
 from limbeck.functional._precision import at_least_float32
+from limbeck.functional._softening import divergence
 
 __all__ = ["channel_wise"]
 
@@ -46,4 +47,4 @@ def channel_wise(student: Tensor, teacher: Tensor, *, temperature: float | Tenso
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     log_q = F.log_softmax(resized(student, teacher).flatten(2) / temperature, dim=2)
     log_p = F.log_softmax(teacher.flatten(2) / temperature, dim=2)
-    return (log_p.exp() * (log_p - log_q)).sum(dim=2).mean(dim=1) * temperature**2
+    return divergence(log_p, log_q).mean(dim=1) * temperature**2

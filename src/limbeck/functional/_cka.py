@@ -49,15 +49,17 @@ def linear_cka(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> 
 
 def linear_ckas(students: Sequence[Tensor], teachers: Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
     """The similarity of each of S representations to each of T, `[S, T]`; everything else as in `linear_cka`."""
-    rows = [_scaled(*vectors("linear_cka", layer, teachers[0], mask)[::2]) for layer in students]
-    columns = [_scaled(*vectors("linear_cka", students[0], layer, mask)[1:]) for layer in teachers]
+    rows = [_scaled(vectors("linear_cka", layer, teachers[0], mask)[0], mask) for layer in students]
+    columns = [_scaled(vectors("linear_cka", students[0], layer, mask)[1], mask) for layer in teachers]
     return torch.stack([torch.stack([_squared_product(x, y) for y in columns]) for x in rows])
 
 
-def _scaled(rows: Tensor, mask: Tensor) -> Tensor:
+def _scaled(rows: Tensor, mask: Tensor | None) -> Tensor:
     """The columns at mean 0, and the whole so that ‖Xᵀ X‖_F is 1, or 0 for equal rows."""
     rounding = _roundings * torch.finfo(rows.dtype).eps * rows.abs().amax()
-    rows = (rows - rows.sum(dim=0) / number_of(mask, rows)).masked_fill(~mask[:, None], 0)
+    rows = rows - rows.sum(dim=0) / number_of(mask, rows)
+    if mask is not None:
+        rows = rows.masked_fill(~mask[:, None], 0)
     largest = rows.abs().amax()
     equal = largest <= rounding
     # First to about 1: fourth powers of large features overflow. The result does not depend on this factor.

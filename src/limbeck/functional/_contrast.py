@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import check_temperature, shape
-from limbeck.functional._pairs import number_of, sum_over_blocks, vectors
+from limbeck.functional._pairs import number_of, part, sum_over_blocks, vectors
 
 __all__ = ["check_negatives", "crd"]
 
@@ -76,26 +76,27 @@ def crd(
     """
     check_temperature("crd", temperature)
     check_negatives("crd", negatives)
-    student, teacher, mask = vectors("crd", student, teacher, mask)
+    student, teacher = vectors("crd", student, teacher, mask)
     _check_bank(student, teacher, student_bank, teacher_bank, pairs)
     # h is the logistic function of s · t / τ − log(N Z / M).
     offset = math.log(negatives) + 1 / (2 * student.shape[1] * temperature**2)
 
+    def against(rows: Tensor, bank: Tensor) -> Tensor:
+        """−log (1 − h) of each row with each row of the bank."""
+        scores = torch.addmm(rows.new_full((), -offset), rows, bank.to(rows.dtype).T, alpha=1 / temperature)
+        # The default threshold would cut what float64 can tell apart.
+        return F.softplus(scores, threshold=50)
+
     def of_rows(start: int, stop: int) -> Tensor:
-        chosen, ours, theirs = pairs[start:stop], student[start:stop], teacher[start:stop]
-        count = _number_of_each(chosen, ours)
+        ours, theirs = part(student, start, stop), part(teacher, start, stop)
         value = -F.logsigmoid((ours * theirs).sum(dim=1) / temperature - offset)
-        for rows, bank in ((ours, teacher_bank), (theirs, student_bank)):
-            scores = rows @ bank.to(rows.dtype).T / temperature - offset
-            value = value - negatives * (F.logsigmoid(-scores) * chosen).sum(dim=1) / count
-        return value.where(mask[start:stop], 0).sum()
+        # Numbers: booleans would be converted for every product.
+        chosen = part(pairs, start, stop).to(value.dtype)
+        apart = ((against(ours, teacher_bank) + against(theirs, student_bank)) * chosen).sum(dim=1)
+        value = value + negatives * apart / chosen.sum(dim=1).clamp(min=1)
+        return (value if mask is None else value.where(part(mask, start, stop), 0)).sum()
 
-    total = sum_over_blocks(of_rows, len(mask), len(student_bank))
-    return total / number_of(mask, total)
-
-
-def _number_of_each(pairs: Tensor, like: Tensor) -> Tensor:
-    return pairs.sum(dim=1, dtype=like.dtype).clamp(min=1)
+    return sum_over_blocks(of_rows, len(student), len(student_bank)) / number_of(mask, teacher)
 
 
 def _check_bank(student: Tensor, teacher: Tensor, student_bank: Tensor, teacher_bank: Tensor, pairs: Tensor) -> None:

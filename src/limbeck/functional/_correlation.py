@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.functional._centred import centred_unit
 from limbeck.functional._checks import check_at_least_0
+from limbeck.functional._pairs import number_of
 from limbeck.functional._rows import row_mask
 from limbeck.functional._softening import check_softening, softened
 
@@ -63,18 +63,23 @@ def dist(
     check_at_least_0("dist", "beta", beta)
     check_at_least_0("dist", "gamma", gamma)
     check_softening("dist", student, teacher, temperature)
-    rows = row_mask("dist", student, mask).to(torch.promote_types(student.dtype, torch.float32))
     q = F.softmax(softened(student, temperature, standardize), dim=-1).flatten(0, -2)
     p = F.softmax(softened(teacher, temperature, standardize), dim=-1).flatten(0, -2)
-    between_classes = (_distance(p, q, 1) * rows).sum() / rows.sum().clamp(min=1)
-    between_rows = _distance(p, q, 0, rows.unsqueeze(1)).mean()
-    return (beta * between_classes + gamma * between_rows) * temperature**2
+    admitted, classes = None, p.shape[1]
+    if mask is not None:
+        admitted = row_mask("dist", student, mask).to(p.dtype).unsqueeze(1)
+        p, q = p * admitted, q * admitted
+    scale = temperature**2 / 2
+    # Rows that are left out are equal, and so at no distance, whatever their mean is taken for.
+    between_classes = _distances(centred_unit(p, 1, mean=1 / classes), centred_unit(q, 1, mean=1 / classes))
+    between_rows = _distances(centred_unit(p, 0, admitted), centred_unit(q, 0, admitted))
+    return between_classes * (beta * scale / number_of(admitted, p)) + between_rows * (gamma * scale / classes)
 
 
-def _distance(p: Tensor, q: Tensor, dim: int, weight: Tensor | None = None) -> Tensor:
-    """1 − Pearson's correlation along an axis, as half the squared difference of what is centred and of norm 1.
+def _distances(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """Twice the sum of 1 − Pearson's correlation: the squared difference of what is centred and of norm 1.
 
     So it is exactly 0 at equality; as 1 minus a quotient it would be off by its rounding.
     """
-    (u, p_constant), (v, q_constant) = centred_unit(p, dim, weight), centred_unit(q, dim, weight)
-    return ((u - v).square().sum(dim) + (p_constant ^ q_constant).squeeze(dim)) / 2
+    (u, u_constant), (v, v_constant) = first, second
+    return F.mse_loss(v, u, reduction="sum") + (u_constant ^ v_constant).sum()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import check_at_least_0, check_target, shape
-from limbeck.functional._softening import check_softening, softened
+from limbeck.functional._softening import check_softening, divergence, softened
 
 __all__ = ["decoupled_kd"]
 
@@ -68,18 +67,18 @@ def decoupled_kd(
             f"for one logit take binary_kd"
         )
     index = target.unsqueeze(-1)
-    log_q, log_other_q, among_q = _apart(softened(student, temperature, standardize), index)
-    log_p, log_other_p, among_p = _apart(softened(teacher, temperature, standardize), index)
-    of_target = log_p.exp() * (log_p - log_q) + log_other_p.exp() * (log_other_p - log_other_q)
-    # The target's logarithm is −∞ on both sides: its difference would be NaN.
-    of_others = (among_p.exp() * (among_p - among_q).scatter(-1, index, 0.0)).sum(dim=-1)
+    of_target_q, among_q = _apart(softened(student, temperature, standardize), index)
+    of_target_p, among_p = _apart(softened(teacher, temperature, standardize), index)
+    of_target, of_others = divergence(of_target_p, of_target_q), divergence(among_p, among_q)
     return (alpha * of_target + beta * of_others) * temperature**2
 
 
-def _apart(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """log p_t, log (1 − p_t), and the logarithms of the others among themselves, −∞ at the target."""
+def _apart(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """log p_t and log (1 − p_t), `[*, 2]`, and the logarithms of the others among themselves; the target has none."""
+    # Not −∞ there: the difference of two would be NaN.
+    nothing = torch.finfo(logits.dtype).min / 4
     log_p = F.log_softmax(logits, dim=-1)
-    log_other = log_p.scatter(-1, index, -math.inf).logsumexp(dim=-1)
+    log_other = log_p.scatter(-1, index, nothing).logsumexp(dim=-1, keepdim=True)
     # From the logits again: through log p the divergence would be rounded twice.
-    among = F.log_softmax(logits.scatter(-1, index, -math.inf), dim=-1)
-    return log_p.gather(-1, index).squeeze(-1), log_other, among
+    among = F.log_softmax(logits.scatter(-1, index, nothing), dim=-1)
+    return torch.cat([log_p.gather(-1, index), log_other], dim=-1), among

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -114,19 +116,40 @@ def generalized_jsd(
     if beta in (0.0, 1.0):
         value = divergence(log_p, log_q) if beta == 0.0 else divergence(log_q, log_p)
     else:
-        value = _mixed(log_p, log_q, beta)
+        value = _ToMixture.apply(log_p, log_q, beta)
     return value * temperature**2
 
 
-def _mixed(log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+class _ToMixture(torch.autograd.Function):
+    # The derivative by log p is the part from p, and by log q the part from q: one product, where the operations of
+    # forward would each have their own step in backward.
+    @staticmethod
+    def forward(ctx: Any, log_p: Tensor, log_q: Tensor, beta: float) -> Tensor:
+        from_p, from_q = _parts(log_p, log_q, beta)
+        ctx.save_for_backward(log_p, log_q, from_p, from_q)
+        ctx.beta = beta
+        return (from_p + from_q).sum(dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        log_p, log_q, from_p, from_q = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # For a second derivative, which needs the operations.
+            from_p, from_q = _parts(log_p, log_q, ctx.beta)
+        gradient = gradient.unsqueeze(-1)
+        by_p, by_q, _ = ctx.needs_input_grad
+        return gradient * from_p if by_p else None, gradient * from_q if by_q else None, None
+
+
+def _parts(log_p: Tensor, log_q: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """β p log (p / m) and (1 − β) q log (q / m)."""
     # log m = max(log p, log q) + rest: finite where a probability underflows, and exactly log p where p is q.
     more = log_q - log_p
     below = more.clamp(max=0)
-    share_of_less = (more > 0).to(more.dtype) * (2 * beta - 1) + (1 - beta)
+    share_of_less = 0.5 if beta == 0.5 else (more > 0).to(more.dtype) * (2 * beta - 1) + (1 - beta)
     # 2 below − more is −|more|, with a gradient at 0 that fits the share.
     rest = torch.log1p(share_of_less * torch.expm1(2 * below - more))
-    from_p, from_q = log_p.exp() * (more - below + rest), log_q.exp() * (rest - below)
-    return -(beta * from_p + (1 - beta) * from_q).sum(dim=-1)
+    return -beta * log_p.exp() * (more - below + rest), (beta - 1) * log_q.exp() * (rest - below)
 
 
 def total_variation(

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import shape
 
-__all__ = ["check_features", "check_maps", "mean_over_features", "on_channels", "pooled_alike", "resized"]
+__all__ = [
+    "check_features",
+    "check_kinds",
+    "check_maps",
+    "mean_over_features",
+    "on_channels",
+    "pooled_alike",
+    "resized",
+    "unhidden",
+]
 
 
 def check_features(operation: str, student: Tensor, teacher: Tensor) -> None:
@@ -27,6 +38,16 @@ def check_features(operation: str, student: Tensor, teacher: Tensor) -> None:
     _check_floating(operation, student, teacher)
 
 
+def check_kinds(operation: str, student: Tensor, teacher: Tensor) -> None:
+    """Refuse what is not two floating tensors of one kind and the same rows, of whatever channels."""
+    if student.ndim not in (2, 3, 4) or student.ndim != teacher.ndim or len(student) != len(teacher):
+        raise ArgumentError(
+            f"{operation}: student has shape {shape(student)} and teacher {shape(teacher)}, expected [B, D], [B, T, D] "
+            f"or [B, C, H, W] for both with equal B; read taps of one kind"
+        )
+    _check_floating(operation, student, teacher)
+
+
 def check_maps(operation: str, student: Tensor, teacher: Tensor, *, channels: bool = False) -> None:
     """Refuse what is not two floating maps of the same rows, and, if asked, of the same channels."""
     compared = 2 if channels else 1
@@ -41,7 +62,8 @@ def check_maps(operation: str, student: Tensor, teacher: Tensor, *, channels: bo
 def _check_floating(operation: str, student: Tensor, teacher: Tensor) -> None:
     if not (student.is_floating_point() and teacher.is_floating_point()):
         raise ArgumentError(
-            f"{operation}: student is {student.dtype} and teacher {teacher.dtype}, expected floating features for both"
+            f"{operation}: student is {student.dtype} and teacher {teacher.dtype}, expected floating features for "
+            f"both; cast them by .float()"
         )
 
 
@@ -65,6 +87,11 @@ def _pooled(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def mean_over_features(values: Tensor) -> Tensor:
     """The mean over D of `[B, D]` and `[B, T, D]`, and over C, H and W of `[B, C, H, W]`."""
     return values.mean(dim=(1, 2, 3) if values.ndim == 4 else -1)
+
+
+def unhidden(values: Tensor, teacher: Tensor) -> Tensor:
+    """The values, NaN where the teacher's features have one, which a comparison takes for a number."""
+    return values.masked_fill(teacher.amax(dim=(1, 2, 3) if teacher.ndim == 4 else -1).isnan(), math.nan)
 
 
 def on_channels(values: Tensor, features: Tensor) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.functional._pairs import number_of, sum_over_blocks, vectors
+from limbeck.functional._pairs import number_of, part, sum_over_blocks, vectors
 
 __all__ = ["rkd_angle", "rkd_distance"]
 
@@ -42,20 +43,24 @@ def rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -
 
     Park, Kim, Lu and Cho, 2019, "Relational Knowledge Distillation", arXiv:1904.05068.
     """
-    student, teacher, mask = vectors("rkd_distance", student, teacher, mask)
-    first, second = torch.triu_indices(len(mask), len(mask), 1, device=mask.device)
-    pairs = mask[first] & mask[second]
+    student, teacher = vectors("rkd_distance", student, teacher, mask)
+    pairs = None
+    if mask is not None:
+        first, second = torch.triu_indices(len(mask), len(mask), 1, device=mask.device)
+        pairs = mask[first] & mask[second]
     student, teacher = _relative_distances(student, pairs), _relative_distances(teacher, pairs)
     # Pairs that are left out are 0 in both.
-    total = F.smooth_l1_loss(student, teacher, reduction="sum")
-    return total / number_of(pairs, total)
+    return F.smooth_l1_loss(student, teacher, reduction="sum") / number_of(pairs, teacher)
 
 
-def _relative_distances(rows: Tensor, pairs: Tensor) -> Tensor:
-    found: Tensor = _Distances.apply(rows)
-    distances = found * pairs
-    mean = distances.sum() / number_of(pairs, distances)
-    return distances / mean.where(mean > 0, 1)
+def _relative_distances(rows: Tensor, pairs: Tensor | None) -> Tensor:
+    distances: Tensor = _Distances.apply(rows)
+    if pairs is None:
+        mean = distances.mean()
+    else:
+        distances = distances * pairs
+        mean = distances.sum() / number_of(pairs, distances)
+    return distances / (mean + (mean == 0))
 
 
 class _Distances(torch.autograd.Function):
@@ -70,11 +75,9 @@ class _Distances(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         rows, distances = ctx.saved_tensors
-        apart = distances > 0
-        pull = _symmetric(gradient * apart / distances.where(apart, 1), len(rows))
+        pull = _symmetric(gradient / distances.masked_fill(distances == 0, math.inf), rows)
         rows = rows - rows.mean(dim=0)
-        found: Tensor = rows * pull.sum(dim=1, keepdim=True) - pull @ rows
-        return found
+        return torch.addmm(rows * pull.sum(dim=1, keepdim=True), pull, rows, alpha=-1)
 
 
 def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -107,7 +110,7 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
 
     Park, Kim, Lu and Cho, 2019, "Relational Knowledge Distillation", arXiv:1904.05068.
     """
-    student, teacher, mask = vectors("rkd_angle", student, teacher, mask)
+    student, teacher = vectors("rkd_angle", student, teacher, mask)
     ours, theirs = _inverse_distances(student, mask), _inverse_distances(teacher, mask)
 
     def at_vertices(start: int, stop: int) -> Tensor:
@@ -117,28 +120,31 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
         first, second = first.diagonal(dim1=1, dim2=2), second.diagonal(dim1=1, dim2=2)
         return total - F.smooth_l1_loss(first, second, reduction="sum")
 
-    rows = len(mask)
+    rows = len(student)
     total = sum_over_blocks(at_vertices, rows, rows * max(rows, student.shape[1], teacher.shape[1]))
-    count = number_of(mask, total)
-    return total / (count * (count - 1) * (count - 2)).clamp(min=1)
+    count = number_of(mask, teacher)
+    triples = count * (count - 1) * (count - 2)
+    return total / (triples + (triples == 0))
 
 
-def _inverse_distances(rows: Tensor, mask: Tensor) -> Tensor:
+def _inverse_distances(rows: Tensor, mask: Tensor | None) -> Tensor:
     """`[B, B]`; 0 between equal rows, and where the mask leaves one out."""
     distances: Tensor = _Distances.apply(rows)
-    apart = distances > 0
-    inverse = _symmetric(apart / distances.where(apart, 1), len(rows))
-    return inverse * (mask & mask[:, None])
+    inverse = _symmetric(distances.masked_fill(distances == 0, math.inf).reciprocal(), rows)
+    return inverse if mask is None else inverse * (mask & mask[:, None])
 
 
 def _cosines(rows: Tensor, inverse: Tensor, start: int, stop: int) -> Tensor:
     """`[stop − start, B, B]`: at each of these vertices, between the directions to any two rows."""
-    directions = (rows - rows[start:stop, None]) * inverse[start:stop, :, None]
+    directions = (rows - part(rows, start, stop)[:, None]) * part(inverse, start, stop)[:, :, None]
     return directions @ directions.mT
 
 
-def _symmetric(pairs: Tensor, rows: int) -> Tensor:
+def _symmetric(pairs: Tensor, rows: Tensor) -> Tensor:
     """`[B, B]` with the values of the pairs i < j, in this order, on both sides of a diagonal of 0."""
-    upper = pairs.new_zeros(rows, rows)
-    upper[*torch.triu_indices(rows, rows, 1, device=pairs.device)] = pairs
+    upper = pairs.new_zeros(len(rows), len(rows)).masked_scatter(_above_diagonal(rows), pairs)
     return upper + upper.T
+
+
+def _above_diagonal(rows: Tensor) -> Tensor:
+    return torch.ones(len(rows), len(rows), dtype=torch.bool, device=rows.device).triu_(1)

@@ -45,7 +45,7 @@ def hidden_states_mse(student: Layers, teacher: Layers) -> Tensor:
     Understanding", arXiv:1909.10351.
     """
     pairs = _states("hidden_states_mse", student, teacher)
-    return mean_over_layers([(mine - theirs).square().mean(dim=-1) for mine, theirs in pairs])
+    return mean_over_layers([F.mse_loss(mine, theirs, reduction="none").mean(dim=-1) for mine, theirs in pairs])
 
 
 def cosine_hidden(student: Layers, teacher: Layers) -> Tensor:
@@ -135,6 +135,7 @@ def _states(operation: str, student: Layers, teacher: Layers) -> list[tuple[Tens
             )
         if not (mine.is_floating_point() and theirs.is_floating_point()):
             raise ArgumentError(
-                f"{operation}: student is {mine.dtype} and teacher {theirs.dtype}, expected floating states for both"
+                f"{operation}: student is {mine.dtype} and teacher {theirs.dtype}, expected floating states for "
+                f"both; cast them by .float()"
             )
     return [(at_least_float32(mine), at_least_float32(theirs)) for mine, theirs in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.functional._features import check_features, mean_over_features, resized
@@ -43,4 +44,4 @@ def hint_mse(student: Tensor, teacher: Tensor) -> Tensor:
     """
     check_features("hint_mse", student, teacher)
     student, teacher = at_least_float32(student), at_least_float32(teacher)
-    return mean_over_features((resized(student, teacher) - teacher).square())
+    return mean_over_features(F.mse_loss(resized(student, teacher), teacher, reduction="none"))

@@ -9,7 +9,7 @@ from torch import Tensor
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import shape
 from limbeck.functional._features import check_maps
-from limbeck.functional._pairs import unit
+from limbeck.functional._pairs import part, unit, values_over_blocks
 from limbeck.functional._precision import at_least_float32
 
 __all__ = ["flow_of_solution", "inter_channel_correlation"]
@@ -56,18 +56,26 @@ def flow_of_solution(
             f"flow_of_solution: the first maps have shape {shape(student_first)}, the second {shape(student_second)}, "
             f"expected the same rows; read both taps of one model"
         )
-    student, teacher = _flow(student_first, student_second), _flow(teacher_first, teacher_second)
-    return F.mse_loss(student, teacher, reduction="none").mean(dim=(1, 2))
+    student, teacher = _alike(student_first, student_second), _alike(teacher_first, teacher_second)
+
+    def of_samples(start: int, stop: int) -> Tensor:
+        ours, theirs = (_flow(*(part(maps, start, stop) for maps in side)) for side in (student, teacher))
+        # Squared as a difference: of the two matrices, backward then needs one.
+        return (ours - theirs).square().mean(dim=(1, 2))
+
+    return values_over_blocks(of_samples, len(student_first), student_first.shape[1] * student_second.shape[1])
+
+
+def _alike(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = at_least_float32(first), at_least_float32(second)
+    size = (min(first.shape[2], second.shape[2]), min(first.shape[3], second.shape[3]))
+    return _shrunk(first, size), _shrunk(second, size)
 
 
 def _flow(first: Tensor, second: Tensor) -> Tensor:
-    first, second = at_least_float32(first), at_least_float32(second)
-    size = (min(first.shape[2], second.shape[2]), min(first.shape[3], second.shape[3]))
-    first, second = _shrunk(first, size), _shrunk(second, size)
+    first, second = first.flatten(2), second.flatten(2)
     # Divided within the product: the matrix may be larger than the maps.
-    return torch.baddbmm(
-        first.new_zeros(()), first.flatten(2), second.flatten(2).mT, beta=0, alpha=1 / (size[0] * size[1])
-    )
+    return torch.baddbmm(first.new_zeros(()), first, second.mT, beta=0, alpha=1 / first.shape[2])
 
 
 def _shrunk(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -105,10 +113,12 @@ def inter_channel_correlation(student: Tensor, teacher: Tensor) -> Tensor:
     Knowledge Distillation", arXiv:2202.03680.
     """
     check_maps("inter_channel_correlation", student, teacher, channels=True)
-    squares = F.mse_loss(_correlations(student), _correlations(teacher), reduction="none")
-    return squares.sum(dim=2).mean(dim=1)
+    student, teacher = at_least_float32(student).flatten(2), at_least_float32(teacher).flatten(2)
 
+    def of_samples(start: int, stop: int) -> Tensor:
+        ours, theirs = (
+            unit(channels @ channels.mT) for channels in (part(student, start, stop), part(teacher, start, stop))
+        )
+        return F.mse_loss(ours, theirs, reduction="none").sum(dim=2).mean(dim=1)
 
-def _correlations(maps: Tensor) -> Tensor:
-    channels = at_least_float32(maps).flatten(2)
-    return unit(channels @ channels.mT)
+    return values_over_blocks(of_samples, len(student), student.shape[1] ** 2)

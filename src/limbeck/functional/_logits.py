@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.functional._checks import check_same_logits
@@ -39,4 +40,4 @@ def mse_logits(student: Tensor, teacher: Tensor) -> Tensor:
     Distillation", arXiv:2105.08919.
     """
     check_same_logits("mse_logits", student, teacher)
-    return (at_least_float32(student) - at_least_float32(teacher)).square().mean(dim=-1)
+    return F.mse_loss(at_least_float32(student), at_least_float32(teacher), reduction="none").mean(dim=-1)

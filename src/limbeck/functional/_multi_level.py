@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import check_same_logits, check_temperature
+from limbeck.functional._pairs import number_of
 from limbeck.functional._rows import row_mask
 from limbeck.functional._softening import softened
 
@@ -67,27 +70,60 @@ def multi_level_logits(
     """
     check_temperatures("multi_level_logits", temperatures)
     check_same_logits("multi_level_logits", student, teacher)
-    rows = row_mask("multi_level_logits", student, mask)
+    admitted = None if mask is None else row_mask("multi_level_logits", student, mask).unsqueeze(1)
     student, teacher = (softened(logits, 1.0, standardize).flatten(0, -2) for logits in (student, teacher))
-    rows = rows.to(student.dtype)
-    count = rows.sum().clamp(min=1)
+    count = number_of(admitted, teacher)
     value = student.new_zeros(())
     for temperature in temperatures:
         log_q = F.log_softmax(student / temperature, dim=-1)
         log_p = F.log_softmax(teacher / temperature, dim=-1)
-        q, p = log_q.exp() * rows.unsqueeze(1), log_p.exp() * rows.unsqueeze(1)
+        q, p = log_q.exp(), log_p.exp()
+        if admitted is not None:
+            q, p = q.masked_fill(~admitted, 0), p.masked_fill(~admitted, 0)
         instance = (p * (log_p - log_q)).sum() * temperature**2
-        batch, classes = _squared_difference(p, q), _squared_difference(p.T, q.T)
-        value = value + ((instance + batch) / count + classes / p.shape[1])
+        between_rows, between_classes = _gram_distances(p, q)
+        value = value + ((instance + between_rows) / count + between_classes / p.shape[1])
     return value
 
 
-def _squared_difference(p: Tensor, q: Tensor) -> Tensor:
-    """‖P Pᵀ − Q Qᵀ‖², from matrices of the shorter side of P."""
-    if len(p) <= p.shape[1]:
-        return (p @ p.T - q @ q.T).square().sum()
-    # With D = P − Q and S = P + Q the difference is (D Sᵀ + S Dᵀ) / 2, so its square needs no product of rows, and
-    # nothing large cancels where P is near Q.
-    less, more = p - q, p + q
-    mixed = more.T @ less
-    return ((less.T @ less) * (more.T @ more) + mixed * mixed.T).sum() / 2
+def _gram_distances(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    """‖P Pᵀ − Q Qᵀ‖² and ‖Pᵀ P − Qᵀ Q‖²."""
+    if len(p) < p.shape[1]:
+        of_columns, of_rows = _GramDistances.apply(p.T, q.T)
+    else:
+        of_rows, of_columns = _GramDistances.apply(p, q)
+    return of_rows, of_columns
+
+
+class _GramDistances(torch.autograd.Function):
+    # From matrices of the second axis, which must be the shorter: with D = P − Q, they are ⟨Dᵀ D, Pᵀ P + Qᵀ Q⟩ +
+    # 2 ⟨Pᵀ D, Dᵀ Q⟩ and ‖Pᵀ D + Dᵀ Q‖², where nothing large cancels if P is near Q. Backward forms the matrices again;
+    # kept, they would be most of the memory.
+    @staticmethod
+    def forward(ctx: Any, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(p, q)
+        _, own, cross, gram, apart = _products(p, q)
+        longer = (own * (2 * gram + apart)).sum() + 2 * ((cross.T + own) * cross).sum()
+        return longer, apart.square().sum()
+
+    @staticmethod
+    def backward(ctx: Any, of_longer: Tensor, of_shorter: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        p, q = ctx.saved_tensors
+        by_p, by_q = ctx.needs_input_grad
+        return (
+            _by_second(q, p, of_longer, of_shorter) if by_p else None,
+            _by_second(p, q, of_longer, of_shorter) if by_q else None,
+        )
+
+
+def _by_second(p: Tensor, q: Tensor, of_longer: Tensor, of_shorter: Tensor) -> Tensor:
+    less, _, cross, gram, apart = _products(p, q)
+    of_longer, of_shorter = -4 * of_longer, -4 * of_shorter
+    return q @ (of_shorter * apart) + p @ (of_longer * cross) + less @ (of_longer * gram)
+
+
+def _products(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """D = P − Q, Dᵀ D, Dᵀ Q, Qᵀ Q, and Pᵀ P − Qᵀ Q."""
+    less = p - q
+    own, cross, gram = less.T @ less, less.T @ q, q.T @ q
+    return less, own, cross, gram, own + cross + cross.T

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
@@ -56,4 +55,4 @@ def overhaul(student: Tensor, teacher: Tensor, *, margin: Tensor) -> Tensor:
     student = resized(student, teacher)
     target = torch.maximum(teacher, on_channels(margin.to(teacher.dtype), teacher))
     asked = (student > target) | (target > 0)
-    return mean_over_features(F.mse_loss(student, target, reduction="none") * asked)
+    return mean_over_features((student - target).square() * asked)

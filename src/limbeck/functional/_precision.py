@@ -7,7 +7,11 @@ from torch import Tensor
 
 __all__ = ["at_least_float32"]
 
+_wide = (torch.float32, torch.float64)
+
 
 def at_least_float32(tensor: Tensor) -> Tensor:
     """The tensor in float32 if it is float16 or bfloat16, else as it is; gradients go back in its own dtype."""
+    if tensor.dtype in _wide:
+        return tensor
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

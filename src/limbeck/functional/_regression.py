@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
@@ -46,9 +47,11 @@ def mse_regression(student: Tensor, teacher: Tensor, target: Tensor, *, margin: 
     check_at_least_0("mse_regression", "margin", margin)
     _check_quantities(student, teacher, target)
     target = at_least_float32(target)
-    of_student = (at_least_float32(student) - target).square().mean(dim=-1)
-    of_teacher = (at_least_float32(teacher) - target).square().mean(dim=-1)
-    return of_student.where(of_student + margin > of_teacher, 0)
+    of_student = F.mse_loss(at_least_float32(student), target, reduction="none").mean(dim=-1)
+    of_teacher = F.mse_loss(at_least_float32(teacher), target, reduction="none").mean(dim=-1)
+    # 0, or NaN, which a comparison would hide.
+    nothing = of_teacher - of_teacher
+    return of_student.where(of_student + margin > of_teacher, nothing)
 
 
 def _check_quantities(student: Tensor, teacher: Tensor, target: Tensor) -> None:
@@ -60,5 +63,5 @@ def _check_quantities(student: Tensor, teacher: Tensor, target: Tensor) -> None:
     if not all(tensor.is_floating_point() for tensor in (student, teacher, target)):
         raise ArgumentError(
             f"mse_regression: student is {student.dtype}, teacher {teacher.dtype} and target {target.dtype}, expected "
-            f"floating values for all"
+            f"floating values for all; cast them by .float()"
         )

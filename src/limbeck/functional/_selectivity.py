@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._features import check_maps, pooled_alike
+from limbeck.functional._pairs import part, values_over_blocks
 from limbeck.functional._precision import at_least_float32
 
 __all__ = ["check_kernel", "nst_mmd"]
@@ -90,15 +91,21 @@ def nst_mmd(
         # The sum of squared products of channels is a product of Gram matrices over the positions, which are fewer.
         return (_gram(student) - _gram(teacher)).square().sum(dim=(1, 2))
     similarity = _polynomial(degree, offset) if kernel == "polynomial" else _gaussian(teacher, bandwidth)
-    return similarity(teacher, teacher) + similarity(student, student) - 2 * similarity(student, teacher)
+
+    def of_samples(start: int, stop: int) -> Tensor:
+        of = slice(start, stop)
+        ours, theirs = part(student, start, stop), part(teacher, start, stop)
+        return similarity(theirs, theirs, of) + similarity(ours, ours, of) - 2 * similarity(ours, theirs, of)
+
+    return values_over_blocks(of_samples, len(student), max(student.shape[1], teacher.shape[1]) ** 2)
 
 
 def _gram(patterns: Tensor) -> Tensor:
     return torch.bmm(patterns.mT, patterns) / patterns.shape[1]
 
 
-def _polynomial(degree: int, offset: float) -> Callable[[Tensor, Tensor], Tensor]:
-    def similarity(first: Tensor, second: Tensor) -> Tensor:
+def _polynomial(degree: int, offset: float) -> Callable[[Tensor, Tensor, slice], Tensor]:
+    def similarity(first: Tensor, second: Tensor, of: slice) -> Tensor:
         products = torch.bmm(first, second.mT)
         if offset:
             products = products + offset
@@ -107,20 +114,21 @@ def _polynomial(degree: int, offset: float) -> Callable[[Tensor, Tensor], Tensor
     return similarity
 
 
-def _gaussian(teacher: Tensor, bandwidth: float | None) -> Callable[[Tensor, Tensor], Tensor]:
+def _gaussian(teacher: Tensor, bandwidth: float | None) -> Callable[[Tensor, Tensor, slice], Tensor]:
     if bandwidth is None:
-        distances = _squared_distances(teacher, teacher)
+        # The mean squared distance of all pairs is twice the mean squared distance from the mean.
+        spread = 2 * (teacher - teacher.mean(dim=1, keepdim=True)).square().sum(dim=2).mean(dim=1)
         # All of a teacher's channels may be alike.
-        variance = distances.mean(dim=(1, 2), keepdim=True).clamp(min=torch.finfo(teacher.dtype).eps)
+        precision = 1 / spread.clamp(min=torch.finfo(teacher.dtype).eps)
     else:
-        variance = teacher.new_full((), bandwidth**2)
+        precision = teacher.new_full((len(teacher),), 1 / bandwidth**2)
 
-    def similarity(first: Tensor, second: Tensor) -> Tensor:
-        return (-_squared_distances(first, second) / (2 * variance)).exp().mean(dim=(1, 2))
+    def similarity(first: Tensor, second: Tensor, of: slice) -> Tensor:
+        scaled = first * precision[of, None, None]
+        # The squared lengths are 1, or 0 for a channel of zeros: without a gradient.
+        lengths = first.detach().square().sum(dim=2)[:, :, None] + second.detach().square().sum(dim=2)[:, None]
+        exponents = torch.baddbmm(lengths * precision[of, None, None], scaled, second.mT, beta=-0.5)
+        # Above 1 by rounding only. Cut off here, and not before, so that backward needs one matrix and not two.
+        return exponents.exp().clamp(max=1).mean(dim=(1, 2))
 
     return similarity
-
-
-def _squared_distances(first: Tensor, second: Tensor) -> Tensor:
-    squares = first.square().sum(dim=2)[:, :, None] + second.square().sum(dim=2)[:, None]
-    return (squares - 2 * torch.bmm(first, second.mT)).clamp(min=0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
-from limbeck.functional._pairs import number_of, unit, vectors
+from limbeck.functional._pairs import number_of, part, sum_over_blocks, unit, vectors
 
 __all__ = ["check_kernel", "correlation_congruence", "probabilistic_transfer", "similarity_preserving"]
 
@@ -52,10 +54,14 @@ def similarity_preserving(student: Tensor, teacher: Tensor, mask: Tensor | None 
 
     Tung and Mori, 2019, "Similarity-Preserving Knowledge Distillation", arXiv:1907.09682.
     """
-    student, teacher, mask = vectors("similarity_preserving", student, teacher, mask)
+    student, teacher = vectors("similarity_preserving", student, teacher, mask)
+
+    def of_rows(start: int, stop: int) -> Tensor:
+        ours, theirs = (unit(part(rows, start, stop) @ rows.T) for rows in (student, teacher))
+        return F.mse_loss(ours, theirs, reduction="sum")
+
     # Rows that are left out are 0, and so are all their similarities.
-    total = F.mse_loss(unit(student @ student.T), unit(teacher @ teacher.T), reduction="sum")
-    return total / number_of(mask, total).square()
+    return sum_over_blocks(of_rows, len(student), len(student)) / number_of(mask, teacher) ** 2
 
 
 def correlation_congruence(
@@ -94,17 +100,20 @@ def correlation_congruence(
     arXiv:1904.01802.
     """
     check_kernel("correlation_congruence", gamma, order)
-    student, teacher, mask = vectors("correlation_congruence", student, teacher, mask)
-    total = F.mse_loss(_expansion(student, gamma, order), _expansion(teacher, gamma, order), reduction="sum")
-    return total / number_of(mask, total).square()
-
-
-def _expansion(rows: Tensor, gamma: float, order: int) -> Tensor:
-    """The kernel without its constant term, which is the same for student and teacher; 0 for rows of zeros."""
-    directions = unit(rows)
-    products = directions @ directions.T
+    student, teacher = vectors("correlation_congruence", student, teacher, mask)
     # exp(−2γ) (2γ)^p / p! through logarithms: the factorial alone overflows for a high order.
     factors = [math.exp(p * math.log(2 * gamma) - 2 * gamma - math.lgamma(p + 1)) for p in range(1, order + 1)]
+    student, teacher = unit(student), unit(teacher)
+
+    def of_rows(start: int, stop: int) -> Tensor:
+        ours, theirs = (_expansion(part(rows, start, stop) @ rows.T, factors) for rows in (student, teacher))
+        return F.mse_loss(ours, theirs, reduction="sum")
+
+    return sum_over_blocks(of_rows, len(student), len(student)) / number_of(mask, teacher) ** 2
+
+
+def _expansion(products: Tensor, factors: Sequence[float]) -> Tensor:
+    """The kernel without its constant term, which is the same for student and teacher; 0 for rows of zeros."""
     value = factors[-1] * products
     for factor in reversed(factors[:-1]):
         value = (value + factor) * products
@@ -141,20 +150,31 @@ def probabilistic_transfer(student: Tensor, teacher: Tensor, mask: Tensor | None
 
     Passalis and Tefas, 2018, "Learning Deep Representations with Probabilistic Knowledge Transfer", arXiv:1803.10837.
     """
-    student, teacher, mask = vectors("probabilistic_transfer", student, teacher, mask)
-    # Numbers, not booleans: these would be converted for every product.
-    pairs = (mask & mask[:, None]).fill_diagonal_(False).to(teacher.dtype)
-    log_q, _ = _neighbours(student, pairs)
-    log_p, p = _neighbours(teacher, pairs)
-    total = (p * (log_p - log_q)).sum()
-    return total / number_of(mask, total)
+    student, teacher = vectors("probabilistic_transfer", student, teacher, mask)
+    student, teacher = unit(student), unit(teacher)
+
+    def of_rows(start: int, stop: int) -> Tensor:
+        ours, theirs = part(student, start, stop), part(teacher, start, stop)
+        apart = _not_compared(theirs, teacher, start, mask)
+        log_q, log_p = _log_shares(ours, student, apart), _log_shares(theirs, teacher, apart)
+        return (log_p.exp().masked_fill(apart, 0) * (log_p - log_q)).sum()
+
+    return sum_over_blocks(of_rows, len(student), len(student)) / number_of(mask, teacher)
 
 
-def _neighbours(rows: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """The logarithm of each row's shares of the kernel, finite everywhere, and these, 0 where there is no pair."""
-    directions = unit(rows)
-    kernel = ((directions @ directions.T + 1) / 2).clamp(min=_least_kernel)
-    chosen = kernel * pairs
-    sums = chosen.sum(dim=1, keepdim=True)
-    sums = sums.masked_fill(sums <= 0, 1)
-    return kernel.log() - sums.log(), chosen / sums
+def _not_compared(rows: Tensor, others: Tensor, start: int, mask: Tensor | None) -> Tensor:
+    """`[rows, others]`: a row, the first of which has the number `start`, with itself, or a row that is left out."""
+    if mask is None:
+        apart = torch.zeros(len(rows), len(others), dtype=torch.bool, device=rows.device)
+    else:
+        apart = ~(part(mask, start, start + len(rows))[:, None] & mask)
+    apart.diagonal(offset=start).fill_(True)
+    return apart
+
+
+def _log_shares(rows: Tensor, others: Tensor, apart: Tensor) -> Tensor:
+    """The logarithm of each row's shares of the kernel; finite also where rows are not compared."""
+    # Twice the kernel, whose shares are the same.
+    kernel = torch.addmm(rows.new_ones(()), rows, others.T).clamp(min=2 * _least_kernel)
+    sums = kernel.masked_fill(apart, 0).sum(dim=1, keepdim=True)
+    return kernel.log() - sums.clamp(min=_least_kernel).log()

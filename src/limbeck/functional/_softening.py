@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.functional._centred import centred_unit
@@ -37,4 +38,4 @@ def softened(logits: Tensor, temperature: float | Tensor, standardize: bool) -> 
 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ q) over the last axis of two tensors of log-probabilities."""
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)

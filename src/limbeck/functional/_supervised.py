@@ -57,15 +57,16 @@ def cross_entropy(
     if class_weights is not None:
         _check_class_weights(student, class_weights)
         class_weights = class_weights.to(logits.dtype)
+    shaped = target.ndim > 1
     rows = F.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]),
-        target.reshape(-1),
+        logits.flatten(0, -2) if shaped else logits,
+        target.flatten() if shaped else target,
         weight=class_weights,
         ignore_index=_NO_CLASS,
         reduction="none",
         label_smoothing=label_smoothing,
     )
-    return rows.reshape(target.shape)
+    return rows.reshape(target.shape) if shaped else rows
 
 
 def _check_class_weights(student: Tensor, class_weights: Tensor) -> None:

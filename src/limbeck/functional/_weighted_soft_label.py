@@ -54,5 +54,5 @@ def weighted_soft_label(
     check_target("weighted_soft_label", student, target)
     with torch.no_grad():
         of_student, of_teacher = cross_entropy(student, target), cross_entropy(teacher, target)
-        weight = -torch.expm1(-of_student / of_teacher.clamp(min=torch.finfo(of_teacher.dtype).tiny))
-    return weight * soft_cross_entropy(student, teacher, temperature=temperature, standardize=standardize)
+        negative = torch.expm1(of_student / -of_teacher.clamp(min=torch.finfo(of_teacher.dtype).tiny))
+    return -negative * soft_cross_entropy(student, teacher, temperature=temperature, standardize=standardize)

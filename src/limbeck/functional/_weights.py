@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.errors import ArgumentError
@@ -43,4 +44,9 @@ def weight_match(student: Tensor, teacher: Tensor) -> Tensor:
             f"weight_match: student has shape {shape(student)} and teacher {shape(teacher)}, expected one shape; "
             f"project the student's first, as WeightMatch does"
         )
-    return (at_least_float32(student) - at_least_float32(teacher)).square().mean().reshape(1)
+    if not (student.is_floating_point() and teacher.is_floating_point()):
+        raise ArgumentError(
+            f"weight_match: student is {student.dtype} and teacher {teacher.dtype}, expected floating weights for "
+            f"both; read parameters that are trained"
+        )
+    return F.mse_loss(at_least_float32(student), at_least_float32(teacher)).reshape(1)

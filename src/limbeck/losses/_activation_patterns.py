@@ -44,7 +44,7 @@ class ActivationBoundary(nn.Module):
         super().__init__()
         check_margin("activation_boundary", margin)
         self.margin = margin
-        self.projection = ChannelProjection(student_features, teacher_features)
+        self.projection = ChannelProjection(student_features, teacher_features, operation="activation_boundary")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size the projection from the first sample, and check the channels of all.
@@ -89,7 +89,7 @@ class SparsityPattern(nn.Module):
 
     def __init__(self, *, student_features: int | None = None, teacher_features: int | None = None) -> None:
         super().__init__()
-        self.projection = ChannelProjection(student_features, teacher_features)
+        self.projection = ChannelProjection(student_features, teacher_features, operation="sparsity_pattern")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size the projection from the first sample, and check the channels of all.

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from limbeck import functional
 from limbeck.errors import ArgumentError
 from limbeck.functional._attention_maps import check_channels, check_power
+from limbeck.functional._checks import check_target
+from limbeck.functional._features import check_maps
 from limbeck.functional._traced_autograd import check_traced, is_of_compiled_graph
 from limbeck.registry import register
 
@@ -94,6 +96,9 @@ class GradientAttention(nn.Module):
     def forward(
         self, student: Tensor, teacher: Tensor, student_logits: Tensor, teacher_logits: Tensor, target: Tensor
     ) -> Tensor:
+        check_maps("gradient_attention", student, teacher, channels=self.channels == "each")
+        for logits in (student_logits, teacher_logits):
+            check_target("gradient_attention", logits, target)
         return functional.gradient_attention(
             _gradient("student", student, student_logits, target, create_graph=True),
             _gradient("teacher", teacher, teacher_logits, target, create_graph=False).detach(),

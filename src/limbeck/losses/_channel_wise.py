@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from limbeck import functional
-from limbeck.losses._projection import ChannelProjection
+from limbeck.functional._features import check_maps
+from limbeck.losses._projection import ChannelProjection, projected_where_needed
 from limbeck.losses._softening import Tempered
 from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
@@ -40,7 +41,7 @@ class ChannelWise(Tempered):
 
     def __init__(self, *, temperature: Temperature = 4.0) -> None:
         super().__init__("channel_wise", temperature)
-        self.projection = ChannelProjection()
+        self.projection = ChannelProjection(operation="channel_wise")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size the projection from the first sample, or drop it if the channels are equal.
@@ -58,6 +59,6 @@ class ChannelWise(Tempered):
                 self.projection.size(sample["student"], sample["teacher"])
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        if self.projection is not None and student.shape[1] != teacher.shape[1]:
-            student = self.projection(student)
+        check_maps("channel_wise", student, teacher)
+        student = projected_where_needed(self.projection, student, teacher)
         return functional.channel_wise(student, teacher, temperature=self.temperature_in_force)

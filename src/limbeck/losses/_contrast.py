@@ -59,7 +59,7 @@ class CRD(Sized):
         >>> term = Term(loss, {"student": "student.pooled", "teacher": "teacher.pooled"})
         >>> board = {"batch": {"row": torch.arange(4)}, "student": {"pooled": torch.eye(4)}}
         >>> board["teacher"] = {"pooled": torch.ones(4, 6)}
-        >>> term.prepare([board])
+        >>> _ = term.prepare([board])
         >>> term(board).count
         tensor(1.)
         >>> loss.after_step(1)
@@ -90,8 +90,8 @@ class CRD(Sized):
 
     def build(self, channels: Sequence[int]) -> None:
         student, teacher = channels
-        self.student_embedding = ChannelProjection(student, self.features)
-        self.teacher_embedding = ChannelProjection(teacher, self.features)
+        self.student_embedding = ChannelProjection(student, self.features, operation="crd")
+        self.teacher_embedding = ChannelProjection(teacher, self.features, operation="crd")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size the embeddings from the first sample, and check the features of all.
@@ -109,8 +109,8 @@ class CRD(Sized):
         self, student: Tensor, teacher: Tensor, row: Tensor, mask: Tensor | None = None, label: Tensor | None = None
     ) -> Tensor:
         self.check_sized()
-        student, teacher, mask = vectors("crd", student, teacher, mask)
-        _check_places(row, label, len(mask))
+        student, teacher = vectors("crd", student, teacher, mask)
+        _check_places(row, label, len(student))
         student, teacher = unit(self.student_embedding(student)), unit(self.teacher_embedding(teacher))
         student_bank, teacher_bank, pairs = self._negatives(row, label)
         value = functional.crd(
@@ -124,7 +124,8 @@ class CRD(Sized):
             temperature=self.temperature,
         )
         if self.training and torch.is_grad_enabled():
-            self.bank.stage(row, label, student, teacher, mask)
+            admitted = torch.ones_like(row, dtype=torch.bool) if mask is None else mask
+            self.bank.stage(row, label, student, teacher, admitted)
         return value
 
     def _negatives(self, row: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

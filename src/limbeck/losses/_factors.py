@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limbeck import functional
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import shape
+from limbeck.functional._features import check_maps
 from limbeck.functional._precision import at_least_float32
 from limbeck.losses._sized import Sized, convolved
 from limbeck.registry import register
@@ -107,9 +108,10 @@ class FactorTransfer(Sized):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         self.check_sized()
+        check_maps("factor_transfer", student, teacher)
         with torch.no_grad():
-            teacher = _run(self.paraphraser, at_least_float32(teacher))
-        return functional.factor_transfer(_run(self.translator, at_least_float32(student)), teacher)
+            teacher = _run(self.paraphraser, teacher)
+        return functional.factor_transfer(_run(self.translator, student), teacher)
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, paraphraser_steps={self.paraphraser_steps}"
@@ -121,5 +123,5 @@ def _convolutions(*widths: int) -> nn.ModuleList:
 
 def _run(layers: nn.ModuleList, maps: Tensor) -> Tensor:
     for layer in layers:
-        maps = F.leaky_relu(convolved(layer, maps), _slope)
+        maps = F.leaky_relu(convolved("factor_transfer", layer, maps), _slope)
     return maps

@@ -22,7 +22,7 @@ class _HiddenStates(nn.Module):
         super().__init__()
         self.embeddings = embeddings
         self.pairs = LayerPairs(operation, layers, after=int(embeddings))
-        self.projections = LayerProjections()
+        self.projections = LayerProjections(operation)
 
     def prepare(self, samples: Sequence[Mapping[str, Any]], masks: Sequence[Tensor | None] | None = None) -> None:
         """Choose the layers (`auto`) from all samples, size projections from the first, and check the widths of all.

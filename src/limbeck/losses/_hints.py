@@ -37,7 +37,7 @@ class HintMSE(nn.Module):
 
     def __init__(self, *, student_features: int | None = None, teacher_features: int | None = None) -> None:
         super().__init__()
-        self.projection = ChannelProjection(student_features, teacher_features)
+        self.projection = ChannelProjection(student_features, teacher_features, operation="hint_mse")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size the projection from the first sample, and check the channels of all.

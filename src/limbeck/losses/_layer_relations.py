@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from limbeck import functional
-from limbeck.losses._projection import ChannelProjection
+from limbeck.functional._features import check_maps
+from limbeck.losses._projection import ChannelProjection, projected_where_needed
 from limbeck.registry import register
 
 __all__ = ["FlowOfSolution", "InterChannelCorrelation"]
@@ -34,8 +35,8 @@ class FlowOfSolution(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = ChannelProjection()
-        self.second = ChannelProjection()
+        self.first = ChannelProjection(operation="flow_of_solution")
+        self.second = ChannelProjection(operation="flow_of_solution")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size each projection from the first sample, or drop it if the channels are equal.
@@ -53,9 +54,11 @@ class FlowOfSolution(nn.Module):
     def forward(
         self, student_first: Tensor, student_second: Tensor, teacher_first: Tensor, teacher_second: Tensor
     ) -> Tensor:
+        check_maps("flow_of_solution", student_first, teacher_first)
+        check_maps("flow_of_solution", student_second, teacher_second)
         return functional.flow_of_solution(
-            _projected(self.first, student_first, teacher_first),
-            _projected(self.second, student_second, teacher_second),
+            projected_where_needed(self.first, student_first, teacher_first),
+            projected_where_needed(self.second, student_second, teacher_second),
             teacher_first,
             teacher_second,
         )
@@ -81,7 +84,7 @@ class InterChannelCorrelation(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.projection = ChannelProjection()
+        self.projection = ChannelProjection(operation="inter_channel_correlation")
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
         """Size the projection from the first sample, or drop it if the channels are equal.
@@ -95,7 +98,8 @@ class InterChannelCorrelation(nn.Module):
         self.projection = _sized(self.projection, [(sample["student"], sample["teacher"]) for sample in samples])
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return functional.inter_channel_correlation(_projected(self.projection, student, teacher), teacher)
+        check_maps("inter_channel_correlation", student, teacher)
+        return functional.inter_channel_correlation(projected_where_needed(self.projection, student, teacher), teacher)
 
 
 def _sized(projection: ChannelProjection | None, pairs: Sequence[tuple[Tensor, Tensor]]) -> ChannelProjection | None:
@@ -104,10 +108,3 @@ def _sized(projection: ChannelProjection | None, pairs: Sequence[tuple[Tensor, T
     for student, teacher in pairs:
         projection.size(student, teacher)
     return projection
-
-
-def _projected(projection: ChannelProjection | None, student: Tensor, teacher: Tensor) -> Tensor:
-    if projection is None or student.shape[1] == teacher.shape[1]:
-        return student
-    projected: Tensor = projection(student)
-    return projected

@@ -100,12 +100,21 @@ class LayerPairs(nn.Module):
 
 
 class LayerProjections(Sized):
-    """A learned projection of the student's states for each pair of layers whose widths differ."""
+    """A learned projection of the student's states for each pair of layers whose widths differ.
+
+    Args:
+        operation: the loss, for errors.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__()
+        self.operation = operation
 
     def build(self, channels: Sequence[int]) -> None:
         widths = zip(channels[0::2], channels[1::2], strict=True)
         self.projections = nn.ModuleList(
-            nn.Identity() if student == teacher else ChannelProjection(student, teacher) for student, teacher in widths
+            nn.Identity() if student == teacher else ChannelProjection(student, teacher, operation=self.operation)
+            for student, teacher in widths
         )
 
     def prepare(self, students: Sequence[Tensor], teachers: Sequence[Tensor]) -> None:
@@ -116,10 +125,15 @@ class LayerProjections(Sized):
     def forward(self, students: Sequence[Tensor], teachers: Sequence[Tensor]) -> list[Tensor]:
         if not self.sized and _same_widths(students, teachers):
             return list(students)
-        self.check_sized()
+        if not self.sized:
+            shapes = [(list(mine.shape), list(theirs.shape)) for mine, theirs in zip(students, teachers, strict=True)]
+            raise ArgumentError(
+                f"{self.operation}: pairs of layers have shapes {shapes}, expected equal widths where there is no "
+                f"projection, and its size is not known yet; call Distiller.prepare with a batch before the first step"
+            )
         if len(students) != len(self.projections):
             raise ArgumentError(
-                f"LayerProjections: {len(students)} pairs of layers are given, but it is sized for "
+                f"{self.operation}: {len(students)} pairs of layers are given, but it is sized for "
                 f"{len(self.projections)}; give the layers that prepare has seen"
             )
         return [projection(layer) for projection, layer in zip(self.projections, students, strict=True)]

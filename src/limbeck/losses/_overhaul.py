@@ -45,7 +45,7 @@ class Overhaul(Sized):
 
     def build(self, channels: Sequence[int]) -> None:
         student, teacher = channels
-        self.projection = ChannelProjection(student, teacher)
+        self.projection = ChannelProjection(student, teacher, operation="overhaul")
         self.register_buffer("margin", torch.zeros(teacher))
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:

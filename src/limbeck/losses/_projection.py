@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from limbeck.errors import ArgumentError
+from limbeck.losses._sized import channels_of
 
-__all__ = ["ChannelProjection"]
+__all__ = ["ChannelProjection", "projected_where_needed"]
 
 
 @final
@@ -27,6 +28,7 @@ class ChannelProjection(nn.Module):
     Args:
         in_features: the student's channels; None if not known yet.
         out_features: the teacher's channels; None if not known yet.
+        operation: the loss that it belongs to, for errors.
 
     Raises:
         ArgumentError: if a number of channels is not positive.
@@ -39,11 +41,14 @@ class ChannelProjection(nn.Module):
         torch.Size([2, 5])
     """
 
-    def __init__(self, in_features: int | None = None, out_features: int | None = None) -> None:
+    def __init__(
+        self, in_features: int | None = None, out_features: int | None = None, *, operation: str = "projection"
+    ) -> None:
         super().__init__()
+        self.operation = operation
         for features in (in_features, out_features):
             if features is not None and features < 1:
-                raise ArgumentError(f"projection: {features} channels, expected at least 1, or None to size it later")
+                raise ArgumentError(f"{operation}: {features} channels, expected at least 1, or None to size it later")
         self.in_features = in_features
         self.out_features = out_features
         self.weight: Tensor = UninitializedParameter()
@@ -63,36 +68,53 @@ class ChannelProjection(nn.Module):
         Raises:
             ArgumentError: if the channels are not those given before.
         """
-        in_features, out_features = _channels(student), _channels(teacher)
+        in_features, out_features = self._channels(student), self._channels(teacher)
         for name, known, seen in (
             ("student", self.in_features, in_features),
             ("teacher", self.out_features, out_features),
         ):
             if known is not None and known != seen:
                 raise ArgumentError(
-                    f"projection: the {name}'s features have {seen} channels, but it is sized for {known}; "
+                    f"{self.operation}: the {name}'s features have {seen} channels, but it is sized for {known}; "
                     f"give {name}_features={seen}, or leave it out"
                 )
         if not self.sized:
             self._materialize(in_features, out_features)
             self._draw(in_features)
 
+    def check(self, features: Tensor) -> None:
+        """Refuse features of other channels than it is sized for.
+
+        Raises:
+            ArgumentError: if they are, or are no features at all.
+        """
+        channels = self._channels(features)
+        if channels != self.in_features:
+            raise ArgumentError(
+                f"{self.operation}: features have shape {list(features.shape)}, so {channels} channels, but it is "
+                f"sized for {self.in_features}; read the tap that it was sized for"
+            )
+
     def forward(self, features: Tensor) -> Tensor:
         if not self.sized:
             raise ArgumentError(
-                "projection: its size is not known yet; call Distiller.prepare with a batch before the first step, or "
-                "give student_features and teacher_features"
+                f"{self.operation}: its size is not known yet; call Distiller.prepare with a batch before the first "
+                f"step, or give student_features and teacher_features"
             )
-        if _channels(features) != self.in_features:
-            raise ArgumentError(
-                f"projection: features have shape {list(features.shape)}, so {_channels(features)} channels, but it is "
-                f"sized for {self.in_features}; read the tap that it was sized for"
-            )
+        self.check(features)
         dtype = torch.promote_types(torch.promote_types(features.dtype, self.weight.dtype), torch.float32)
         features, weight, bias = features.to(dtype), self.weight.to(dtype), self.bias.to(dtype)
         if features.ndim == 4:
             return F.conv2d(features, weight[:, :, None, None], bias)
         return F.linear(features, weight, bias)
+
+    def _channels(self, features: Tensor) -> int:
+        if features.ndim not in (2, 3, 4) or not features.is_floating_point():
+            raise ArgumentError(
+                f"{self.operation}: features are {features.dtype} of shape {list(features.shape)}, expected [B, D], "
+                f"[B, T, D] or [B, C, H, W], floating; read a tap that gives such"
+            )
+        return channels_of(features)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}"
@@ -129,9 +151,9 @@ class ChannelProjection(nn.Module):
             )
 
 
-def _channels(features: Tensor) -> int:
-    if features.ndim not in (2, 3, 4):
-        raise ArgumentError(
-            f"projection: features have shape {list(features.shape)}, expected [B, D], [B, T, D] or [B, C, H, W]"
-        )
-    return features.shape[1 if features.ndim == 4 else -1]
+def projected_where_needed(projection: ChannelProjection | None, student: Tensor, teacher: Tensor) -> Tensor:
+    """The student's maps; projected, unless no projection was made, or none is sized and the channels are equal."""
+    if projection is None or (not projection.sized and student.shape[1] == teacher.shape[1]):
+        return student
+    projected: Tensor = projection(student)
+    return projected

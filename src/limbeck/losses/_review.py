@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from limbeck import functional
 from limbeck.errors import ArgumentError
-from limbeck.functional._precision import at_least_float32
 from limbeck.losses._sized import Sized, channels_of, convolved
 from limbeck.registry import register
 
@@ -118,13 +117,13 @@ class ReviewKD(Sized):
         outputs: list[Tensor] = []
         deeper: Tensor | None = None
         for level in reversed(range(len(students))):
-            features = convolved(self.narrow[level], at_least_float32(students[level]))
+            features = convolved("review_kd", self.narrow[level], students[level])
             if deeper is not None:
                 deeper = _nearest(deeper, features)
-                weights = convolved(self.attention[level], torch.cat([features, deeper], dim=1)).sigmoid()
+                weights = convolved("review_kd", self.attention[level], torch.cat([features, deeper], dim=1)).sigmoid()
                 features = features * weights[:, :1] + deeper * weights[:, 1:]
             deeper = _nearest(features, teachers[level])
-            outputs.append(convolved(self.widen[level], deeper))
+            outputs.append(convolved("review_kd", self.widen[level], deeper))
         return outputs[::-1]
 
     def extra_repr(self) -> str:

@@ -74,9 +74,14 @@ def channels_of(features: Tensor) -> int:
     return features.shape[1 if features.ndim == 4 else -1]
 
 
-def convolved(layer: nn.Module, features: Tensor) -> Tensor:
+def convolved(operation: str, layer: nn.Module, features: Tensor) -> Tensor:
     """What a `Conv2d` gives at the same size, in the wider precision of weights and features, at least float32."""
     assert isinstance(layer, nn.Conv2d)
     assert layer.bias is not None
+    if features.ndim != 4 or features.shape[1] != layer.in_channels or not features.is_floating_point():
+        raise ArgumentError(
+            f"{operation}: features are {features.dtype} of shape {list(features.shape)}, expected floating ones "
+            f"[B, {layer.in_channels}, H, W], for which it is sized; read the tap that prepare has seen"
+        )
     dtype = torch.promote_types(torch.promote_types(features.dtype, layer.weight.dtype), torch.float32)
     return F.conv2d(features.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype), padding=layer.kernel_size[0] // 2)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limbeck import functional
 from limbeck.errors import ArgumentError
-from limbeck.functional._features import pooled_alike
+from limbeck.functional._features import check_kinds, pooled_alike
 from limbeck.functional._precision import at_least_float32
 from limbeck.losses._projection import ChannelProjection
 from limbeck.losses._sized import Sized, channels_of
@@ -59,7 +59,10 @@ class VariationalInformation(Sized):
 
     def build(self, channels: Sequence[int]) -> None:
         student, teacher = channels
-        self.mean = nn.ModuleList(ChannelProjection(width, teacher) for width in (student, teacher, teacher))
+        self.mean = nn.ModuleList(
+            ChannelProjection(width, teacher, operation="variational_information")
+            for width in (student, teacher, teacher)
+        )
         above = self.initial_variance - _least_variance
         # The inverse of log(1 + exp(α)), without overflow.
         self.alpha = nn.Parameter(torch.full((teacher,), above + math.log(-math.expm1(-above))))
@@ -83,10 +86,18 @@ class VariationalInformation(Sized):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         self.check_sized()
+        check_kinds("variational_information", student, teacher)
+        first, *others = self.mean
+        assert isinstance(first, ChannelProjection)
+        first.check(student)
+        if channels_of(teacher) != len(self.alpha):
+            raise ArgumentError(
+                f"variational_information: teacher has shape {list(teacher.shape)}, so {channels_of(teacher)} "
+                f"channels, but it is sized for {len(self.alpha)}; read the tap that it was sized for"
+            )
         student, teacher = at_least_float32(student), at_least_float32(teacher)
         if student.ndim == teacher.ndim == 4:
             student, teacher = pooled_alike(student, teacher)
-        first, *others = self.mean
         student = first(student)
         for projection in others:
             student = projection(F.relu(student))

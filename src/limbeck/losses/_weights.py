@@ -71,11 +71,27 @@ class WeightMatch(Sized):
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         if student.shape != teacher.shape:
             self.check_sized()
-        student = at_least_float32(student)
-        for axis, projection in enumerate((self.outputs, self.inputs)):
-            if projection is not None:
-                student = _along(axis, projection, student)
+        projections = self.outputs, self.inputs
+        if any(projection is not None for projection in projections):
+            student = _projected(projections, student, teacher)
         return functional.weight_match(student, teacher)
+
+
+def _projected(projections: Sequence[Tensor | None], student: Tensor, teacher: Tensor) -> Tensor:
+    expected = list(teacher.shape)
+    for axis, projection in enumerate(projections[: len(expected)]):
+        if projection is not None:
+            expected[axis] = projection.shape[1]
+    if list(student.shape) != expected or not student.is_floating_point():
+        raise ArgumentError(
+            f"weight_match: student is {student.dtype} of shape {shape(student)} and teacher has shape "
+            f"{shape(teacher)}, expected floating weights of shape {expected}, for which it is sized; read the "
+            f"parameters that prepare has seen"
+        )
+    for axis, projection in enumerate(projections):
+        if projection is not None:
+            student = _along(axis, projection, at_least_float32(student))
+    return student
 
 
 def _along(axis: int, projection: Tensor, weight: Tensor) -> Tensor:

@@ -1,0 +1,34 @@
+"""Masks and factors of rows, laid on tensors that have more axes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from limbeck.errors import ArgumentError
+
+__all__ = ["align", "fit", "replace"]
+
+
+def align(tensor: Tensor, like: Tensor) -> Tensor:
+    """[B] beside [B, T]: trailing axes of length 1, so that it broadcasts along them."""
+    missing = like.ndim - tensor.ndim
+    return tensor.reshape(tensor.shape + (1,) * missing) if missing > 0 else tensor
+
+
+def fit(name: str, tensor: Tensor, unreduced: Tensor) -> Tensor:
+    if tensor.shape != unreduced.shape[: tensor.ndim]:
+        raise ArgumentError(
+            f"the {name} has shape {list(tensor.shape)}, the unreduced loss {list(unreduced.shape)}; the {name} must "
+            "have the loss's shape or its leading axes"
+        )
+    return align(tensor, unreduced)
+
+
+def replace(tensor: Tensor, mask: Tensor) -> Tensor:
+    """0 wherever the mask leaves out a row, or every position of a row that has no such axis."""
+    if tensor.shape[: mask.ndim] == mask.shape:
+        return tensor.where(align(mask, tensor), 0)
+    shared = 0
+    while shared < min(tensor.ndim, mask.ndim) and tensor.shape[shared] == mask.shape[shared]:
+        shared += 1
+    return tensor.where(align(mask.flatten(shared).any(-1), tensor), 0) if shared else tensor
