@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, Self
 
 import torch
@@ -10,14 +10,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from limbeck.core._parameters import ReadParameters
+from limbeck.core._rounds import Rounds
+from limbeck.core._sources import check_kinds, check_names, ordered
 from limbeck.core._undisturbed import eval_mode, kept_buffers, kept_random_state
-from limbeck.core.addresses import Address, Board, Outputs, at, check_name, map_tensors, source_of
+from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, source_of
 from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
 from limbeck.core.term import Term
-from limbeck.errors import ArgumentError, suggest
+from limbeck.errors import ArgumentError
 
 __all__ = ["Distiller", "Teacher"]
 
@@ -26,7 +28,12 @@ _prefix = "_"
 
 
 class Teacher(Protocol):
-    """Anything that can fill one place on the board."""
+    """Anything that can fill one place on the board.
+
+    Three methods are optional, and called on the modules inside a teacher too. ``bind_students(students)`` is called
+    once, when a Distiller is built, with its students by name. ``prepare(boards)`` is called by `Distiller.prepare`, in
+    eval mode, with everything that the teacher can read. ``after_step(step)`` follows every optimizer step.
+    """
 
     @property
     def reads(self) -> tuple[Address, ...]: ...
@@ -73,12 +80,14 @@ class Distiller(nn.Module):
         super().__init__()
         students = student if isinstance(student, Mapping) else {"student": student}
         teachers = teachers or {}
-        _check_names(students, terms, teachers)
-        _check_kinds(terms, teachers)
+        check_names(students, terms, teachers)
+        check_kinds(terms, teachers)
         tapped = {name: _tapped(model) for name, model in students.items()}
+        for part in _parts_with("bind_students", teachers.values()):
+            part.bind_students(tapped)
         self._students = _store(tapped)
         self._terms = _store(terms)
-        self._order = _ordered(tapped, terms, teachers)
+        self._order = ordered(tapped, terms, teachers)
         self._teachers: dict[str, Teacher] = {name: teachers[name] for name in self._order}
         # A second home for those teachers that are modules: device, dtype, state and training follow the Distiller.
         self._teacher_modules = _store({n: t for n, t in self._teachers.items() if isinstance(t, nn.Module)})
@@ -90,7 +99,7 @@ class Distiller(nn.Module):
             bind(tuple(tapped), tuple(terms))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(_follow_step)  # type: ignore[no-untyped-call]
-        self._attached: list[Optimizer] = []
+        self._rounds: Rounds | None = None
         self._moves: list[Callable[[int], None]] | None = None
         self._check_training()
 
@@ -103,6 +112,17 @@ class Distiller(nn.Module):
                 )
         if all(term.is_constant and term.weight == 0 for term in self.terms.values()):
             raise ArgumentError(f"every term has weight 0: {sorted(self.terms)}; at least one must be above 0")
+
+    def _check_teachers_learn(self) -> None:
+        read = {source_of(address) for teacher in self._teachers.values() for address in teacher.reads}
+        for term in self.terms.values():
+            read |= {source_of(address) for argument, address in term.inputs.items() if argument not in term.detach}
+        for name, teacher in _stored(self._teacher_modules).items():
+            if name not in read and any(p.requires_grad for p in teacher.parameters()):
+                raise ArgumentError(
+                    f"teacher {name!r} has parameters to train, but every term that reads it detaches it; train it "
+                    f"with a term of its own, as Term(CrossEntropy(), {{'student': '{name}.logits'}}), or freeze them"
+                )
 
     @property
     def students(self) -> dict[str, Tapped]:
@@ -160,14 +180,17 @@ class Distiller(nn.Module):
 
         Raises:
             AddressError: if an address names nothing.
-            ArgumentError: if shapes do not fit, or there is no batch.
+            ArgumentError: if shapes do not fit, there is no batch, or a teacher has parameters that no term trains.
         """
         self._moves = None
+        self._check_teachers_learn()
         with kept_random_state(), eval_mode(self), torch.enable_grad():
             with kept_buffers(self):
                 boards = [self._trial_board(batch, number == 0) for number, batch in enumerate(batches)]
-            if not boards:
-                raise ArgumentError("prepare needs at least one batch; it was given none")
+                if not boards:
+                    raise ArgumentError("prepare needs at least one batch; it was given none")
+                for part in _parts_with("prepare", self._teachers.values()):
+                    part.prepare(boards)
             for name, term in self.terms.items():
                 try:
                     term.prepare(boards)
@@ -216,25 +239,19 @@ class Distiller(nn.Module):
         )
         return Counts(dict(zip(self.terms, summed(totals).unbind(), strict=True)), len(batches), world_size())
 
-    def attach(self, optimizer: Optimizer) -> Self:
-        """Run ``after_step`` once for each real step of this optimizer (a step that a grad scaler skips is none).
+    def attach(self, *optimizers: Optimizer) -> Self:
+        """Run ``after_step`` once for each real training step (a step that a grad scaler skips is none).
+
+        Several optimizers, say one for each student, must step in the order given here; a training step is over with
+        the last of them, or, if that one is skipped, when the next training step begins to step.
 
         Raises:
-            ArgumentError: if an optimizer is attached already: every step would count twice.
+            ArgumentError: if optimizers are attached already: every step would count twice.
         """
-        if self._attached:
-            raise ArgumentError("this Distiller is attached to an optimizer already; attach it once")
-        # Accelerate hands out a wrapper that steps the real optimizer.
-        optimizer = getattr(optimizer, "optimizer", optimizer)
-        optimizer.register_step_post_hook(self._stepped)
-        self._attached.append(optimizer)
+        if self._rounds is not None:
+            raise ArgumentError("this Distiller is attached to an optimizer already; attach all of them in one call")
+        self._rounds = Rounds(optimizers, self.after_step)
         return self
-
-    def _stepped(self, optimizer: Optimizer, *_: Any) -> None:
-        # A fused optimizer is called for a skipped step too, and told by the grad scaler to leave the weights alone.
-        found_inf = getattr(optimizer, "found_inf", None)
-        if found_inf is None or not found_inf:
-            self.after_step()
 
     def after_step(self) -> None:
         """Move all state that follows the optimizer step. `attach` calls this; call it yourself only without it.
@@ -259,7 +276,7 @@ class Distiller(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # The hook lives on the optimizer and keeps calling the original: a copy is not attached.
-        return {**self.__dict__, "_attached": [], "_moves": None}
+        return {**self.__dict__, "_rounds": None, "_moves": None}
 
 
 def _follow_step(distiller: nn.Module, incompatible_keys: object) -> None:
@@ -276,72 +293,15 @@ def _tapped(model: nn.Module) -> Tapped:
     return model if isinstance(model, Tapped) else Tapped(model)
 
 
+def _parts_with(method: str, teachers: Iterable[object]) -> list[Any]:
+    """The teachers, and the modules inside them, that have this method."""
+    parts = [part for t in teachers for part in (t.modules() if isinstance(t, nn.Module) else (t,))]
+    return [part for part in dict.fromkeys(parts) if hasattr(part, "reads") and hasattr(part, method)]
+
+
 def _store(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:
     return nn.ModuleDict({_prefix + name: module for name, module in modules.items()})
 
 
 def _stored(modules: nn.ModuleDict) -> dict[str, Any]:
     return {name[len(_prefix) :]: module for name, module in modules.items()}
-
-
-def _check_names(students: Collection[str], terms: Collection[str], teachers: Collection[str]) -> None:
-    for kind, names in (("student", students), ("term", terms), ("teacher", teachers)):
-        for name in names:
-            check_name(kind, name)
-    for name in teachers:
-        if name in students:
-            raise ArgumentError(f"{name!r} names a student and a teacher; every source on the board has its own name")
-    if "batch" in students or "batch" in teachers:
-        raise ArgumentError("'batch' is the name of the batch; choose another name for the model")
-    if not students or not terms:
-        raise ArgumentError("a Distiller needs at least one student and at least one term")
-
-
-def _check_kinds(terms: Mapping[str, object], teachers: Mapping[str, object]) -> None:
-    for name, term in terms.items():
-        if not isinstance(term, Term):
-            raise ArgumentError(
-                f"term {name!r} is a {type(term).__name__}; wrap the loss: Term({type(term).__name__}())"
-            )
-    for name, teacher in teachers.items():
-        if not hasattr(teacher, "reads"):
-            raise ArgumentError(
-                f"teacher {name!r} is a {type(teacher).__name__}, which does not say what it reads; "
-                "wrap the model: Frozen(model)"
-            )
-
-
-def _ordered(
-    students: Mapping[str, Tapped], terms: Mapping[str, Term], teachers: Mapping[str, Teacher]
-) -> tuple[str, ...]:
-    """The teachers that some term needs, each after those that it reads itself."""
-    known = ["batch"]
-    for name, model in students.items():
-        _check_source(f"student {name!r} runs before all teachers and later students", model.inputs, known)
-        known.append(name)
-    known += teachers
-    order: list[str] = []
-
-    def visit(reader: str, addresses: Iterable[Address], above: tuple[str, ...]) -> None:
-        for address in addresses:
-            source = _check_source(reader, address, known)
-            if source in above:
-                raise ArgumentError(f"teachers read each other in a circle: {' -> '.join((*above, source))}")
-            if source in teachers and source not in order:
-                visit(f"teacher {source!r}", teachers[source].reads, (*above, source))
-                order.append(source)
-
-    for name, term in terms.items():
-        visit(f"term {name!r}", term.addresses, ())
-    used = tuple(order)
-    # The others never run, but what they say must be right as well.
-    for name, teacher in teachers.items():
-        visit(f"teacher {name!r}", teacher.reads, (name,))
-    return used
-
-
-def _check_source(reader: str, address: Address, known: Collection[str]) -> str:
-    source = source_of(address)
-    if source not in known:
-        raise ArgumentError(f"{reader}: no source {source!r}.{suggest(source, known)}")
-    return source

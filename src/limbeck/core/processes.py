@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed
 
-__all__ = ["gathered", "summed", "world_size"]
+__all__ = ["gathered", "of_first", "summed", "world_size"]
 
 
 def world_size() -> int:
@@ -25,6 +25,22 @@ def summed(tensor: Tensor) -> Tensor:
         tensor = tensor.clone()
         distributed.all_reduce(tensor)
     return tensor
+
+
+def of_first(tensors: Iterable[Tensor]) -> None:
+    """Give these tensors, in place, the values that they have on the first process."""
+    if world_size() == 1:
+        return
+    kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for tensor in tensors:
+        kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+    for same in kinds.values():
+        # One message for all of a kind.
+        values = torch.cat([tensor.reshape(-1) for tensor in same])
+        distributed.broadcast(values, 0)
+        parts = torch.split(values, [tensor.numel() for tensor in same])
+        for tensor, value in zip(same, parts, strict=True):
+            tensor.copy_(value.view(tensor.shape))
 
 
 def gathered(values: Mapping[str, Any], mask: Tensor) -> tuple[dict[str, Any], Tensor]:

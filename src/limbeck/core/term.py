@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
+from limbeck.core._classes import Classes
 from limbeck.core._masks import align, fit, replace
 from limbeck.core._undisturbed import kept_buffers
 from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, parameter_path, rows_of, source_of, tensors
@@ -66,6 +67,8 @@ class Term(nn.Module):
         scale: the address of factors for the unreduced loss; it does not change the count.
         detach: the arguments through which no gradient flows; by default those called ``teacher…``, or none if the
             loss differentiates.
+        classes: those that a teacher knows who does not know all: the loss gets only these logits of what the arguments
+            called ``student…`` read, so that the student's softmax runs over them.
         gather: for a relational loss, take pairs over the rows of all processes.
 
     Raises:
@@ -89,6 +92,7 @@ class Term(nn.Module):
         where: Address | None = None,
         scale: Address | None = None,
         detach: Collection[str] | None = None,
+        classes: Sequence[int] | None = None,
         gather: bool = False,
     ) -> None:
         super().__init__()
@@ -105,6 +109,7 @@ class Term(nn.Module):
         self.detach = frozenset(detach)
         self.gather = gather
         self._of_models = frozenset(a for a, address in self.inputs.items() if parameter_path(address) is not None)
+        self.classes = None if classes is None else Classes(classes)
         # Lengths of the axes behind the rows, as `prepare` saw them; of those behind the mask, as `count` took them.
         self._seen: set[tuple[int, ...]] = set()
         self._preparing = False
@@ -236,6 +241,8 @@ class Term(nn.Module):
                 self._check_sparse(argument)
             if argument not in self.differentiates:
                 value = map_tensors(value, _at_least_float32, argument in self.detach)
+            if self.classes is not None and argument.startswith("student"):
+                value = self.classes(value)
             values[argument] = value
         return values
 
