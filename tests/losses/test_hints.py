@@ -78,3 +78,15 @@ def test_copies_before_and_after_sizing_are_independent() -> None:
     second = copy.deepcopy(first)
     nn.init.zeros_(second.projection.weight)
     assert first.projection.weight.any()
+
+
+def test_without_a_projection_features_are_compared_as_they_are() -> None:
+    loss = HintMSE(project=False)
+    assert not list(loss.parameters())
+    loss.prepare([{"student": draw(2, 3), "teacher": draw(2, 3)}])
+    teacher = draw(2, 3, 4, 4) + 2
+    torch.testing.assert_close(loss(draw(2, 3, 4, 4), teacher), torch.full((2,), 4.0))
+    with pytest.raises(ArgumentError):
+        loss(draw(2, 4), draw(2, 3))
+    with pytest.raises(ArgumentError, match="no projection to size"):
+        HintMSE(project=False, student_features=3)
