@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core.toys import KL, make_batch, mlp
-from limbeck.core import Distiller, Teacher, Term
+from limbeck.core import Distiller, Tapped, Teacher, Term
 from limbeck.errors import ArgumentError
 from limbeck.registry import lookup
 from limbeck.teachers import Frozen
@@ -23,11 +23,31 @@ def test_it_gives_what_the_model_gives_without_gradient():
     assert not any(output.requires_grad for output in outputs.values())
 
 
+def test_a_tapped_model_keeps_its_taps_and_one_more_may_come():
+    tapped = Tapped(mlp(1), {"hidden": "1"}, inputs="batch.other")
+    teacher = Frozen(tapped)
+    assert teacher.model is tapped
+    assert teacher.reads == ("batch.inputs",)
+    assert set(teacher(BOARD)) == {"logits", "hidden"}
+    assert set(Frozen(tapped, {"first": "model.0"})(BOARD)) == {"logits", "hidden", "first"}
+
+
 def test_it_reads_where_it_is_told():
     teacher: Teacher = Frozen(mlp(1), inputs="student.features")
     assert teacher.reads == ("student.features",)
     expected = mlp(1)(BOARD["student"]["features"]).detach()
     torch.testing.assert_close(teacher(BOARD)["logits"], expected)
+
+
+def test_what_it_is_fed_with_is_preprocessed():
+    scale = nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(0.5)).double()
+    scale[0].running_mean.fill_(2.0)
+    teacher = Frozen(mlp(1), preprocess=scale)
+    expected = mlp(1)((BATCH["inputs"] - 2) / (1 + 1e-5) ** 0.5).detach()
+    torch.testing.assert_close(teacher.train()(BOARD)["logits"], expected)
+    assert list(teacher.parameters()) == list(teacher.buffers()) == list(teacher.state_dict()) == []
+    assert {p.dtype for p in teacher.float()._hidden[1].parameters()} == {torch.float32}
+    assert not any(p.requires_grad for p in scale.parameters())
 
 
 def test_its_model_is_hidden():

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from limbeck.core import Address, Board, Outputs, Teacher
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
+from limbeck.teachers.map_classes import known_by
 
 __all__ = ["Confidence"]
 
@@ -49,6 +50,7 @@ class Confidence(nn.Module):
             raise ArgumentError(f"threshold is {threshold}; it must be a probability")
         self.teacher = teacher
         self.threshold = threshold
+        self.known = known_by(teacher)
 
     @property
     def reads(self) -> tuple[Address, ...]:

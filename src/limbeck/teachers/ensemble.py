@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from limbeck.core import Address, Board, Outputs, Teacher
-from limbeck.core.addresses import check_name
-from limbeck.errors import ArgumentError, suggest
+from limbeck.core import Address, Board, Outputs, Teacher, at
+from limbeck.errors import ArgumentError
 from limbeck.registry import register
+from limbeck.teachers._members import check_members, shares_of, whole_logits
+from limbeck.teachers._unify import linked, unified_logits, unified_probabilities
+from limbeck.teachers._weighing import by_confidence, by_entropy
+from limbeck.teachers.map_classes import Known, known_by
 
 __all__ = ["Ensemble"]
+
+_own_outputs = ("logits", "weights")
+_least_weight = 1e-6  # Of a member that alone may know a class.
+_half = (torch.float16, torch.bfloat16)
 
 
 @register("teacher", "ensemble")
@@ -28,19 +35,42 @@ class Ensemble(nn.Module):
     with :math:`\sum_m w_m = 1`. In the first case ``softmax(z / T)`` is the mean of the softened probabilities, so the
     terms that read it must have the same temperature; the second is their geometric mean and has none.
 
-    The output holds ``logits`` ``[*, C]``, and every member's own outputs under its name: ``teacher.a.logits``.
+    The weights are fixed numbers, or ``"learned"``: :math:`w = \mathrm{softmax}(s)` with parameters s that begin at 0.
+    Terms detach what they read as ``teacher…``, so s learns only from a term that reads the ensemble otherwise, best
+    from the labels: ``Term(CrossEntropy(), {"student": "teacher.logits"})``. Or they differ from row to row,
+
+    .. math:: w_m = \frac{1}{M - 1} \left(1 - \frac{\exp c_m}{\sum_n \exp c_n}\right)
+
+    with the member's cross-entropy with the label as its cost c (``"confidence"``; equal weights where the label is
+    −100), or its entropy (``"entropy"``, without labels); both in nats at temperature 1.
+
+    Members may differ in architecture, in what they read, and in their classes (`MapClasses`). If some know only a part
+    of the classes, the ensemble's distribution q is the one of which each member's is a condition, as nearly as can be:
+    it minimises :math:`\sum_m w_m \mathrm{KL}(p_m \,\|\, q \mid L_m)` over the classes :math:`L_m` that the member
+    knows, or the weighted squared distance of the logits up to a shift of each member. With all classes known to all
+    these are the means above. If all together know only some, ``known`` names them, as in `MapClasses`.
+
+    The output holds ``logits`` ``[*, C]``, every member's own outputs under its name (``teacher.a.logits``), and unless
+    the weights are fixed, ``weights`` by name (``scale="teacher.weights.a"`` weighs a term that reads features of a).
 
     Args:
-        members: name -> teacher; all give logits of the same shape.
-        weights: name -> weight, at least 0; equal by default. They are divided by their sum.
+        members: name -> teacher.
+        weights: name -> weight, at least 0, divided by their sum; or ``"learned"``, ``"confidence"``, ``"entropy"``;
+            equal by default.
         mean: of what: ``"probabilities"`` or ``"logits"``.
         temperature: T of the mean of probabilities.
+        target: the address of the label, for ``"confidence"``.
 
     Raises:
-        ArgumentError: if there is no member, a weight is unknown, missing, negative or all are 0, or T is not above 0.
+        ArgumentError: if there is no member, a weight is unknown, missing, negative or all are 0, T is not above 0, or
+            members that know some of the classes have none in common that would join them; when it runs, if their
+            logits differ in shape.
 
     Source: Hansen & Salamon 1990, Neural network ensembles, doi:10.1109/34.58871; Hinton, Vinyals & Dean 2015,
-    Distilling the knowledge in a neural network, arXiv:1503.02531 (arithmetic and geometric mean, section 1).
+    Distilling the knowledge in a neural network, arXiv:1503.02531 (arithmetic and geometric mean, section 1); Zhang,
+    Chen & Wang 2022, Confidence-aware multi-teacher knowledge distillation, arXiv:2201.00007; Kwon, Na, Lee & Kim 2020,
+    Adaptive knowledge distillation based on entropy, doi:10.1109/ICASSP40776.2020.9054698; Vongkulbhisal,
+    Vinayavekhin & Visentini-Scarzanella 2019, Unifying heterogeneous classifiers with distillation, arXiv:1904.06062.
 
     >>> from limbeck.teachers import Frozen
     >>> ensemble = Ensemble({"a": Frozen(nn.Linear(3, 2)), "b": Frozen(nn.Linear(3, 2))}, weights={"a": 3, "b": 1})
@@ -48,65 +78,138 @@ class Ensemble(nn.Module):
     torch.Size([4, 2])
     """
 
+    _log_shares: Tensor
+    _mask: Tensor
+    _columns: Tensor
+
     def __init__(
         self,
         members: Mapping[str, Teacher],
-        weights: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | Literal["learned", "confidence", "entropy"] | None = None,
         *,
         mean: Literal["probabilities", "logits"] = "probabilities",
         temperature: float = 1.0,
+        target: Address = "batch.target",
     ) -> None:
         super().__init__()
-        if not members:
-            raise ArgumentError("an ensemble needs at least one member")
-        for name in members:
-            check_name("member", name)
-        if "logits" in members:
-            raise ArgumentError("'logits' is the name of the ensemble's own output; choose another name for the member")
-        if mean not in ("probabilities", "logits"):
-            raise ArgumentError(f"mean={mean!r}; it is 'probabilities' or 'logits'")
-        if not (math.isfinite(temperature) and temperature > 0):
-            raise ArgumentError(f"temperature={temperature}; it must be a finite number above 0")
+        check_members("the ensemble", members, _own_outputs)
+        _check(mean, temperature)
         self.members = dict(members)
         self._modules_of_members = nn.ModuleList(m for m in members.values() if isinstance(m, nn.Module))
-        self.weights = _shares(members, weights)
         self.mean = mean
         self.temperature = temperature
+        self.target = target
+        self.weighing = weights if isinstance(weights, str) else "fixed"
+        if self.weighing not in ("fixed", "learned", "confidence", "entropy"):
+            raise ArgumentError(f"weights={weights!r}; they are numbers, 'learned', 'confidence' or 'entropy'")
+        self.weights = shares_of("the ensemble", members, None if isinstance(weights, str) else weights)
+        # One of weight 0 counts for nothing, whatever it says.
+        self._voices = [name for name, weight in self.weights.items() if weight > 0]
+        shares = torch.tensor([self.weights[name] for name in self._voices], dtype=torch.float64)
+        self.register_buffer("_log_shares", shares.log(), persistent=False)
+        self.scores = nn.Parameter(torch.zeros(len(members))) if self.weighing == "learned" else None
+        self._join_classes([known_by(members[name]) for name in self._voices])
+
+    def _join_classes(self, known: Sequence[Known | None]) -> None:
+        """Which columns of the common logits each member fills; buffers of no length if all members know all."""
+        parts = [part for part in known if part is not None]
+        self.known: Known | None = None
+        mask, columns = torch.zeros(0, 0, dtype=torch.bool), torch.zeros(0, dtype=torch.int64)
+        if parts:
+            total = _total(parts)
+            classes = [range(total) if part is None else part.classes for part in known]
+            union = sorted(set().union(*classes))
+            if not linked([set(one) for one in classes]):
+                found = dict(zip(self._voices, map(list, classes), strict=True))
+                raise ArgumentError(
+                    f"the members know the classes {found}: without a common one nothing says how likely those of one "
+                    "member are beside those of another; give each member a term of its own, with classes=…"
+                )
+            mask = torch.tensor([[column in one for column in union] for one in classes])
+            columns = torch.full((total,), -1).index_put((torch.tensor(union),), torch.arange(len(union)))
+            self.known = Known(tuple(union), total) if len(union) < total else None
+        self._counts = mask.sum(-1).tolist()
+        self.register_buffer("_mask", mask, persistent=False)
+        self.register_buffer("_columns", columns, persistent=False)
 
     @property
     def reads(self) -> tuple[Address, ...]:
-        return tuple(dict.fromkeys(address for member in self.members.values() for address in member.reads))
+        own = (self.target,) if self.weighing == "confidence" else ()
+        read = [address for member in self.members.values() for address in member.reads]
+        return tuple(dict.fromkeys((*read, *own)))
 
     def forward(self, board: Board) -> Outputs:
-        outputs = {name: member(board) for name, member in self.members.items()}
-        logits = {name: output["logits"] for name, output in outputs.items()}
+        outputs: dict[str, Any] = {name: member(board) for name, member in self.members.items()}
+        logits = self._stacked(
+            {n: whole_logits(f"the ensemble, of {n!r},", outputs[n]["logits"]) for n in self._voices}
+        )
+        log_weights = self._log_weights(logits, board)
+        if self.weighing != "fixed":
+            outputs["weights"] = dict(zip(self._voices, log_weights.exp(), strict=True))
+        return {"logits": self._combined(logits, log_weights), **outputs}
+
+    def _stacked(self, logits: Mapping[str, Tensor]) -> Tensor:
+        """[M, *, C]; −∞ for what a member does not know."""
+        # Half precision would round the mean before any softmax sees it.
+        logits = {name: z.float() if z.dtype in _half else z for name, z in logits.items()}
+        if self._mask.numel():
+            logits = {
+                name: _spread(name, z, known, count)
+                for (name, z), known, count in zip(logits.items(), self._mask, self._counts, strict=True)
+            }
         shapes = {name: list(z.shape) for name, z in logits.items()}
         if len({tuple(shape) for shape in shapes.values()}) > 1:
             raise ArgumentError(f"the members of an ensemble give logits of unequal shapes: {shapes}")
-        return {"logits": self._combine(logits), **outputs}
+        return torch.stack(list(logits.values()))
 
-    def _combine(self, logits: Mapping[str, Tensor]) -> Tensor:
-        # Half precision would round the mean before any softmax sees it.
-        known = {name: z.float() if z.dtype in (torch.float16, torch.bfloat16) else z for name, z in logits.items()}
-        weights = {name: weight for name, weight in self.weights.items() if weight > 0}
+    def _log_weights(self, logits: Tensor, board: Board) -> Tensor:
+        """[M] if they are the same for all rows, else [M, *]."""
+        if self.scores is not None:
+            return self.scores.to(logits.dtype).log_softmax(0)
+        if self.weighing == "fixed":
+            return self._log_shares.to(logits.dtype)
+        log_p = logits.detach().log_softmax(-1)
+        if self.weighing == "entropy":
+            return by_entropy(log_p).log()
+        target = at(board, self.target)
+        if self._mask.numel():
+            # A label that no member knows tells none from another.
+            target = self._columns[target.clamp(min=0)].where(target >= 0, -100)
+            target = target.where(target >= 0, -100)
+        return by_confidence(log_p, target).log()
+
+    def _combined(self, logits: Tensor, log_weights: Tensor) -> Tensor:
+        per_row = log_weights.reshape(log_weights.shape + (1,) * (logits.ndim - 1 - log_weights.ndim))
+        if not self._mask.numel():
+            if self.mean == "logits":
+                return (per_row[..., None].exp() * logits).sum(0)
+            softened = torch.log_softmax(logits / self.temperature, dim=-1)
+            return self.temperature * (softened + per_row[..., None]).logsumexp(0)
+        weights = per_row.exp().clamp(min=_least_weight).expand(logits.shape[:-1])
+        weights = weights / weights.sum(0)
         if self.mean == "logits":
-            return torch.stack([weight * known[name] for name, weight in weights.items()]).sum(0)
-        parts = [
-            torch.log_softmax(known[name] / self.temperature, dim=-1) + math.log(weight)
-            for name, weight in weights.items()
-        ]
-        return self.temperature * torch.stack(parts).logsumexp(0)
+            return unified_logits(logits.where(logits > -torch.inf, 0), self._mask, weights)
+        softened = torch.log_softmax(logits / self.temperature, dim=-1)
+        return self.temperature * unified_probabilities(softened, self._mask, weights)
 
 
-def _shares(members: Mapping[str, Teacher], weights: Mapping[str, float] | None) -> dict[str, float]:
-    weights = dict.fromkeys(members, 1.0) if weights is None else weights
-    for name in weights:
-        if name not in members:
-            raise ArgumentError(f"weights: the ensemble has no member {name!r}.{suggest(name, members)}")
-    missing = sorted(set(members) - set(weights))
-    if missing:
-        raise ArgumentError(f"weights: no weight for {missing}; give one for every member")
-    total = sum(weights.values())
-    if not math.isfinite(total) or total <= 0 or min(weights.values()) < 0:
-        raise ArgumentError(f"weights={dict(weights)}; they must be at least 0 and not all 0")
-    return {name: weights[name] / total for name in members}
+def _spread(name: str, logits: Tensor, known: Tensor, count: int) -> Tensor:
+    """The logits [*, K] of the K known among the C classes, as [*, C]."""
+    if logits.shape[-1] != count:
+        raise ArgumentError(f"the member {name!r} gives logits {list(logits.shape)}; it is to know {count} classes")
+    spread = logits.new_full((*logits.shape[:-1], len(known)), -torch.inf)
+    return spread.masked_scatter(known.expand_as(spread), logits)
+
+
+def _total(parts: Sequence[Known]) -> int:
+    totals = {part.total for part in parts}
+    if len(totals) > 1:
+        raise ArgumentError(f"the members are mapped to {sorted(totals)} classes; expected the student's, for all")
+    return totals.pop()
+
+
+def _check(mean: str, temperature: float) -> None:
+    if mean not in ("probabilities", "logits"):
+        raise ArgumentError(f"mean={mean!r}; it is 'probabilities' or 'logits'")
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ArgumentError(f"temperature={temperature}; it must be a finite number above 0")

@@ -21,10 +21,12 @@ class Frozen(nn.Module):
     The model follows this module (and so the Distiller) to a device and dtype. Its parameters stop requiring grad.
 
     Args:
-        model: the teacher.
+        model: the teacher; a `Tapped` keeps its own taps and keywords if none are given here.
         taps: name -> path, or several, as in `Tapped`.
         inputs: the address that it is fed with.
         call: keyword arguments of every call, as in `Tapped`.
+        preprocess: what is done to what it is fed with, such as `Resize`: for a teacher of another input size or
+            normalization than the student's.
         differentiable: let taps and inputs carry gradients, although no weight does; for losses that differentiate the
             teacher with respect to its features.
 
@@ -40,14 +42,17 @@ class Frozen(nn.Module):
         *,
         inputs: Address = "batch.inputs",
         call: Mapping[str, Any] | None = None,
+        preprocess: nn.Module | None = None,
         differentiable: bool = False,
     ) -> None:
         super().__init__()
-        tapped = Tapped(model, taps, inputs=inputs, call=call).eval().requires_grad_(False)
+        tapped = model if isinstance(model, Tapped) and not taps and not call else Tapped(model, taps, call=call)
+        tapped.eval().requires_grad_(False).inputs = inputs
         if differentiable:
             tapped.differentiable_taps()
+        preprocess = nn.Identity() if preprocess is None else preprocess.eval().requires_grad_(False)
         # In a tuple, nn.Module does not see it: no parameter, no buffer, no state, no train().
-        self._hidden = (tapped,)
+        self._hidden = (tapped, preprocess)
         self.differentiable = differentiable
 
     @property
@@ -64,10 +69,11 @@ class Frozen(nn.Module):
         if model.model.training:
             model.eval()
         with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            outputs: Outputs = model(at(board, model.inputs))
+            outputs: Outputs = model(self._hidden[1](at(board, model.inputs)))
         return outputs
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
-        self.model._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for hidden in self._hidden:
+            hidden._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self

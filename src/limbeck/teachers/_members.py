@@ -1,0 +1,49 @@
+"""Several teachers by name, and their shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from limbeck.core.addresses import check_name
+from limbeck.errors import ArgumentError, suggest
+
+__all__ = ["check_members", "shares_of", "whole_logits"]
+
+
+def check_members(kind: str, members: Collection[str], taken: Collection[str] = ()) -> None:
+    """Refuse an empty collection, and names that no address could hold or that stand for something else."""
+    if not members:
+        raise ArgumentError(f"{kind} needs at least one member")
+    for name in members:
+        check_name("member", name)
+        if name in taken:
+            raise ArgumentError(f"{name!r} is the name of {kind}'s own output; choose another name for the member")
+
+
+def shares_of(kind: str, members: Collection[str], weights: Mapping[str, float] | None) -> dict[str, float]:
+    """The weights divided by their sum, in the order of the members; equal ones if none are given."""
+    weights = dict.fromkeys(members, 1.0) if weights is None else weights
+    for name in weights:
+        if name not in members:
+            raise ArgumentError(f"weights: {kind} has no member {name!r}.{suggest(name, members)}")
+    missing = sorted(set(members) - set(weights))
+    if missing:
+        raise ArgumentError(f"weights: no weight for {missing}; give one for every member")
+    total = sum(weights.values())
+    if not math.isfinite(total) or total <= 0 or min(weights.values()) < 0:
+        raise ArgumentError(f"weights={dict(weights)}; they must be at least 0 and not all 0")
+    return {name: weights[name] / total for name in members}
+
+
+def whole_logits(kind: str, logits: Any) -> Tensor:
+    """Refuse logits of which only the largest are there, as a cache may keep them."""
+    if not isinstance(logits, Tensor):
+        raise ArgumentError(
+            f"{kind} needs the logits of all classes, and was given {type(logits).__name__}; cache the teacher with a "
+            "codec that keeps all"
+        )
+    return logits
