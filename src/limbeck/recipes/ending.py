@@ -11,7 +11,6 @@ from typing import Any
 
 import onnxruntime
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from limbeck.export import Session
@@ -20,6 +19,7 @@ from limbeck.recipes.build import run_model_spec
 from limbeck.recipes.keys import stage_key
 from limbeck.recipes.measuring import Contestant, cost_of_file, cost_of_model, export_student, judge
 from limbeck.recipes.stages import Stages
+from limbeck.students import save_weights
 from limbeck.tasks import ImageClassification
 from limbeck.training.environment import processor
 from limbeck.training.settings import Settings
@@ -67,7 +67,7 @@ class Ending:
             }
             write_json(folder / "config.json", config)
             with atomic(folder / "model.safetensors") as beside:
-                save_file({n: v.contiguous() for n, v in model.state_dict().items()}, beside)
+                save_weights(model, beside)
         self.stages.accelerator.wait_for_everyone()
         return (folder / "model.safetensors").stat().st_size
 

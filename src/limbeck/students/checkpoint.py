@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limbeck.errors import RunError
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "save_weights"]
 
 _SHOWN = 3
 
@@ -24,8 +24,9 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
 
     Args:
         model: its ``state_dict`` says which names and shapes the file must have.
-        path: a ``.safetensors`` file, or one of ``torch.save`` that holds nothing but tensors (a state dict, or a
-            mapping with one under ``state_dict`` or ``model``). Nothing is unpickled besides.
+        path: a ``.safetensors`` file, in which weights that the model shares may stand once, or one of ``torch.save``
+            that holds nothing but tensors (a state dict, or a mapping with one under ``state_dict`` or ``model``).
+            Nothing is unpickled besides.
 
     Raises:
         RunError: if the file is missing, cannot be read, or its names or shapes are not the model's.
@@ -40,8 +41,8 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     2.0
     """
     path = Path(path)
-    weights = _read(path)
     expected = model.state_dict()
+    weights = _with_shared(_read(path), expected)
     _check_names(path, expected, weights)
     for name, value in expected.items():
         found = weights[name].shape
@@ -51,6 +52,41 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
                 "build the model with the options that the checkpoint was trained with"
             )
     model.load_state_dict(weights)
+
+
+def save_weights(model: nn.Module, path: Path | str) -> None:
+    """Write the weights of a model to a ``.safetensors`` file; those that several of its modules share, once.
+
+    Args:
+        model: `load_weights` fills another one of the same kind from the file.
+        path: of the file.
+
+    >>> import tempfile
+    >>> model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    >>> model[1].weight = model[0].weight
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(model, f"{folder}/model.safetensors")
+    ...     sorted(load_file(f"{folder}/model.safetensors"))
+    ['0.bias', '0.weight', '1.bias']
+    """
+    state = model.state_dict()
+    save_file({name: state[name].contiguous() for name, first in _first_names(state).items() if name == first}, path)
+
+
+def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Of every name, the first one that stands for the same tensor."""
+    seen: dict[tuple[Any, ...], str] = {}
+    names = {}
+    for name, value in state.items():
+        place = (value.device, value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else (name,)
+        names[name] = seen.setdefault(place, name)
+    return names
+
+
+def _with_shared(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The weights under all names that the model has for them."""
+    firsts = {name: first for name, first in _first_names(expected).items() if name not in weights and first in weights}
+    return {**weights, **{name: weights[first] for name, first in firsts.items()}}
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
