@@ -12,7 +12,7 @@ import pytest
 
 import limbeck.core
 import limbeck.losses  # noqa: F401  # registers the losses
-from limbeck import functional, registry
+from limbeck import functional, registry, students, teachers
 
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
@@ -23,7 +23,11 @@ ROWS = [
 
 def entries_of(name: str) -> list[Any]:
     """What is registered under this name."""
-    return [registry.lookup(kind, name) for kind in ("loss", "balance", "temperature") if name in registry.names(kind)]
+    return [
+        registry.lookup(kind, name)
+        for kind in ("loss", "balance", "temperature", "teacher")
+        if name in registry.names(kind)
+    ]
 
 
 NAMED = {re.findall(r"`([^`]*)`", row[0])[0]: row for row in ROWS}
@@ -40,5 +44,6 @@ def test_defaults_are_those_of_the_constructor(name: str) -> None:
 
 def test_every_row_is_about_something_and_names_a_paper() -> None:
     others = [name for name in NAMED if not entries_of(name)]
-    assert all("an option of" in NAMED[name][0] or hasattr(functional, name) for name in others)
+    rooms = (functional, teachers, students)
+    assert all("an option of" in NAMED[name][0] or any(hasattr(room, name) for room in rooms) for name in others)
     assert all(len(row) == 4 and row[3] and ("](https://" in row[1] or row[1].startswith("none: ")) for row in ROWS)
