@@ -73,8 +73,8 @@ def attention_scores(
         ArgumentError: if the shapes, heads or numbers of layers do not fit.
 
     Knowledge: transformers.
-    Cost: O(B T² H d) operations, O(B T H d + H T²) memory, and blocks of at most 2²⁴ elements, for each pair of
-        layers.
+    Cost: O(B T² H d) operations, O(B + H T²) memory, and blocks of at most 2²³ elements, for each pair of
+        layers; with an attention mask, the projections once more.
 
     Example:
         >>> import torch
@@ -136,8 +136,8 @@ def value_relation(
         ArgumentError: if the shapes, heads or numbers of layers do not fit, or one side of a relation is missing.
 
     Knowledge: transformers.
-    Cost: O(B T² H d) operations, O(B T H d + H T²) memory, and blocks of at most 2²⁴ elements, for each relation
-        and pair of layers, with heads of size d.
+    Cost: O(B T² H d) operations, O(B + H T²) memory, and blocks of at most 2²³ elements, for each relation
+        and pair of layers, with heads of size d; with an attention mask, the projections once more.
 
     Example:
         >>> import torch

@@ -62,7 +62,7 @@ def crd(
         ArgumentError: if the shapes or settings do not fit.
 
     Knowledge: relations between samples.
-    Cost: O(B K D) operations, O(B D + K) memory, and blocks of at most 2²⁴ elements.
+    Cost: O(B K D) operations, O(B + D + K) memory, and blocks of at most 2²³ elements.
 
     Example:
         >>> student = teacher = torch.eye(2)

@@ -34,7 +34,7 @@ def rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
     Knowledge: relations between samples.
-    Cost: O(B² D) operations, O(B² + B D) memory.
+    Cost: O(B² D) operations, O(B²) memory.
 
     Example:
         >>> student, teacher = torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[0.0], [4.0], [5.0]])
@@ -100,7 +100,7 @@ def rkd_angle(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> T
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
     Knowledge: relations between samples.
-    Cost: O(B³ D) operations, O(B² + B D) memory, and blocks of at most 2²⁴ elements.
+    Cost: O(B³ D) operations, O(B² + B D) memory, and blocks of at most 2²³ elements.
 
     Example:
         >>> right = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])

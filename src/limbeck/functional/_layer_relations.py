@@ -38,7 +38,8 @@ def flow_of_solution(
         ArgumentError: if the shapes do not fit.
 
     Knowledge: relations between layers.
-    Cost: O(B m n H W) operations, O(B m n) memory, and that of pooled maps where sizes differ.
+    Cost: O(B m n H W) operations, O(B + m n) memory, and blocks of at most 2²³ elements, and that of pooled maps where
+        sizes differ.
 
     Example:
         >>> import torch
@@ -101,7 +102,7 @@ def inter_channel_correlation(student: Tensor, teacher: Tensor) -> Tensor:
         ArgumentError: if the shapes do not fit.
 
     Knowledge: relations between layers.
-    Cost: O(B C² H W) operations, O(B C²) memory.
+    Cost: O(B C² H W) operations, O(B + C²) memory, and blocks of at most 2²³ elements.
 
     Example:
         >>> import torch

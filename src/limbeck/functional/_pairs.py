@@ -64,7 +64,8 @@ def sum_over_blocks(of_rows: Callable[[int, int], Tensor], rows: int, elements: 
     """The sum of `of_rows(start, stop)`, 0-d, over consecutive blocks of rows.
 
     Args:
-        of_rows: the sum over the rows from start to stop, 0-d.
+        of_rows: the sum over the rows from start to stop, 0-d; a clone of what torch's losses return, for that keeps
+            the storage of all that it is the sum of.
         rows: the number of rows.
         elements: the largest number of elements that a row needs at once. Where all rows together need more than
             2²³, blocks hold no more than that (but at least one row), and are computed again for the gradient.

@@ -44,7 +44,7 @@ def similarity_preserving(student: Tensor, teacher: Tensor, mask: Tensor | None 
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
     Knowledge: relations between samples.
-    Cost: O(B² D) operations, O(B² + B D) memory.
+    Cost: O(B² D) operations, O(B) memory, and blocks of at most 2²³ elements.
 
     Example:
         >>> import torch
@@ -58,7 +58,7 @@ def similarity_preserving(student: Tensor, teacher: Tensor, mask: Tensor | None 
 
     def of_rows(start: int, stop: int) -> Tensor:
         ours, theirs = (unit(part(rows, start, stop) @ rows.T) for rows in (student, teacher))
-        return F.mse_loss(ours, theirs, reduction="sum")
+        return F.mse_loss(ours, theirs, reduction="sum").clone()
 
     # Rows that are left out are 0, and so are all their similarities.
     return sum_over_blocks(of_rows, len(student), len(student)) / number_of(mask, teacher) ** 2
@@ -88,7 +88,7 @@ def correlation_congruence(
         ArgumentError: if the numbers of rows differ, or the mask or a setting does not fit.
 
     Knowledge: relations between samples.
-    Cost: O(B² D) operations, O(B² + B D) memory.
+    Cost: O(B² D) operations, O(B D) memory, and blocks of at most 2²³ elements.
 
     Example:
         >>> import torch
@@ -107,7 +107,7 @@ def correlation_congruence(
 
     def of_rows(start: int, stop: int) -> Tensor:
         ours, theirs = (_expansion(part(rows, start, stop) @ rows.T, factors) for rows in (student, teacher))
-        return F.mse_loss(ours, theirs, reduction="sum")
+        return F.mse_loss(ours, theirs, reduction="sum").clone()
 
     return sum_over_blocks(of_rows, len(student), len(student)) / number_of(mask, teacher) ** 2
 
@@ -140,7 +140,7 @@ def probabilistic_transfer(student: Tensor, teacher: Tensor, mask: Tensor | None
         ArgumentError: if the numbers of rows differ, or the mask does not fit.
 
     Knowledge: relations between samples.
-    Cost: O(B² D) operations, O(B² + B D) memory.
+    Cost: O(B² D) operations, O(B D) memory, and blocks of at most 2²³ elements.
 
     Example:
         >>> import torch

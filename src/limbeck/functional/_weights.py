@@ -49,4 +49,5 @@ def weight_match(student: Tensor, teacher: Tensor) -> Tensor:
             f"weight_match: student is {student.dtype} and teacher {teacher.dtype}, expected floating weights for "
             f"both; read parameters that are trained"
         )
-    return F.mse_loss(at_least_float32(student), at_least_float32(teacher)).reshape(1)
+    # A clone: the mean that torch returns keeps the storage of all squares.
+    return F.mse_loss(at_least_float32(student), at_least_float32(teacher)).clone().reshape(1)

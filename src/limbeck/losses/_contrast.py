@@ -50,7 +50,7 @@ class CRD(Sized):
         row: the rows' places in the training set, int64 `[B]`.
         label: the rows' classes, int64 `[B]`, −100 where unknown; all are if not given.
 
-    Cost: O(B (S + C) D + B K) operations more, O(B (S + C + D + K)) memory more, for S and C features of student
+    Cost: O(B (S + C) D + B K) operations more, O(B (D + K)) memory more, for S and C features of student
         and teacher and K rows of the bank; after a step, its rows are written.
 
     Example:
