@@ -104,25 +104,28 @@ def test_a_file_cut_off_by_a_kill_is_removed_unless_somebody_writes_it(tmp_path:
 def test_a_damaged_shard_is_named_and_only_it_is_written_again(unbroken: Path, tmp_path: Path) -> None:
     whole = content(unbroken)
     build(tmp_path, manifest(ALL), outputs)
+    build(tmp_path / "other", manifest(ALL, fingerprints={"teacher": "b2"}), outputs, part=(31, 45))
+    other = shard_path(tmp_path / "other", 31)
     damage: list[tuple[int, Callable[[bytes], bytes], str]] = [
         (3, lambda old: old[:-1], "is cut off"),
         (9, lambda old: b"", "is cut off: 0 bytes"),
         (17, lambda old: old + b"x", "is too long"),
         (21, lambda old: old[:200] + bytes([old[200] ^ 1]) + old[201:], "its checksum is another one"),
+        (31, lambda old: other.read_bytes(), "is not shard 31 of this cache"),
         (44, lambda old: whole["shards/000030.bin"], "is not shard 44 of this cache"),
     ]
     for number, change, _ in damage:
         path = shard_path(tmp_path, number)
         path.write_bytes(change(path.read_bytes()))
     shard_path(tmp_path, 40).unlink()
-    assert sorted(Store(tmp_path).faults()) == [3, 9, 17, 21, 40, 44]
+    assert sorted(Store(tmp_path).faults()) == [3, 9, 17, 21, 31, 40, 44]
     built = build(tmp_path, manifest(ALL), outputs)
-    assert built.written == (3, 9, 17, 21, 40, 44)
-    assert sorted(built.mended) == [3, 9, 17, 21, 44]
+    assert built.written == (3, 9, 17, 21, 31, 40, 44)
+    assert sorted(built.mended) == [3, 9, 17, 21, 31, 44]
     for number, _, told in damage:
         assert f"{number:06d}.bin" in built.mended[number]
         assert told in built.mended[number]
-    assert content(tmp_path) == whole
+    assert {name: value for name, value in content(tmp_path).items() if not name.startswith("other")} == whole
 
 
 @pytest.mark.parametrize(
@@ -180,6 +183,34 @@ def test_a_full_disk_keeps_what_is_written_and_a_build_goes_on(
     assert content(tmp_path) == content(unbroken)
 
 
+def test_a_disk_that_is_full_for_the_last_shard_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = shard_path(tmp_path, 44).name
+
+    def replace(beside: Path, path: Path) -> None:
+        if path.name == last:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        os.replace(beside, path)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(CacheError, match=r"000044\.bin cannot be written \(Disk quota exceeded\); make room"):
+        build(tmp_path, manifest(), outputs)
+    assert list(Store(tmp_path).faults()) == [44]
+
+
+def test_a_shard_is_on_the_disk_as_a_whole_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limbeck.files.os, "fsync", fsync)
+        build(tmp_path, manifest(), outputs, part=(0, 45))
+    assert shard_path(tmp_path, 0).stat().st_size in synced
+
+
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     script = f"""
 import sys, torch
@@ -226,15 +257,16 @@ def test_outputs_that_do_not_fit_are_refused(tmp_path: Path, values: dict[str, T
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_value_that_is_not_finite_is_refused_with_its_row_and_view(tmp_path: Path, bad: float) -> None:
+@pytest.mark.parametrize("row", [42, 49])  # in the first and in the last batch of a shard
+def test_a_value_that_is_not_finite_is_refused_with_its_row_and_view(tmp_path: Path, bad: float, row: int) -> None:
     def spoilt(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
         logits = TABLES["logits"][rows, views].clone()
-        logits[(rows == 42) & (views == 1), 3] = bad
+        logits[(rows == row) & (views == 1), 3] = bad
         return {"logits": logits}
 
-    with pytest.raises(CacheError, match="gives 'logits' with a NaN or an infinity for view 1 of row 42"):
+    with pytest.raises(CacheError, match=f"gives 'logits' with a NaN or an infinity for view 1 of row {row}"):
         build(tmp_path, manifest(), spoilt)
-    assert min(Store(tmp_path).faults()) == (ROWS + 42) // 10
+    assert min(Store(tmp_path).faults()) == (ROWS + row) // 10
 
 
 @pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])

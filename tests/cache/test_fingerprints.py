@@ -6,13 +6,8 @@ import sys
 import torch
 from torch import nn
 
+from cache.models import model
 from limbeck.cache import fingerprint_model, library_versions
-
-
-def model(activation: nn.Module | None = None) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(3, 4), activation or nn.ReLU(), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
 def test_it_is_that_of_weights_and_not_of_mode_or_gradient() -> None:
@@ -53,11 +48,14 @@ def test_a_place_in_memory_has_no_part_in_it() -> None:
 
 
 def test_it_is_the_same_in_another_process() -> None:
-    script = "from cache.test_fingerprints import *; print(fingerprint_model(model()))"
-    command = [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {script}"]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == fingerprint_model(
-        model()
-    )
+    lines = [
+        f"import sys; sys.path[:] = {sys.path!r}",
+        "from cache.models import model",
+        "from limbeck.cache import fingerprint_model",
+        "print(fingerprint_model(model()))",
+    ]
+    told = subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True).stdout
+    assert told.strip() == fingerprint_model(model())
 
 
 def test_versions_have_no_suffix() -> None:

@@ -210,6 +210,9 @@ def test_another_temperature_and_standardization_are_refused(loss: Loss) -> None
     student, logits = draw(5, 7)
     with pytest.raises(ArgumentError, match=r"temperature is 2\.0, and the teacher's sparse logits are stored at 4\.0"):
         loss(student, sparse(logits, 3, 4.0), temperature=2.0)
+    moving = torch.tensor(4.0)
+    with pytest.raises(ArgumentError, match=r"the temperature moves or is learned, .* are stored at 4\.0; give that"):
+        loss(student, sparse(logits, 3, 4.0), temperature=moving)
     with pytest.raises(ArgumentError, match="standardize needs all logits of the teacher, and sparse ones list 3 of 7"):
         loss(student, sparse(logits, 3), standardize=True)
 
