@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import limbeck.cache
 import limbeck.core
 import limbeck.losses  # noqa: F401  # registers the losses
 from limbeck import functional, registry, students, teachers
@@ -25,7 +26,7 @@ def entries_of(name: str) -> list[Any]:
     """What is registered under this name."""
     return [
         registry.lookup(kind, name)
-        for kind in ("loss", "balance", "temperature", "teacher")
+        for kind in ("loss", "balance", "temperature", "teacher", "codec")
         if name in registry.names(kind)
     ]
 
