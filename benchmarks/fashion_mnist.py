@@ -60,29 +60,42 @@ def fetch(cache: Path) -> Path:
     return folder
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def measured(recipe: dict[str, Any], description: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a recipe as the command line says, print its table and verdict; its models, and its gain in accuracy."""
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
     parser.add_argument("--folder", type=Path, help="with the four IDX files of Fashion-MNIST")
     parser.add_argument("--output", type=Path, help="the folder of the run")
     parser.add_argument("--set", action="append", default=[], help="a value of the recipe, as in train.epochs=12")
     given = parser.parse_args()
     folder = given.folder or fetch(Path.home() / ".cache" / "limbeck")
     overrides = [f"data.folder={folder}", *given.set]
-    run = limbeck.run(RECIPE, overrides=overrides, output=given.output, progress=progress_for_terminal())
+    run = limbeck.run(recipe, overrides=overrides, output=given.output, progress=progress_for_terminal())
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     print(summary_text(results))
     print(results["verdict"])
+    print(f"run {run}")
     gain = next(c for c in results["comparisons"] if (c["b"], c["metric"]) == ("control", "accuracy"))
-    teacher = results["models"]["teacher"]["metrics"]["accuracy"]["value"]
-    checks = {
-        f"teacher at least 92%: {teacher:.2%}": teacher >= 0.92,
-        f"student above its control by at least 1 point: {100 * gain['difference']:.2f}": gain["difference"] >= 0.01,
-        f"interval clear of 0: {100 * gain['low']:+.2f} to {100 * gain['high']:+.2f}": gain["low"] > 0,
-    }
+    return results["models"], gain
+
+
+def conclude(checks: dict[str, bool]) -> None:
+    """Print each check, and exit with 1 if one fails."""
     for text, holds in checks.items():
         print(f"{'holds' if holds else 'FAILS'}  {text}")
-    print(f"run {run}")
     raise SystemExit(0 if all(checks.values()) else 1)
+
+
+def main() -> None:
+    models, gain = measured(RECIPE, __doc__)
+    teacher = models["teacher"]["metrics"]["accuracy"]["value"]
+    conclude(
+        {
+            f"teacher at least 92%: {teacher:.2%}": teacher >= 0.92,
+            f"student above its control by at least 1 point: {100 * gain['difference']:.2f}": gain["difference"]
+            >= 0.01,
+            f"interval clear of 0: {100 * gain['low']:+.2f} to {100 * gain['high']:+.2f}": gain["low"] > 0,
+        }
+    )
 
 
 if __name__ == "__main__":

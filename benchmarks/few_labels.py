@@ -9,17 +9,10 @@ the verdict and whether the student is at least 5 points above its control, with
 
 from __future__ import annotations
 
-import argparse
-import json
-from pathlib import Path
 from typing import Any
 
 from fashion_mnist import RECIPE as ALL_LABELS
-from fashion_mnist import fetch
-
-import limbeck
-from limbeck.report import summary_text
-from limbeck.training.progress import progress_for_terminal
+from fashion_mnist import conclude, measured
 
 RECIPE: dict[str, Any] = {
     **ALL_LABELS,
@@ -38,26 +31,14 @@ RECIPE: dict[str, Any] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--folder", type=Path, help="with the four IDX files of Fashion-MNIST")
-    parser.add_argument("--output", type=Path, help="the folder of the run")
-    parser.add_argument("--set", action="append", default=[], help="a value of the recipe, as in train.epochs=12")
-    given = parser.parse_args()
-    folder = given.folder or fetch(Path.home() / ".cache" / "limbeck")
-    overrides = [f"data.folder={folder}", *given.set]
-    run = limbeck.run(RECIPE, overrides=overrides, output=given.output, progress=progress_for_terminal())
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    print(summary_text(results))
-    print(results["verdict"])
-    gain = next(c for c in results["comparisons"] if (c["b"], c["metric"]) == ("control", "accuracy"))
-    checks = {
-        f"student above its control by at least 5 points: {100 * gain['difference']:.2f}": gain["difference"] >= 0.05,
-        f"interval clear of 0: {100 * gain['low']:+.2f} to {100 * gain['high']:+.2f}": gain["low"] > 0,
-    }
-    for text, holds in checks.items():
-        print(f"{'holds' if holds else 'FAILS'}  {text}")
-    print(f"run {run}")
-    raise SystemExit(0 if all(checks.values()) else 1)
+    _, gain = measured(RECIPE, __doc__)
+    conclude(
+        {
+            f"student above its control by at least 5 points: {100 * gain['difference']:.2f}": gain["difference"]
+            >= 0.05,
+            f"interval clear of 0: {100 * gain['low']:+.2f} to {100 * gain['high']:+.2f}": gain["low"] > 0,
+        }
+    )
 
 
 if __name__ == "__main__":
