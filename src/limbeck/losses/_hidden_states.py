@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from limbeck.registry import register
 __all__ = ["CosineHidden", "HiddenStatesMSE", "PatientKD"]
 
 
-class _HiddenStates(nn.Module):
+class _HiddenStates(nn.Module, ABC):
     """Pairs layers, and projects the student's states where widths differ. A subclass implements `compare`."""
 
     def __init__(self, operation: str, layers: LayerRule, embeddings: bool) -> None:
@@ -48,9 +49,9 @@ class _HiddenStates(nn.Module):
         students, teachers = self._chosen(student, teacher)
         return self.compare(self.projections(students, teachers), teachers)
 
+    @abstractmethod
     def compare(self, student: Layers, teacher: Layers) -> Tensor:
         """The value for pairs of layers of equal width."""
-        raise NotImplementedError
 
     def extra_repr(self) -> str:
         return f"embeddings={self.embeddings}"

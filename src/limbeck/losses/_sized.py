@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from limbeck.errors import ArgumentError
 __all__ = ["Sized", "channels_of", "convolved"]
 
 
-class Sized(nn.Module):
+class Sized(nn.Module, ABC):
     """Builds its parts by `size`, and again where the state of a sized one is loaded into an unsized one.
 
     A subclass implements `build`. Parts are drawn in float32 and then take over the precision and the device that the
@@ -29,9 +30,9 @@ class Sized(nn.Module):
         self.register_buffer("channels", torch.zeros(0, dtype=torch.int64))
         self.register_buffer("_place", torch.zeros(0), persistent=False)
 
+    @abstractmethod
     def build(self, channels: Sequence[int]) -> None:
         """Create parameters and buffers for these numbers of channels."""
-        raise NotImplementedError
 
     @property
     def sized(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -37,7 +38,7 @@ class Encoded(NamedTuple):
     head: bytes = b""
 
 
-class Codec:
+class Codec(ABC):
     """One way to write outputs. Subclasses are dataclasses, and what they hold is what a recipe may set.
 
     Entries are encoded batch by batch as the teacher gives them, and sealed when the shard is full.
@@ -45,25 +46,26 @@ class Codec:
 
     promise: ClassVar[str]
 
+    @abstractmethod
     def record_bytes(self, shape: Shape) -> int:
         """Bytes of one entry of this shape."""
-        raise NotImplementedError
 
     def head_bytes(self, shape: Shape) -> int:
         """Bytes that the entries of a shard share."""
         return 0
 
-    def check(self, shape: Shape) -> None:
+    def check(self, shape: Shape) -> None:  # noqa: B027  # a hook: most codecs hold every shape
         """Refuse outputs of a shape that this codec cannot hold."""
 
+    @abstractmethod
     def encode(self, values: Tensor, first: int) -> Encoded:
         """What is kept of a batch, `[n, *shape]`, of which the first row is this entry of the cache."""
-        raise NotImplementedError
 
     def seal(self, rows: NDArray[Any], shape: Shape) -> Encoded:
         """The records of a shard, uint8 `[n, record_bytes]`, from the rows of all its batches."""
         return Encoded(rows, 0.0)
 
+    @abstractmethod
     def decode(self, records: Bytes, heads: Bytes, shard: NDArray[np.int64], shape: Shape) -> Tensor | SparseLogits:
         """The entries of some records.
 
@@ -76,11 +78,10 @@ class Codec:
         Returns:
             A tensor `[n, *shape]`, or `SparseLogits` `[n, *shape[:-1]]`.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def errors(self, found: Tensor | SparseLogits, live: Tensor) -> Tensor:
         """The largest error of each entry that was read, `[n]`, given what the teacher says now, `[n, *shape]`."""
-        raise NotImplementedError
 
 
 def codec_of(section: Mapping[str, Any]) -> Codec:
