@@ -53,6 +53,11 @@ class Augment:
         self.crop = crop
         self.erase = erase
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything is on."""
+        return self.flip or self.crop > 0 or self.erase > 0
+
     def __call__(self, images: Tensor, row: Tensor, view: Tensor, seed: int) -> Tensor:
         """Change each image by the draws of its row and view.
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from limbeck.cache import CachedRows
+from limbeck.core.addresses import map_tensors
 from limbeck.data.augment import Augment
 from limbeck.data.images import UNKNOWN, ImageSet, MemoryImages
 from limbeck.data.plan import Plan
-from limbeck.errors import ArgumentError, DataError
+from limbeck.errors import ArgumentError, CacheError, DataError
 from limbeck.functional import inverse_frequency
 
-__all__ = ["Batch", "Batches", "whole"]
+__all__ = ["Batch", "Batches", "pixels", "whole"]
 
-Batch = dict[str, Tensor]
+# Tensors by name, or mappings of them, as what cached teachers said.
+Batch = dict[str, Any]
 
 _CHUNK_ROWS = 1024
 _CHUNK_VALUES = 2**20
@@ -29,8 +33,9 @@ class Batches:
     A batch holds "inputs" (float32 `[B, C, H, W]` in 0..1), "target" (int64 `[B]`, -100 where unknown), "index" (the
     row's number in its source), "row" (its number in this set), "labelled" and its contrary "unlabelled" (bool `[B]`),
     "view" (int64 `[B]`) and "class_weight" (float32 `[B]`, by `limbeck.functional.inverse_frequency` over this set; 1
-    where the class is unknown). What a batch holds depends on the plan, the seed and the step alone, and not on where
-    iteration starts, on workers or on chunk.
+    where the class is unknown); and with caches "cached": what each teacher said of these looks at these rows, by the
+    name of the teacher and of the output. What a batch holds depends on the plan, the seed and the step alone, and not
+    on where iteration starts, on workers or on chunk.
 
     Args:
         data: the training rows.
@@ -42,9 +47,13 @@ class Batches:
         world: how many they are; each takes one contiguous slice of every batch.
         chunk: how many rows in memory to handle at once, as this costs less than batch by batch; if None, 1,024 rows
             or as many as keep within 2^20 values.
+        views: how many different looks at a row there are: the plan's views are taken modulo this number, so that a
+            cache can hold what a teacher says of each; if None, every epoch has its own.
+        cached: the caches to read for each batch. They are of these rows, with one view or as many as ``views``.
 
     Raises:
-        ArgumentError: if the plan is for other rows, batch_size does not divide by world, or a number is out of range.
+        ArgumentError: if the plan is for other rows, batch_size does not divide by world, a number is out of range, or
+            the caches are of other rows or views.
 
     >>> from limbeck.data.digits import Digits
     >>> data = Digits().load()["train"]
@@ -65,6 +74,8 @@ class Batches:
         rank: int = 0,
         world: int = 1,
         chunk: int | None = None,
+        views: int | None = None,
+        cached: CachedRows | None = None,
     ) -> None:
         if not 0 <= rank < world:
             raise ArgumentError(f"rank is {rank} of world {world}; expected 0..world-1")
@@ -77,8 +88,11 @@ class Batches:
             raise ArgumentError(
                 f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple"
             )
-        if workers < 0 or (chunk is not None and chunk < 1):
-            raise ArgumentError(f"workers is {workers} and chunk is {chunk}; expected at least 0 and at least 1")
+        if workers < 0 or (chunk is not None and chunk < 1) or (views is not None and views < 1):
+            raise ArgumentError(
+                f"workers is {workers}, chunk is {chunk} and views is {views}; expected at least 0, and at least 1 for "
+                "the others"
+            )
         size = plan.batch_size // world
         channels, height, width = data.shape
         self._data = data
@@ -86,6 +100,10 @@ class Batches:
         self._plan = plan
         self._augment = augment or Augment()
         self._seed = seed
+        self._views = views
+        self._cached = cached
+        if cached is not None:
+            _check_cached(cached, data, self._augment, views)
         self._workers = 0 if isinstance(data.images, MemoryImages) else workers
         self._slice = slice(rank * size, (rank + 1) * size)
         self._size = size
@@ -97,18 +115,21 @@ class Batches:
         starts = range(start_step, stop_step, self._steps)
         jobs = _Jobs(self._read, [range(start, min(start + self._steps, stop_step)) for start in starts])
         for part in _run(jobs, self._workers):
-            count = len(part["row"]) // self._size
-            yield from (
-                {name: column[at * self._size : (at + 1) * self._size] for name, column in part.items()}
-                for at in range(count)
-            )
+            for start in range(0, len(part["row"]), self._size):
+                yield map_tensors(part, Tensor.__getitem__, slice(start, start + self._size))
 
     def _read(self, steps: range) -> Batch:
         planned = [self._plan.rows(step) for step in steps]
         rows = torch.cat([rows[self._slice] for rows, _ in planned])
         views = torch.cat([views[self._slice] for _, views in planned])
+        if self._views is not None:
+            # Before anything looks at them: the student must see the pixels that the teacher saw.
+            views = views % self._views
         batch = _assemble(self._data, rows, views, self._augment, self._seed)
-        return {**batch, "class_weight": self._class_weight[rows]}
+        batch["class_weight"] = self._class_weight[rows]
+        if self._cached is not None:
+            batch["cached"] = self._cached(rows, views % self._cached.views)
+        return batch
 
 
 def whole(data: ImageSet, batch_size: int, *, workers: int = 0) -> Iterator[Batch]:
@@ -148,11 +169,25 @@ def _class_weights(data: ImageSet) -> Tensor:
     return weights[data.target.clamp(min=0)].where(known, 1.0)
 
 
-def _assemble(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Batch:
+def _check_cached(cached: CachedRows, data: ImageSet, augment: Augment, views: int | None) -> None:
+    fitting = {views} if augment.changes else {1, views}
+    if cached.rows != len(data) or cached.views not in fitting:
+        raise ArgumentError(
+            f"the caches hold {cached.views} views of {cached.rows} rows, the data has {len(data)} rows and "
+            f"{'a new look at each in every epoch' if views is None else f'{views} looks at each'}; build them for that"
+        )
+
+
+def pixels(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Tensor:
+    """What a model sees of some rows: float32 `[B, C, H, W]` in 0..1, a pure function of (seed, row, view)."""
     images = augment(data.images.take(rows), rows, views, seed)
+    return images if images.is_floating_point() else images.to(torch.float32).div_(255)
+
+
+def _assemble(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Batch:
     target = data.target[rows]
     return {
-        "inputs": images if images.is_floating_point() else images.to(torch.float32).div_(255),
+        "inputs": pixels(data, rows, views, augment, seed),
         "target": target,
         "index": data.index[rows],
         "row": rows,
@@ -162,7 +197,7 @@ def _assemble(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, see
     }
 
 
-class _Jobs(Dataset[Batch | DataError]):
+class _Jobs(Dataset[Batch | DataError | CacheError]):
     """One batch, or several, per item, so that a worker reads a whole item by the plan."""
 
     def __init__(self, read: Callable[[range], Batch], parts: Sequence[range]) -> None:
@@ -172,10 +207,10 @@ class _Jobs(Dataset[Batch | DataError]):
     def __len__(self) -> int:
         return len(self._parts)
 
-    def __getitem__(self, number: int) -> Batch | DataError:
+    def __getitem__(self, number: int) -> Batch | DataError | CacheError:
         try:
             return self._read(self._parts[number])
-        except DataError as error:
+        except (DataError, CacheError) as error:
             # handed over as a value: a worker would bury the one line in its traceback
             return error
 
@@ -185,6 +220,6 @@ def _run(jobs: _Jobs, workers: int) -> Iterator[Batch]:
     generator = torch.Generator().manual_seed(0)
     loader = DataLoader(jobs, batch_size=None, num_workers=workers, generator=generator)
     for item in loader if workers else map(jobs.__getitem__, range(len(jobs))):
-        if isinstance(item, DataError):
+        if isinstance(item, DataError | CacheError):
             raise item
         yield item

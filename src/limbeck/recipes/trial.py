@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from limbeck.core import Counts, Distiller, Term
+from limbeck.core.addresses import map_tensors
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
 from limbeck.tasks import ImageClassification, TrainingRows
@@ -71,7 +72,7 @@ class Trial:
             distiller.prepare([batch])
             make_optimizer(settings, distiller.parameters())
             size = min(_rows, settings.batch_size // parts)
-            output = distiller.train()({name: value[:size] for name, value in batch.items()})
+            output = distiller.train()(map_tensors(batch, Tensor.__getitem__, slice(size)))
             output.loss(Counts({name: mean.count for name, mean in output.terms.items()}, 1, 1)).backward()
             _follow_schedules(distiller, steps * settings.epochs)
         except RecipeError:
@@ -81,13 +82,13 @@ class Trial:
         except Exception as error:  # of a model or loss that was given, or of torch under one of ours
             raise RecipeError(f"{self.name} cannot train: {type(error).__name__}: {_with_notes(error)}") from error
 
-    def _first(self, task: ImageClassification, device: torch.device) -> tuple[dict[str, Tensor], int]:
+    def _first(self, task: ImageClassification, device: torch.device) -> tuple[dict[str, Any], int]:
         size, seed = self.train["batch_size"], self.train["seed"]
         try:
             batches, steps = task.batches(self.training, batch_size=size, seed=seed, rank=0, world=1)
         except LimbeckError as error:
             raise RecipeError(f"{self.path}: {error}") from error
-        return {name: value.to(device) for name, value in next(batches.iterate(0, 1)).items()}, steps
+        return map_tensors(next(batches.iterate(0, 1)), Tensor.to, device), steps
 
 
 def check_rows(task: ImageClassification) -> None:

@@ -139,7 +139,8 @@ class ImageClassification:
     @property
     def example(self) -> Tensor:
         """One real row, ``[1, C, H, W]``."""
-        return next(whole(self.validation if len(self.validation) else self.test, 1))["inputs"]
+        first: Tensor = next(whole(self.validation if len(self.validation) else self.test, 1))["inputs"]
+        return first
 
     def sample(self, count: int) -> Tensor:
         """At most this many training images, at equal distances, ``[B, C, H, W]``."""

@@ -18,6 +18,7 @@ from limbeck.core import Distiller, Mean, StepOutput
 from limbeck.errors import DivergedError
 from limbeck.training.checkpoint import Checkpoints, random_state, restore_random_state
 from limbeck.training.events import EventLog
+from limbeck.training.micro_batches import micro_batches
 from limbeck.training.optimizers import make_optimizer, rate_factor
 from limbeck.training.progress import Progress
 from limbeck.training.settings import Settings
@@ -26,14 +27,11 @@ __all__ = ["BatchSource", "Job", "fit"]
 
 _Readings: TypeAlias = dict[str, dict[str, float]]
 
-# Bytes, of every tensor that torch allocates on a CPU.
-_alignment = 64
-
 
 class BatchSource(Protocol):
     """Batches as a function of the step."""
 
-    def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, Tensor]]: ...
+    def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +166,7 @@ class _Loop:
             if self._due(logged or self.step == stop):
                 self.save()
 
-    def _train(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Mean], float, _Readings]:
+    def _train(self, batch: Mapping[str, Any]) -> tuple[dict[str, Mean], float, _Readings]:
         settings, accelerator = self.job.settings, self.accelerator
         rate = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
         for group in self.optimizer.param_groups:
@@ -203,20 +201,15 @@ class _Loop:
         readings = {"weights": weights, **self.job.distiller.readings()}
         return {group: {name: _rounded(v) for name, v in values.items()} for group, values in readings.items()}
 
-    def _first_batches(self) -> list[dict[str, Tensor]]:
+    def _first_batches(self) -> list[dict[str, Any]]:
         """What losses learn from before the first step: on every process, the micro-batches of the main one."""
         batches = list(self.job.batches.iterate(0, self.job.distiller.prepare_batches))
         if self.accelerator.num_processes > 1:
             broadcast_object_list(batches)
         return [part for batch in batches for part in self._split(batch)]
 
-    def _split(self, batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        device = self.accelerator.device
-        batch = {name: _aligned(value.to(device, non_blocking=True)) for name, value in batch.items()}
-        if self.job.settings.accumulate == 1:
-            return [batch]
-        columns = {name: value.chunk(self.job.settings.accumulate) for name, value in batch.items()}
-        return [dict(zip(columns, part, strict=True)) for part in zip(*columns.values(), strict=True)]
+    def _split(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return micro_batches(batch, self.job.settings.accumulate, self.accelerator.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         if self.precision == torch.float32:
@@ -333,9 +326,3 @@ class _Loop:
 def _rounded(value: float) -> float:
     """Six digits: norms of gradients can be far below 1."""
     return float(f"{value:.6g}")
-
-
-def _aligned(value: Tensor) -> Tensor:
-    # A batch cut out of a larger tensor may begin elsewhere after a resume, and at another alignment kernels add up in
-    # another order.
-    return value if value.data_ptr() % _alignment == 0 else value.clone()

@@ -7,11 +7,13 @@ import statistics
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.core import Counts, Distiller
+from limbeck.core.addresses import map_tensors
 
 __all__ = ["measure_bfloat16", "supports_bfloat16"]
 
@@ -26,12 +28,10 @@ def supports_bfloat16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def measure_bfloat16(
-    distiller: Distiller, batch: Mapping[str, Tensor], *, device: torch.device, pairs: int = 5
-) -> float:
+def measure_bfloat16(distiller: Distiller, batch: Mapping[str, Any], *, device: torch.device, pairs: int = 5) -> float:
     """How many times faster a training step is under bfloat16 autocast: the median over steps measured in turns."""
     trial = copy.deepcopy(distiller).to(device).train()
-    batch = {name: value.to(device) for name, value in batch.items()}
+    batch = map_tensors(batch, Tensor.to, device)
     ratios = []
     for number in range(pairs + 2):
         full = _seconds(trial, batch, torch.float32)
@@ -47,7 +47,7 @@ def choose(ratio: float) -> torch.dtype:
     return torch.bfloat16 if ratio >= _worth else torch.float32
 
 
-def _seconds(distiller: Distiller, batch: Mapping[str, Tensor], dtype: torch.dtype) -> float:
+def _seconds(distiller: Distiller, batch: Mapping[str, Any], dtype: torch.dtype) -> float:
     device = distiller.step.device
     began = time.perf_counter()
     with nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype):
