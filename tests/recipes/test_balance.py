@@ -10,7 +10,8 @@ import pytest
 import limbeck
 from limbeck.core import Fixed, GradientNorm, Uncertainty
 from limbeck.errors import RecipeError
-from limbeck.recipes import build, lessons
+from limbeck.recipes import lessons
+from limbeck.recipes.forms.built import build_model
 from limbeck.recipes.schema import resolve
 from recipes.runs import Go, digits
 from recipes.small import changed
@@ -31,9 +32,7 @@ def test_no_balance_is_the_default_and_defaults_are_written_out() -> None:
 def test_the_student_has_it_and_the_control_has_none(balance: Any, kind: type) -> None:
     recipe = resolve(changed({"balance": balance}), name="x")
     task = digits(labels=100)
-    models = {
-        name: build.build_model(recipe["models"][name], task, seed=0, path=name) for name in ("teacher", "student")
-    }
+    models = {name: build_model(recipe["models"][name], task, seed=0, path=name) for name in ("teacher", "student")}
     found = {
         lesson.stage: lesson.distiller(recipe, {"student": models["student"]}, {"teacher": models["teacher"]})
         for lesson in (lessons.student(recipe, task), lessons.control(recipe, task))

@@ -12,8 +12,12 @@ from safetensors.torch import save_file
 from limbeck.data import Digits
 from limbeck.errors import RecipeError
 from limbeck.losses import HintMSE
-from limbeck.recipes import build
+from limbeck.recipes.build import build_distiller, for_training
+from limbeck.recipes.forms import Parts
+from limbeck.recipes.forms.built import build_model
 from limbeck.recipes.schema import resolve
+from limbeck.recipes.teachers import AsModel, teachers_in_use
+from limbeck.recipes.terms import build_term
 from limbeck.tasks import DataSettings, ImageClassification
 from recipes.small import changed
 
@@ -25,7 +29,7 @@ def task() -> ImageClassification:
 
 def model(task: ImageClassification, spec: Any, seed: int = 0) -> torch.nn.Module:
     resolved = resolve(changed({"models.student": spec}), name="x")["models"]["student"]
-    return build.build_model(resolved, task, seed=seed, path="models.student")
+    return build_model(resolved, task, seed=seed, path="models.student")
 
 
 def test_initial_weights_are_a_function_of_the_seed_and_leave_the_random_state_alone(task: ImageClassification) -> None:
@@ -71,15 +75,15 @@ TEACHERS = {
 )
 def test_teachers_in_use(changes: dict[str, Any], used: tuple[str, ...]) -> None:
     recipe = resolve(changed({**TEACHERS, **changes}), name="x")
-    assert build.teachers_in_use(recipe, recipe["objective"], ("student",)) == used
+    assert teachers_in_use(recipe, recipe["objective"], ("student",)) == used
 
 
 def test_an_ensemble_in_an_ensemble_as_one_model(task: ImageClassification) -> None:
     changes = {**TEACHERS, "models.teacher": {"ensemble": {"c": 1, "pair": 3}, "mean": "logits"}}
     recipe = resolve(changed(changes), name="x")
     specs = recipe["models"]
-    models = {n: build.build_model(specs[n], task, seed=n_, path=n).eval() for n_, n in enumerate("abc")}
-    whole = build.EnsembleModel("teacher", {**models, "spare": model(task, "mlp")}, recipe).eval()
+    models = {n: build_model(specs[n], task, seed=n_, path=n).eval() for n_, n in enumerate("abc")}
+    whole = AsModel("teacher", Parts(recipe=recipe, models={**models, "spare": model(task, "mlp")})).eval()
     with torch.inference_mode():
         a, b, c = (one(task.example) for one in models.values())
         assert torch.allclose(whole(task.example), 0.25 * c + 0.75 * (a + b) / 2, atol=1e-6)
@@ -101,11 +105,11 @@ def test_for_training_leaves_a_projection_without_a_size_alone(task: ImageClassi
         ),
         name="x",
     )
-    teacher = build.build_model(recipe["models"]["teacher"], task, seed=0, path="models.teacher")
-    student = build.build_model(recipe["models"]["student"], task, seed=0, path="models.student")
+    teacher = build_model(recipe["models"]["teacher"], task, seed=0, path="models.teacher")
+    student = build_model(recipe["models"]["student"], task, seed=0, path="models.student")
     learners = {"student": ("student", student)}
-    built = build.build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
-    distiller = build.for_training(built)
+    built = build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
+    distiller = for_training(built)
     for one in (student, teacher):
         assert one.net.stage1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
     loss = distiller.terms["hint"].loss
@@ -121,5 +125,5 @@ def test_the_batch_law_gets_the_batch_size_of_the_section_train(rows: int, expec
     law = {"use": "batch_law", "temperature": 4.0, "reference_batch_size": 64}
     recipe = resolve(changed({"objective.soft.loss.temperature": law, "train.batch_size": rows}), name="x")
     assert recipe["objective"]["soft"]["loss"]["temperature"] == law
-    term = build.build_term(recipe["objective"]["soft"], "objective.soft", recipe["train"])
+    term = build_term(recipe["objective"]["soft"], "objective.soft", recipe["train"])
     assert term.loss.temperature_in_force == pytest.approx(expected)

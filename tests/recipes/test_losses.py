@@ -9,9 +9,11 @@ import torch
 
 from limbeck import api, registry
 from limbeck.errors import RecipeError
-from limbeck.recipes import build, lessons
+from limbeck.recipes import lessons
+from limbeck.recipes.forms.built import build_model
 from limbeck.recipes.methods import find
 from limbeck.recipes.schema import resolve
+from limbeck.recipes.terms import build_term
 from limbeck.teachers import Frozen
 from limbeck.training.loop import Job
 from recipes.runs import Go, digits
@@ -110,7 +112,7 @@ def test_no_other_teacher_is_differentiated_but_the_members_of_an_ensemble_are()
     }
     resolved, task = resolve(changed(changes), name="x"), digits(labels=100)
     specs = resolved["models"]
-    models = {n: build.build_model(specs[n], task, seed=0, path=n) for n in ("teacher", "a", "b", "student")}
+    models = {n: build_model(specs[n], task, seed=0, path=n) for n in ("teacher", "a", "b", "student")}
     student = models.pop("student")
     distiller = lessons.student(resolved, task).distiller(resolved, {"student": student}, models)
     teacher, pair = distiller.teachers["teacher"], distiller.teachers["pair"]
@@ -126,10 +128,10 @@ def test_no_other_teacher_is_differentiated_but_the_members_of_an_ensemble_are()
 def test_a_recipe_says_what_is_detached_and_what_is_gathered() -> None:
     spec = {"inputs": {"teacher": "student.late", "student": "student.early"}, "detach": ["student"]}
     resolved = resolve(recipe("attention_transfer", **spec), name="x")
-    term = build.build_term(resolved["objective"]["other"], "objective.other")
+    term = build_term(resolved["objective"]["other"], "objective.other")
     assert term.detach == {"student"}
     resolved = resolve(recipe("rkd_distance", gather=True), name="x")
-    assert build.build_term(resolved["objective"]["other"], "objective.other").gather
+    assert build_term(resolved["objective"]["other"], "objective.other").gather
     with pytest.raises(RecipeError, match=r"objective\.other: gather=True is for relational losses"):
         api.check(recipe("hint_mse", gather=True))
     with pytest.raises(
@@ -141,7 +143,7 @@ def test_a_recipe_says_what_is_detached_and_what_is_gathered() -> None:
 def test_parameters_are_named_by_their_path_in_the_network() -> None:
     task, resolved = digits(labels=100), resolve(recipe("weight_match"), name="x")
     student, teacher = (
-        build.build_model(resolved["models"][name], task, seed=0, path=name) for name in ("student", "teacher")
+        build_model(resolved["models"][name], task, seed=0, path=name) for name in ("student", "teacher")
     )
     distiller = lessons.student(resolved, task).distiller(resolved, {"student": student}, {"teacher": teacher})
     batches, _ = task.batches(task.student_rows, batch_size=8, seed=0, rank=0, world=1)

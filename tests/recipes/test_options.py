@@ -15,8 +15,8 @@ import yaml
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError
+from limbeck.recipes.forms.built import FROM_TASK
 from limbeck.recipes.options import FROM_TRAIN, construct, option_types, resolve_options
-from limbeck.recipes.schema import FROM_TASK
 
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     # All with their defaults; the conformance table of tests/losses tries their options.

@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from limbeck.errors import RecipeError
-from limbeck.recipes import build
+from limbeck.recipes.build import build_distiller
+from limbeck.recipes.forms.built import build_model
 from limbeck.recipes.schema import resolve
+from limbeck.recipes.terms import plain_term
 from limbeck.students import Normalized
 from limbeck.tasks import ImageClassification
 from recipes.runs import digits
@@ -46,7 +48,7 @@ def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification,
     )
     student, teacher = (Normalized(Asked(), [0.5], [0.5]) if normalized else Asked() for _ in range(2))
     learners = {"student": ("student", student)}
-    distiller = build.build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
+    distiller = build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
     batches, _ = task.batches(task.student_rows, batch_size=8, seed=0, rank=0, world=1)
     outputs = distiller(next(batches.iterate(0, 1))).outputs
     for name in ("student", "teacher"):
@@ -68,9 +70,9 @@ def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification,
 )
 def test_a_wrong_tap_names_the_nearest_path(task: ImageClassification, taps: Any, told: str) -> None:
     recipe = resolve(changed({"models.student": {"use": "resnet", "width": 4, "taps": taps}}), name="x")
-    student = build.build_model(recipe["models"]["student"], task, seed=0, path="models.student")
+    student = build_model(recipe["models"]["student"], task, seed=0, path="models.student")
     with pytest.raises(RecipeError, match=told):
-        build.build_distiller(recipe, {"hard": build.plain_term()}, {"student": ("student", student)}, {})
+        build_distiller(recipe, {"hard": plain_term()}, {"student": ("student", student)}, {})
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,10 @@ def test_the_control_is_fair(go: Go, jobs: list[tuple[Job, dict[str, torch.Tenso
     ids=["no supervised term", "hard off", "two", "schedule", "ramp", "teacher in scale, self-distillation"],
 )
 def test_the_supervised_weights_of_the_control_sum_to_one(objective: Any, terms: dict[str, float]) -> None:
-    from limbeck.recipes.build import build_distiller, build_model, supervised_terms
+    from limbeck.recipes.build import build_distiller
+    from limbeck.recipes.forms.built import build_model
     from limbeck.recipes.schema import resolve
+    from limbeck.recipes.terms import supervised_terms
 
     recipe = resolve(changed({"objective": objective}), name="x")
     model = build_model(recipe["models"]["student"], digits(), seed=0, path="models.student")

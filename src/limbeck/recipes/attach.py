@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.errors import RecipeError
+from limbeck.recipes.forms import own_form
 from limbeck.recipes.layers import Layer, Trace, stages, trace
 from limbeck.recipes.models import Models
 from limbeck.recipes.pairs import Pair, Similarity, features, pairs, similarity
@@ -171,6 +172,6 @@ def _untrusted(names: Iterable[str], specs: Mapping[str, Any]) -> tuple[str, ...
         spec = specs[name]
         if spec.get("train") is not None:
             found.append(f"{name} has its weights from before its training in this run")
-        elif "use" in spec and spec["checkpoint"] is None:
+        elif own_form(spec).is_drawn(spec):
             found.append(f"{name} begins from random weights")
     return tuple(found)

@@ -15,7 +15,7 @@ from torch import nn
 
 from limbeck.export import Session
 from limbeck.files import atomic, write_json
-from limbeck.recipes.build import run_model_spec
+from limbeck.recipes.forms import own_form
 from limbeck.recipes.keys import stage_key
 from limbeck.recipes.measuring import Contestant, cost_of_file, cost_of_model, export_student, judge
 from limbeck.recipes.stages import Stages
@@ -74,11 +74,7 @@ class Ending:
     def _architecture(self, section: str) -> Mapping[str, Any] | None:
         """What builds the model again; None for an object."""
         spec = self.recipe["models"][section]
-        if "run" in spec:
-            return run_model_spec(Path(spec["run"]) / "models" / spec["model"], f"models.{section}")
-        if "use" not in spec:
-            return None
-        return {key: value for key, value in spec.items() if key not in ("train", "objective")}
+        return own_form(spec).architecture(spec, f"models.{section}")
 
     def results(self, contestants: Mapping[str, Contestant], upstream: Sequence[str], *, best: str) -> dict[str, Any]:
         """The content of results.json.

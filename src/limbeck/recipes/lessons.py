@@ -9,8 +9,10 @@ from typing import Any
 from torch import nn
 
 from limbeck.core import Distiller
-from limbeck.recipes import build
-from limbeck.recipes.schema import TOGETHER
+from limbeck.recipes.build import build_distiller
+from limbeck.recipes.forms.built import TOGETHER
+from limbeck.recipes.teachers import teachers_in_use
+from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
 from limbeck.tasks import ImageClassification, TrainingRows
 
 __all__ = ["Lesson", "control", "last", "lessons", "peers", "student", "teaching"]
@@ -53,7 +55,7 @@ class Lesson:
             teachers: models with weights of their own, by section.
         """
         learning = {name: (section, learners[name]) for name, section in self.learners.items()}
-        return build.build_distiller(
+        return build_distiller(
             recipe, self.terms, learning, teachers, balance=self.balance, train=self.train, shared=self.shared
         )
 
@@ -73,7 +75,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: ImageClassification) ->
     if spec.get("train") in (None, TOGETHER):
         return None
     own = spec["objective"]
-    rows = task.teacher_rows if own is None else task.student_rows if build.is_taught(own) else task.labelled_rows
+    rows = task.teacher_rows if own is None else task.student_rows if is_taught(own) else task.labelled_rows
     return Lesson(
         stage="teacher" if name == "teacher" else f"teacher_{name}",
         title=f"models.{name}",
@@ -81,7 +83,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: ImageClassification) ->
         learners={"student": name},
         train=spec["train"],
         rows=rows,
-        terms={"hard": build.plain_term()} if own is None else own,
+        terms={"hard": plain_term()} if own is None else own,
     )
 
 
@@ -108,7 +110,7 @@ def control(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
         learners={"student": "student"},
         train=recipe["train"],
         rows=task.labelled_rows,
-        terms=build.supervised_terms(recipe),
+        terms=supervised_terms(recipe),
         shared=True,
     )
 
@@ -125,7 +127,7 @@ def last(before: str, recipe: Mapping[str, Any], task: ImageClassification) -> L
         learners={"student": "student"},
         train=train,
         rows=task.labelled_rows,
-        terms=build.supervised_terms(recipe),
+        terms=supervised_terms(recipe),
         shared=True,
     )
 
@@ -133,7 +135,7 @@ def last(before: str, recipe: Mapping[str, Any], task: ImageClassification) -> L
 def lessons(recipe: Mapping[str, Any], task: ImageClassification) -> Iterator[Lesson]:
     """Every kind of training that a run has, once."""
     whole = student(recipe, task)
-    for name in build.teachers_in_use(recipe, whole.terms, whole.learners):
+    for name in teachers_in_use(recipe, whole.terms, whole.learners):
         taught = teaching(name, recipe, task)
         if taught is not None:
             yield taught

@@ -12,8 +12,8 @@ from limbeck import functional, registry
 from limbeck.core.binding import arguments, default_address
 from limbeck.errors import ArgumentError, suggest
 from limbeck.recipes.docstrings import Docstring, read_docstring
+from limbeck.recipes.forms.built import FROM_TASK
 from limbeck.recipes.options import FROM_TRAIN, option_types
-from limbeck.recipes.schema import FROM_TASK
 
 __all__ = ["KINDS", "Input", "Method", "Option", "find", "methods", "options_of"]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.files import canonical_hash
-from limbeck.recipes import build
+from limbeck.recipes.forms import Workshop, has_weights, own_form
 from limbeck.recipes.keys import initial_key
 from limbeck.recipes.lessons import Lesson
 from limbeck.tasks import ImageClassification
@@ -37,17 +35,12 @@ class Models:
     @property
     def names(self) -> list[str]:
         """The sections that describe a model with weights of its own."""
-        return [name for name, spec in self.specs.items() if build.has_weights(spec)]
+        return [name for name, spec in self.specs.items() if has_weights(spec)]
 
     def initial(self, name: str, seed: int) -> nn.Module:
         """A model before training: built, taken from a run, or a copy of the object that was given."""
-        spec, path = self.specs[name], f"models.{name}"
-        if "object" in spec:
-            # It stays as its owner left it.
-            return copy.deepcopy(self.objects[name])
-        if "run" in spec:
-            return build.load_run_model(Path(spec["run"]) / "models" / spec["model"], self.task, path)
-        return build.build_model(spec, self.task, seed=seed, path=path)
+        spec, workshop = self.specs[name], Workshop(task=self.task, objects=self.objects)
+        return own_form(spec).initial(spec, workshop, seed=seed, path=f"models.{name}")
 
     def learners(self, lesson: Lesson, seed: int) -> dict[str, nn.Module]:
         """The learners of a lesson before training, by name on the board."""
@@ -67,7 +60,7 @@ class Models:
         """What decides the initial weights of a model, beside the seed."""
         spec = self.specs[name]
         known = initial_key(spec)
-        if "use" in spec and spec["checkpoint"] is None:
+        if own_form(spec).is_drawn(spec):
             return known
         return {**known, "weights": _fingerprint(self.initial(name, 0))}
 

@@ -13,9 +13,11 @@ from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.options import construct
 from limbeck.students import Normalized
 
-__all__ = ["AUTO", "check_taps", "network", "reading", "tap_path", "term_in_models"]
+__all__ = ["AUTO", "READING_OPTIONS", "check_taps", "network", "reading", "tap_path", "term_in_models"]
 
 AUTO = "auto"
+# What a section says of how the board reads its model.
+READING_OPTIONS = ("taps", "inputs", "call")
 
 
 def check_taps(taps: Any, path: str) -> None:

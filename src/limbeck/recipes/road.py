@@ -8,11 +8,14 @@ from typing import Any
 from torch import nn
 
 from limbeck.core import Distiller
-from limbeck.recipes import build, lessons
+from limbeck.recipes import lessons
+from limbeck.recipes.build import for_training
+from limbeck.recipes.forms import form_of
 from limbeck.recipes.keys import data_key
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Stage, Stages, Trained
+from limbeck.recipes.teachers import teachers_in_use
 from limbeck.tasks import ImageClassification
 from limbeck.training.loop import Job
 from limbeck.training.settings import Settings
@@ -60,7 +63,7 @@ class Road:
 
     def stage(self, lesson: Lesson, seed: int, before: Trained | None = None) -> Stage:
         """One training with this seed, from initial weights or from those of an earlier one."""
-        needed = build.teachers_in_use(self.recipe, lesson.terms, lesson.learners)
+        needed = teachers_in_use(self.recipe, lesson.terms, lesson.learners)
         leaves = [name for name in needed if name in self.models.names]
         teachers = {name: self.model(name) for name in leaves}
 
@@ -77,11 +80,15 @@ class Road:
             "objective": lesson.terms,
             "balance": lesson.balance,
             "shared": lesson.shared,
-            "sources": {name: _reading(self.recipe["models"][section]) for name, section in sections.items()},
+            "sources": {name: self._spoken(section) for name, section in sections.items()},
             "upstream": {name: self.key(name) for name in leaves},
             "before": None if before is None else before.key,
         }
         return self._stage({**lesson.train, "seed": seed}, lesson, reads, distiller)
+
+    def _spoken(self, section: str) -> Mapping[str, Any]:
+        spec = self.recipe["models"][section]
+        return form_of(spec).speaks(spec)
 
     def _stage(
         self, train: Mapping[str, Any], lesson: Lesson, reads: Mapping[str, Any], distiller: Callable[[], Distiller]
@@ -96,7 +103,7 @@ class Road:
             return Job(
                 stage=lesson.stage,
                 seed=train["seed"],
-                distiller=build.for_training(distiller()),
+                distiller=for_training(distiller()),
                 batches=batches,
                 steps_per_epoch=length,
                 settings=Settings(**train),
@@ -105,8 +112,3 @@ class Road:
 
         reads = {**reads, "data": data_key(task, lesson.rows, train)}
         return Stage(name=lesson.stage, seed=train["seed"], reads=reads, train=train, job=job)
-
-
-def _reading(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """How a model speaks on the board; its weights are told by keys."""
-    return {key: spec[key] for key in ("taps", "inputs", "ensemble", "mean", "temperature") if key in spec}

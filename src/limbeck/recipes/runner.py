@@ -11,13 +11,16 @@ from accelerate import Accelerator
 from torch import nn
 
 from limbeck.errors import RecipeError, suggest
-from limbeck.recipes import build, lessons
+from limbeck.recipes import lessons
 from limbeck.recipes.ending import Ending
+from limbeck.recipes.forms import Parts
 from limbeck.recipes.measuring import Contestant
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.road import Road
 from limbeck.recipes.stages import Stages, Trained
+from limbeck.recipes.teachers import AsModel, teachers_in_use
+from limbeck.recipes.terms import is_read
 from limbeck.recipes.trial import Trial, check_rows
 from limbeck.students.library import check_forward
 from limbeck.tasks import ImageClassification
@@ -40,7 +43,7 @@ class Runner:
         self.task = task
         self.models = Models(recipe, task, objects)
         self.peers = lessons.peers(recipe)
-        self.used = build.teachers_in_use(recipe, recipe["objective"], ("student", *self.peers))
+        self.used = teachers_in_use(recipe, recipe["objective"], ("student", *self.peers))
         self.seeds = [recipe["train"]["seed"] + number for number in range(recipe["seeds"])]
 
     def check(self, accelerator: Accelerator) -> None:
@@ -68,7 +71,7 @@ class Runner:
                     f"models.{name} was given as an object, but no term reads it.{suggest(name, self.used)}"
                 )
         for name in self.peers:
-            if not build.is_read(name, self.recipe["objective"]):
+            if not is_read(name, self.recipe["objective"]):
                 raise RecipeError(
                     f"models.{name} trains together with the student, but no term of the objective reads it"
                 )
@@ -121,7 +124,7 @@ class Runner:
         found: dict[str, Contestant] = {}
         # The first is the one that the student is compared with.
         for name in sorted(self.used, key=lambda name: name != self._reference()):
-            model = teachers.get(name) or build.EnsembleModel(name, teachers, self.recipe)
+            model = teachers.get(name) or AsModel(name, Parts(recipe=self.recipe, models=teachers))
             found[name] = Contestant([model], sizes.get(name), teaches=True)
         if controls:
             found["control"] = self._contestant("control", "student", "student", controls, ending)

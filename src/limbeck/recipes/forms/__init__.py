@@ -1,0 +1,37 @@
+"""The forms that a model of a recipe may have, one file for each.
+
+A new form is a subclass of `Form`, or of `OwnWeights`, in a file of its own, and stands in the line below.
+"""
+
+from limbeck.recipes.forms.built import Built
+from limbeck.recipes.forms.ensemble import FromMembers
+from limbeck.recipes.forms.form import (
+    Form,
+    OwnWeights,
+    Parts,
+    Section,
+    Workshop,
+    add_forms,
+    form_of,
+    forms,
+    has_weights,
+    own_form,
+)
+from limbeck.recipes.forms.from_run import FromRun
+from limbeck.recipes.forms.given import Given
+from limbeck.recipes.forms.resolve import resolve_model
+
+__all__ = [
+    "Form",
+    "OwnWeights",
+    "Parts",
+    "Section",
+    "Workshop",
+    "form_of",
+    "forms",
+    "has_weights",
+    "own_form",
+    "resolve_model",
+]
+
+add_forms(Built(), FromRun(), FromMembers(), Given())

@@ -1,0 +1,107 @@
+"""A model that is built from the registry, and trained unless it comes with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+import limbeck.students  # noqa: F401  # registers them
+from limbeck import registry
+from limbeck.errors import LimbeckError, RecipeError
+from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
+from limbeck.recipes.options import construct, resolve_use
+from limbeck.recipes.reading import READING_OPTIONS
+from limbeck.recipes.sections import resolve_train
+from limbeck.recipes.terms import resolve_objective
+from limbeck.students import load_weights
+from limbeck.tasks import ImageClassification
+
+__all__ = ["FROM_TASK", "TOGETHER", "Built", "build_model"]
+
+FROM_TASK = ("channels", "classes", "size")
+# What `train` says of a model that trains together with the student.
+TOGETHER = "together"
+
+
+class Built(OwnWeights):
+    """``{use: NAME, …}``."""
+
+    key = "use"
+
+    def resolve(self, section: Section) -> dict[str, Any]:
+        return {**_architecture(section), **_learning(section), **section.read()}
+
+    def initial(self, spec: Spec, workshop: Workshop, *, seed: int, path: str) -> nn.Module:
+        return build_model(spec, workshop.task, seed=seed, path=path)
+
+    def architecture(self, spec: Spec, path: str) -> Spec | None:
+        return {key: value for key, value in spec.items() if key not in ("train", "objective")}
+
+    def is_drawn(self, spec: Spec) -> bool:
+        return spec["checkpoint"] is None
+
+
+def _architecture(section: Section) -> dict[str, Any]:
+    checkpoint, path = section.options.get("checkpoint"), section.path
+    if checkpoint is not None and not isinstance(checkpoint, str | Path):
+        raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
+    options = {key: value for key, value in section.options.items() if key != "checkpoint"}
+    beside = ("train", "objective", "checkpoint", *READING_OPTIONS)
+    model = resolve_use(["model"], options, path, (*FROM_TASK, "checkpoint"), beside)
+    return {**model, "checkpoint": None if checkpoint is None else str(checkpoint)}
+
+
+def _learning(section: Section) -> dict[str, Any]:
+    """How a teacher learns: alone, from others, together with the student, or not at all."""
+    train, objective, path = section.train, section.objective, section.path
+    if section.name == "student":
+        return {}
+    if train == TOGETHER:
+        if objective is not None:
+            raise RecipeError(
+                f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
+            )
+        return {"train": TOGETHER, "objective": None}
+    # A teacher that comes with weights learns only when it is told to.
+    if train is None and objective is None and section.options.get("checkpoint") is not None:
+        return {"train": None, "objective": None}
+    if not isinstance(train, Mapping | None):
+        raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
+    settings = resolve_train(train or {}, f"{path}.train")
+    if settings["finetune"] is not None:
+        raise RecipeError(f"{path}.train.finetune: only the student and its control have a last stage; remove it")
+    if objective is None:
+        return {"train": settings, "objective": None}
+    if not isinstance(objective, Mapping) or not objective:
+        raise RecipeError(
+            f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
+        )
+    return {"train": settings, "objective": resolve_objective(objective, f"{path}.objective")}
+
+
+def build_model(spec: Spec, task: ImageClassification, *, seed: int, path: str) -> nn.Module:
+    """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
+    beside = ("use", "train", "objective", "checkpoint", *READING_OPTIONS)
+    options = {key: value for key, value in spec.items() if key not in beside}
+    entry = construct(registry.lookup, {"kind": "model", "name": spec["use"]}, path=path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = task.model(lambda **shape: construct(entry, {**options, **shape}, path=path))
+    if spec["checkpoint"] is not None:
+        _load_checkpoint(model, Path(spec["checkpoint"]), path)
+    return model
+
+
+def _load_checkpoint(model: nn.Module, file: Path, path: str) -> None:
+    """A file holds the weights of the whole model, as a run writes them, or those of the network alone."""
+    try:
+        load_weights(model, file)
+    except LimbeckError as whole:
+        try:
+            load_weights(cast(nn.Module, model.net), file)
+        except LimbeckError as error:
+            raise RecipeError(f"{path}.checkpoint: {error}") from whole

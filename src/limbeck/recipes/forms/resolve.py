@@ -1,0 +1,69 @@
+"""From what a recipe says of a model to its form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from limbeck.core.addresses import check_name
+from limbeck.errors import LimbeckError, RecipeError
+from limbeck.recipes.forms.form import Section, forms
+from limbeck.recipes.forms.given import OBJECT
+from limbeck.recipes.reading import READING_OPTIONS
+
+__all__ = ["resolve_model"]
+
+# Files of a run, rows of its table, and the batch on the board.
+_taken = ("batch", "control", "exported")
+
+
+def resolve_model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
+    """A section under ``models`` with every default written out.
+
+    Args:
+        name: of the section.
+        spec: what the recipe says.
+        is_object: whether a real object stands for it.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    _check_name(name)
+    path = f"models.{name}"
+    if isinstance(spec, str):
+        spec = {"use": spec}
+    if not isinstance(spec, Mapping):
+        raise RecipeError(f"{path} is {spec!r}; write {{use: NAME}} with its options")
+    section = _section(name, spec, path)
+    if is_object:
+        return forms()[OBJECT].resolve(section)
+    if OBJECT in spec:
+        raise RecipeError(
+            f"{path}: this model was given in Python; give it again: limbeck.run(…, models={{{name!r}: …}})"
+        )
+    said = [key for key in forms() if key in section.options]
+    if len(said) != 1:
+        known = ", ".join(key for key in forms() if key != OBJECT)
+        raise RecipeError(f"{path} has the keys {list(section.options)}; it must have one of {known}")
+    return forms()[said[0]].resolve(section)
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name("model", name)
+    except LimbeckError as error:
+        raise RecipeError(f"models: {error}") from error
+    if name in _taken:
+        raise RecipeError(f"models.{name}: a run keeps this name for itself; choose another one")
+
+
+def _section(name: str, spec: Mapping[str, Any], path: str) -> Section:
+    options = dict(spec)
+    read = {option: options.pop(option) for option in READING_OPTIONS if option in options}
+    train, objective = options.pop("train", None), options.pop("objective", None)
+    for section, given in (("train", train), ("objective", objective)):
+        if given is not None and name == "student":
+            raise RecipeError(
+                f"{path}.{section}: the student learns as the section {section} at the top says; move it there"
+            )
+    return Section(name=name, path=path, options=options, train=train, objective=objective, reading=read)

@@ -1,0 +1,146 @@
+"""The terms of an objective: what a recipe says of them, what they read, and the objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import limbeck.losses  # noqa: F401  # registers them
+from limbeck import registry
+from limbeck.core import Schedule, Term, source_of
+from limbeck.errors import RecipeError
+from limbeck.losses import CrossEntropy
+from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
+from limbeck.registry import Entry
+
+__all__ = [
+    "build_term",
+    "is_read",
+    "is_taught",
+    "plain_term",
+    "resolve_objective",
+    "shared",
+    "sources",
+    "supervised_terms",
+]
+
+Spec = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Term:
+    loss: Any
+    inputs: Mapping[str, str] | None = None
+    weight: Annotated[float, Entry("schedule")] = 1.0
+    where: str | None = None
+    scale: str | None = None
+    detach: tuple[str, ...] | None = None
+    gather: bool = False
+
+
+def resolve_objective(terms: Spec, path: str) -> dict[str, Any]:
+    """An objective with every default written out.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    return {name: _resolved(spec, f"{path}.{name}") for name, spec in terms.items()}
+
+
+def _resolved(spec: Any, path: str) -> dict[str, Any]:
+    if not isinstance(spec, Mapping):
+        raise RecipeError(f"{path} is {spec!r}; a term is {{loss, inputs, where, scale, weight, detach, gather}}")
+    term = resolve_options(_Term, spec, path=path, name="a term")
+    term["loss"] = resolve_use(["loss"], term["loss"], f"{path}.loss")
+    return term
+
+
+def build_term(spec: Spec, path: str, train: Spec | None = None) -> Term:
+    """The term of a resolved recipe.
+
+    Args:
+        spec: its section.
+        path: where it stands, for errors.
+        train: the settings that it trains with; None where it is only asked what it reads and weighs.
+    """
+    supplied = {name: 1 if train is None else train[name] for name in FROM_TRAIN}
+    given, place = spec["loss"], f"{path}.loss"
+    entry = construct(registry.lookup, {"kind": "loss", "name": given["use"]}, path=place)
+    own = {key: value for key, value in given.items() if key != "use"}
+    loss = construct(entry, own, path=place, supplied=supplied)
+    options = {key: value for key, value in spec.items() if key != "loss"}
+    term: Term = construct(Term, {"loss": loss, **options}, path=path)
+    return term
+
+
+def sources(terms: Mapping[str, Spec], path: str) -> Iterator[tuple[str, str]]:
+    """What terms read beside the batch and the learner, and where they say so."""
+    for name, spec in terms.items():
+        place = f"{path}.{name}"
+        for source in dict.fromkeys(map(source_of, build_term(spec, place).addresses)):
+            if source not in ("batch", "student"):
+                yield source, place
+
+
+def is_read(name: str, terms: Mapping[str, Spec]) -> bool:
+    """Whether a term reads this model itself, rather than one that needs it."""
+    return any(name == source for source, _ in sources(terms, "objective"))
+
+
+def is_taught(terms: Mapping[str, Spec]) -> bool:
+    """Whether a term reads anything beside the batch and the learner."""
+    return any(True for _ in sources(terms, "objective"))
+
+
+def supervised_terms(recipe: Spec) -> dict[str, Spec]:
+    """The terms of the control: those that read the student and the batch alone, their weights summing to 1.
+
+    Without any, the control learns by cross-entropy.
+    """
+    chosen = {
+        name: spec for name, spec in recipe["objective"].items() if spec["weight"] != 0 and _supervises(spec, name)
+    }
+    if not chosen:
+        return {"hard": plain_term()}
+    weights = [spec["weight"] for spec in chosen.values()]
+    if len(chosen) == 1:
+        return {name: {**spec, "weight": 1.0} for name, spec in chosen.items()}
+    if any(isinstance(weight, Mapping) for weight in weights):
+        # Their sum differs from step to step: `shared` divides by it.
+        return chosen
+    return {name: {**spec, "weight": spec["weight"] / sum(weights)} for name, spec in chosen.items()}
+
+
+def _supervises(spec: Spec, name: str) -> bool:
+    term = build_term(spec, f"objective.{name}")
+    read = {source_of(address) for address in term.inputs.values()}
+    return "batch" in read and {source_of(address) for address in term.addresses} <= {"batch", "student"}
+
+
+def plain_term() -> Spec:
+    """Cross-entropy on every row whose label is known."""
+    loss = {"use": "cross_entropy", **resolve_options(CrossEntropy, {}, path="control", name="cross_entropy")}
+    addresses = dict.fromkeys(("inputs", "where", "scale", "detach"))
+    return {"loss": loss, **addresses, "weight": 1.0, "gather": False}
+
+
+def shared(terms: Mapping[str, Spec]) -> Mapping[str, Spec]:
+    """The terms with weights that sum to 1 at every step."""
+    if not any(isinstance(spec["weight"], Mapping) for spec in terms.values()):
+        return terms
+    schedules = {name: build_term(spec, f"objective.{name}").schedule for name, spec in terms.items()}
+    together = tuple(schedules.values())
+    return {name: {**spec, "weight": _Share(schedules[name], together)} for name, spec in terms.items()}
+
+
+@dataclass(frozen=True)
+class _Share:
+    """One schedule over the sum of all."""
+
+    own: Schedule
+    together: Sequence[Schedule]
+
+    def __call__(self, step: int) -> float:
+        total = sum(schedule(step) for schedule in self.together)
+        return self.own(step) / total if total else 1 / len(self.together)
