@@ -13,7 +13,7 @@ from torch import nn
 from core.toys import CE, make_batch, mlp
 from limbeck.core import Cosine, Distiller, Linear, Step, Term
 from limbeck.errors import ArgumentError
-from limbeck.functional import kl_divergence
+from limbeck.functional import channel_wise, dist, kl_divergence
 from limbeck.losses import Curriculum, KLDivergence, batch_law
 from limbeck.losses._softening import Tempered
 from limbeck.registry import lookup
@@ -94,6 +94,53 @@ def test_functions_take_a_tensor_and_differentiate_it() -> None:
     for wrong in (torch.ones(2), torch.tensor(2)):
         with pytest.raises(ArgumentError, match=r"kl_divergence: temperature is torch.* expected one floating number"):
             kl_divergence(student, teacher, temperature=wrong)
+
+
+ROWWISE = [case for case in SOFTENED if case.name not in ("dist", "channel_wise")]
+
+
+@pytest.mark.parametrize("case", ROWWISE, ids=str)
+def test_every_row_may_have_its_own(case: LossCase) -> None:
+    """In place of the loss's own, with the T² of the row: what the loss gives the row alone at this temperature."""
+    arrays = case.arrays()
+    rows = len(arrays["student"])
+    temperatures = torch.linspace(0.7, 6.0, rows, dtype=torch.float64)
+    loss, values = case.build(), tensors(arrays)
+    value = loss(**values, temperature=temperatures)
+    gradient = gradients(value, values)["student"]
+    for row, own in enumerate(temperatures.tolist()):
+        alone = {
+            name: given[row : row + 1].detach().requires_grad_(given.requires_grad) for name, given in values.items()
+        }
+        expected = with_temperature(case, own).double()(**alone)
+        torch.testing.assert_close(value[row : row + 1], expected)
+        torch.testing.assert_close(gradient[row : row + 1], gradients(expected, alone)["student"])
+    equal = loss(**values, temperature=torch.full((rows,), 3.0, dtype=torch.float64))
+    torch.testing.assert_close(equal, with_temperature(case, 3.0).double()(**values), rtol=0, atol=0)
+
+
+def test_rows_of_several_axes_have_one_each() -> None:
+    student, teacher = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
+    temperatures = 1 + torch.rand(2, 3)
+    value = kl_divergence(student, teacher, temperature=temperatures)
+    flat = kl_divergence(student.flatten(0, 1), teacher.flatten(0, 1), temperature=temperatures.flatten())
+    torch.testing.assert_close(value.flatten(), flat)
+    with pytest.raises(ArgumentError, match=r"of shape \[2\], expected one .* or \[2, 3\] with one for each row"):
+        kl_divergence(student, teacher, temperature=temperatures[:, 0])
+
+
+def test_a_row_s_temperature_beside_one_that_moves_is_refused() -> None:
+    loss, logits = KLDivergence(temperature=Curriculum(steps=1)), torch.zeros(2, 3)
+    with pytest.raises(ArgumentError, match="every row has its own temperature, so Curriculum would move nothing"):
+        loss(logits, logits, temperature=torch.ones(2))
+
+
+def test_losses_that_mix_rows_take_none_of_rows() -> None:
+    logits, maps = torch.randn(4, 5), torch.randn(4, 5, 2, 2)
+    for call in (dist, channel_wise):
+        inputs = (logits, logits) if call is dist else (maps, maps)
+        with pytest.raises(ArgumentError, match=r"expected one floating number: a float, or a tensor without axes$"):
+            call(*inputs, temperature=torch.ones(4))
 
 
 def test_a_schedule_that_falls_to_0_names_the_step() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
@@ -10,7 +12,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from core.toys import CE, KL, make_batch, mlp, rows_of_batch
 from limbeck.core import Distiller, Term
-from limbeck.teachers import EMA, Ensemble, Frozen, PeerEnsemble, RandomTeacher, mutual_terms
+from limbeck.losses import KLDivergence
+from limbeck.teachers import EMA, Dynamic, Ensemble, Frozen, PeerEnsemble, RandomTeacher, mutual_terms
 
 
 def with_statistics(seed: int) -> nn.Sequential:
@@ -162,3 +165,47 @@ def sharded_mean_teacher(rank: int, steps: int) -> dict:
         optimizer.step()
         seen.append(weights())
     return {"weights": seen, "shadow": copied(dict(shadow.named_parameters()))}
+
+
+# Rows of each micro-batch: those of process 0, then those of process 1.
+PARTS_OF_ROWS = ((0, 5), (5, 7), (7, 13)), ((13, 14), (14, 24))
+
+
+def dynamic(by: str) -> Distiller:
+    """Rows with a weight and a temperature of their own, some of them masked."""
+    terms = {
+        "hard": Term(CE(), where="batch.labelled"),
+        "soft": Term(
+            KLDivergence(),
+            {"temperature": "dynamic.temperature"},
+            scale="dynamic.weight",
+            where="batch.labelled",
+        ),
+    }
+    source = Dynamic(by=by, temperature=3.0, spread=2.0, where="batch.labelled")
+    return Distiller(mlp(0), terms, {"teacher": Frozen(mlp(1)), "dynamic": source})
+
+
+def dynamic_steps(
+    distiller: Distiller, parts: tuple[tuple[int, int], ...], wrapped: nn.Module | None = None
+) -> dict[str, torch.Tensor]:
+    """The state after three optimizer steps on these micro-batches, a new batch in each."""
+    optimizer = torch.optim.SGD(distiller.parameters(), lr=0.5)
+    distiller.prepare([make_batch(5)]).attach(optimizer)
+    for step in range(3):
+        batches = [rows_of_batch(make_batch(24, seed=step), *part) for part in parts]
+        counts = distiller.counts(batches)
+        optimizer.zero_grad()
+        for number, batch in enumerate(batches):
+            alone = wrapped is None or number == len(batches) - 1
+            with contextlib.nullcontext() if alone else wrapped.no_sync():
+                (wrapped or distiller)(batch).loss(counts).backward()
+        optimizer.step()
+    return copied(distiller.state_dict())
+
+
+def dynamic_half(rank: int) -> dict[str, torch.Tensor]:
+    """This process's micro-batches, of other numbers of rows than the other's."""
+    distiller = dynamic("agreement")
+    distiller.prepare([make_batch(5)])
+    return dynamic_steps(distiller, PARTS_OF_ROWS[rank], DistributedDataParallel(distiller))

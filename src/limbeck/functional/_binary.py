@@ -21,7 +21,7 @@ def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float | Tensor =
         student: finite logits `[*, C]` of C independent labels, `[*, 1]` for a binary output; float16 and bfloat16
             are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
 
     Returns:
         One value per row, `[*]`, in at least float32; exactly 0 where both logits are equal.

@@ -19,16 +19,18 @@ __all__ = [
 ]
 
 
-def check_temperature(operation: str, temperature: float | Tensor) -> None:
+def check_temperature(operation: str, temperature: float | Tensor, rows: torch.Size | None = None) -> None:
     """Refuse a temperature that is not a finite number above 0, or a tensor that is not a floating one without axes.
 
-    The value of a tensor is not looked at: that would wait for the device, and break the graph under compile.
+    With ``rows``, the shape of the rows, a tensor of this shape holds one for each of them. The values of a tensor are
+    not looked at: that would wait for the device, and break the graph under compile.
     """
     if isinstance(temperature, Tensor):
-        if temperature.ndim or not temperature.is_floating_point():
+        if temperature.shape not in ((), rows) or not temperature.is_floating_point():
+            each = "" if rows is None else f", or {list(rows)} with one for each row"
             raise ArgumentError(
                 f"{operation}: temperature is {temperature.dtype} of shape {shape(temperature)}, expected one floating "
-                f"number: a float, or a tensor without axes"
+                f"number: a float, or a tensor without axes{each}"
             )
     elif not 0.0 < temperature < math.inf:
         raise ArgumentError(

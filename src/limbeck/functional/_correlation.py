@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.functional._centred import centred_unit
-from limbeck.functional._checks import check_at_least_0
+from limbeck.functional._checks import check_at_least_0, check_same_logits, check_temperature
 from limbeck.functional._pairs import number_of
 from limbeck.functional._rows import row_mask
-from limbeck.functional._softening import check_softening, softened
+from limbeck.functional._softening import softened
 
 __all__ = ["dist"]
 
@@ -62,7 +62,8 @@ def dist(
     """
     check_at_least_0("dist", "beta", beta)
     check_at_least_0("dist", "gamma", gamma)
-    check_softening("dist", student, teacher, temperature)
+    check_temperature("dist", temperature)
+    check_same_logits("dist", student, teacher)
     q = F.softmax(softened(student, temperature, standardize), dim=-1).flatten(0, -2)
     p = F.softmax(softened(teacher, temperature, standardize), dim=-1).flatten(0, -2)
     admitted, classes = None, p.shape[1]

@@ -35,7 +35,7 @@ def decoupled_kd(
         target: class numbers `[*]`, int64 in 0..C−1. Rows without a label are to be left out or masked before.
         alpha: weight of the target class, at least 0.
         beta: weight of the others, at least 0.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

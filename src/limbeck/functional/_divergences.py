@@ -38,7 +38,7 @@ def reverse_kl(
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`, or `SparseLogits` at this temperature, with a tail.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:
@@ -86,7 +86,7 @@ def generalized_jsd(
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
         beta: β, from 0 to 1: the teacher's share of the mixture.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:
@@ -164,7 +164,7 @@ def total_variation(
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

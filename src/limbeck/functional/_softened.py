@@ -25,7 +25,7 @@ def kl_divergence(
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`, or `SparseLogits` at this temperature.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:
@@ -70,7 +70,7 @@ def soft_cross_entropy(
     Args:
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`, or `SparseLogits` at this temperature.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

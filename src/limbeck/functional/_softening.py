@@ -16,8 +16,8 @@ __all__ = ["check_softening", "divergence", "softened"]
 
 def check_softening(operation: str, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> None:
     """Refuse an impossible temperature, and logits that are not two floating tensors of one shape `[*, C]`."""
-    check_temperature(operation, temperature)
     check_same_logits(operation, student, teacher)
+    check_temperature(operation, temperature, student.shape[:-1])
 
 
 def softened(logits: Tensor, temperature: float | Tensor, standardize: bool) -> Tensor:
@@ -30,6 +30,8 @@ def softened(logits: Tensor, temperature: float | Tensor, standardize: bool) -> 
     Sun, Ren, Li, Wang and Cao, 2024, "Logit Standardization in Knowledge Distillation", arXiv:2403.01427.
     """
     logits = at_least_float32(logits)
+    if isinstance(temperature, Tensor) and temperature.ndim:
+        temperature = temperature.unsqueeze(-1)
     if standardize:
         return centred_unit(logits)[0] * (math.sqrt(logits.shape[-1]) / temperature)
     unchanged = not isinstance(temperature, Tensor) and temperature == 1.0

@@ -27,7 +27,7 @@ def weighted_soft_label(
         student: finite logits `[*, C]`; float16 and bfloat16 are computed in float32.
         teacher: finite logits `[*, C]`.
         target: class numbers `[*]`, int64 in 0..C−1. Rows without a label are to be left out or masked before.
-        temperature: T, a number above 0, or a tensor without axes that holds one.
+        temperature: T, a number above 0, or a tensor that holds one: without axes, or `[*]` for each row.
         standardize: bring each row of logits to mean 0 and standard deviation 1 first (Sun et al., 2024).
 
     Returns:

@@ -31,5 +31,5 @@ class BinaryKD(Tempered):
     def __init__(self, *, temperature: Temperature = 1.0) -> None:
         super().__init__("binary_kd", temperature)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return functional.binary_kd(student, teacher, temperature=self.temperature_in_force)
+    def forward(self, student: Tensor, teacher: Tensor, temperature: Tensor | None = None) -> Tensor:
+        return functional.binary_kd(student, teacher, temperature=self.for_rows(temperature))

@@ -42,14 +42,14 @@ class DecoupledKD(Softened):
         check_at_least_0("decoupled_kd", "beta", beta)
         self.beta = beta
 
-    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: Tensor | None = None) -> Tensor:
         return functional.decoupled_kd(
             student,
             teacher,
             target,
             alpha=self.alpha,
             beta=self.beta,
-            temperature=self.temperature_in_force,
+            temperature=self.for_rows(temperature),
             standardize=self.standardize,
         )
 

@@ -36,9 +36,9 @@ class ReverseKL(Softened):
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("reverse_kl", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor | SparseLogits, temperature: Tensor | None = None) -> Tensor:
         return functional.reverse_kl(
-            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+            student, teacher, temperature=self.for_rows(temperature), standardize=self.standardize
         )
 
 
@@ -65,9 +65,9 @@ class GeneralizedJSD(Softened):
         check_beta("generalized_jsd", beta)
         self.beta = beta
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, temperature: Tensor | None = None) -> Tensor:
         return functional.generalized_jsd(
-            student, teacher, beta=self.beta, temperature=self.temperature_in_force, standardize=self.standardize
+            student, teacher, beta=self.beta, temperature=self.for_rows(temperature), standardize=self.standardize
         )
 
     def extra_repr(self) -> str:
@@ -94,7 +94,7 @@ class TotalVariation(Softened):
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("total_variation", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, temperature: Tensor | None = None) -> Tensor:
         return functional.total_variation(
-            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+            student, teacher, temperature=self.for_rows(temperature), standardize=self.standardize
         )

@@ -35,9 +35,9 @@ class KLDivergence(Softened):
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("kl_divergence", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor | SparseLogits, temperature: Tensor | None = None) -> Tensor:
         return functional.kl_divergence(
-            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+            student, teacher, temperature=self.for_rows(temperature), standardize=self.standardize
         )
 
 
@@ -63,7 +63,7 @@ class SoftCrossEntropy(Softened):
     def __init__(self, *, temperature: Temperature = 1.0, standardize: bool = False) -> None:
         super().__init__("soft_cross_entropy", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor | SparseLogits, temperature: Tensor | None = None) -> Tensor:
         return functional.soft_cross_entropy(
-            student, teacher, temperature=self.temperature_in_force, standardize=self.standardize
+            student, teacher, temperature=self.for_rows(temperature), standardize=self.standardize
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from limbeck.errors import ArgumentError
 from limbeck.losses._temperature import Temperature, as_temperature
 
 __all__ = ["Softened", "Tempered"]
@@ -24,6 +25,22 @@ class Tempered(nn.Module):
             value: Tensor = temperature()
             return value
         return temperature
+
+    def for_rows(self, temperature: Tensor | None) -> float | Tensor:
+        """T in force, or `[*]` for each row where a term binds the loss's argument ``temperature``.
+
+        Raises:
+            ArgumentError: if both are given: a T of each row, and one that moves or is learned.
+        """
+        if temperature is None:
+            return self.temperature_in_force
+        if isinstance(self.temperature, nn.Module):
+            raise ArgumentError(
+                f"{type(self).__name__}: every row has its own temperature, so {type(self.temperature).__name__} would "
+                "move nothing; leave one of the two out"
+            )
+        # The T of a row that its term's mask leaves out reads 0.
+        return temperature.where(temperature != 0, 1.0)
 
     def extra_repr(self) -> str:
         # A module prints itself.

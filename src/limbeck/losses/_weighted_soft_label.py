@@ -33,7 +33,7 @@ class WeightedSoftLabel(Softened):
     def __init__(self, *, temperature: Temperature = 2.0, standardize: bool = False) -> None:
         super().__init__("weighted_soft_label", temperature, standardize)
 
-    def forward(self, student: Tensor, teacher: Tensor, target: Tensor) -> Tensor:
+    def forward(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: Tensor | None = None) -> Tensor:
         return functional.weighted_soft_label(
-            student, teacher, target, temperature=self.temperature_in_force, standardize=self.standardize
+            student, teacher, target, temperature=self.for_rows(temperature), standardize=self.standardize
         )

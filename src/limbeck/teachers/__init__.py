@@ -2,6 +2,7 @@
 
 from limbeck.teachers.cached import Cached
 from limbeck.teachers.confidence import Confidence
+from limbeck.teachers.dynamic import Dynamic
 from limbeck.teachers.ema import EMA
 from limbeck.teachers.ensemble import Ensemble
 from limbeck.teachers.frozen import Frozen
@@ -15,6 +16,7 @@ __all__ = [
     "EMA",
     "Cached",
     "Confidence",
+    "Dynamic",
     "Ensemble",
     "Frozen",
     "MapClasses",
