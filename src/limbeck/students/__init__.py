@@ -8,6 +8,7 @@ from limbeck.students.normalized import Normalized
 from limbeck.students.resnet import ResNet
 from limbeck.students.reused_classifier import ReusedClassifier
 from limbeck.students.sharing import share_
+from limbeck.students.shrinking import shrink
 from limbeck.students.timm_models import timm_model
 from limbeck.students.torchvision_models import torchvision_model
 
@@ -24,6 +25,7 @@ __all__ = [
     "load_weights",
     "save_weights",
     "share_",
+    "shrink",
     "timm_model",
     "torchvision_model",
 ]

@@ -1,0 +1,432 @@
+"""Smaller transformers against models cut by hand, models enlarged by hand, and NumPy."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+from torch import Tensor, nn
+
+from limbeck.errors import ArgumentError
+from limbeck.students import shrink
+from limbeck.students._narrow import low_rank
+
+SIZES: dict[str, Any] = {
+    "vocab_size": 30,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 6,
+    "max_position_embeddings": 20,
+    "pad_token_id": 1,
+    "num_labels": 3,
+}
+
+
+def electra(cls: Any, size: int) -> Callable[..., Any]:
+    return lambda **sizes: cls(hf.ElectraConfig(**sizes, embedding_size=sizes["hidden_size"] if size == 0 else size))
+
+
+def distilbert(cls: Any) -> Callable[..., Any]:
+    names = {
+        "hidden_size": "dim",
+        "num_hidden_layers": "n_layers",
+        "num_attention_heads": "n_heads",
+        "intermediate_size": "hidden_dim",
+    }
+    return lambda **sizes: cls(hf.DistilBertConfig(**{names.get(k, k): v for k, v in sizes.items()}))
+
+
+def gpt2(cls: Any) -> Callable[..., Any]:
+    names = {
+        "hidden_size": "n_embd",
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+        "intermediate_size": "n_inner",
+        "max_position_embeddings": "n_positions",
+    }
+    ends = {"bos_token_id": 2, "eos_token_id": 2}
+    return lambda **sizes: cls(hf.GPT2Config(**{names.get(k, k): v for k, v in sizes.items()}, **ends))
+
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "bert": lambda **sizes: hf.BertModel(hf.BertConfig(**sizes)),
+    "bert_classes": lambda **sizes: hf.BertForSequenceClassification(hf.BertConfig(**sizes)),
+    "bert_tokens": lambda **sizes: hf.BertForTokenClassification(hf.BertConfig(**sizes)),
+    "bert_words": lambda **sizes: hf.BertForMaskedLM(hf.BertConfig(**sizes)),
+    "bert_untied": lambda **sizes: hf.BertForMaskedLM(hf.BertConfig(**sizes, tie_word_embeddings=False)),
+    "bert_pretraining": lambda **sizes: hf.BertForPreTraining(hf.BertConfig(**sizes)),
+    "roberta_classes": lambda **sizes: hf.RobertaForSequenceClassification(hf.RobertaConfig(**sizes)),
+    "roberta_words": lambda **sizes: hf.RobertaForMaskedLM(hf.RobertaConfig(**sizes)),
+    "xlm_roberta_tokens": lambda **sizes: hf.XLMRobertaForTokenClassification(hf.XLMRobertaConfig(**sizes)),
+    "camembert": lambda **sizes: hf.CamembertForSequenceClassification(hf.CamembertConfig(**sizes)),
+    "distilbert_classes": distilbert(hf.DistilBertForSequenceClassification),
+    "distilbert_words": distilbert(hf.DistilBertForMaskedLM),
+    "electra_classes": electra(hf.ElectraForSequenceClassification, 0),
+    "electra_projected_tokens": electra(hf.ElectraForTokenClassification, 5),
+    "electra_words": electra(hf.ElectraForMaskedLM, 5),
+    "electra_pretraining": electra(hf.ElectraForPreTraining, 5),
+    "mpnet_classes": lambda **sizes: hf.MPNetForSequenceClassification(hf.MPNetConfig(**sizes)),
+    "mpnet_words": lambda **sizes: hf.MPNetForMaskedLM(hf.MPNetConfig(**sizes)),
+    "gpt2_words": gpt2(hf.GPT2LMHeadModel),
+    "gpt2_classes": gpt2(hf.GPT2ForSequenceClassification),
+}
+# What a rotated elementwise function in a head for words makes inexact.
+ELEMENTWISE = {"bert_words", "bert_untied", "bert_pretraining", "roberta_words", "distilbert_words", "mpnet_words"}
+
+
+def model(name: str, **sizes: Any) -> Any:
+    torch.manual_seed(0)
+    made = MODELS[name](**{**SIZES, **sizes}).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(0.0, 0.5)
+    return made
+
+
+def inputs() -> dict[str, Tensor]:
+    torch.manual_seed(1)
+    mask = torch.ones(3, 7, dtype=torch.long)
+    mask[1, 4:] = 0
+    return {"input_ids": torch.randint(3, 30, (3, 7)).where(mask > 0, 1), "attention_mask": mask}
+
+
+def run(made: Any) -> Tensor:
+    with torch.no_grad():
+        outputs = made(**inputs())
+    first: Tensor = outputs[0]
+    return first.where(inputs()["attention_mask"][..., None] > 0, 0) if first.ndim == 3 else first
+
+
+def states(made: Any) -> tuple[Tensor, ...]:
+    with torch.no_grad():
+        found: tuple[Tensor, ...] = made(**inputs(), output_hidden_states=True).hidden_states
+    return found
+
+
+def layer_list(made: nn.Module) -> tuple[nn.Module, str, nn.ModuleList]:
+    """The only list of layers: where it hangs, its name, itself."""
+    ((path, found),) = [(n, m) for n, m in made.named_modules() if isinstance(m, nn.ModuleList)]
+    parent, _, name = path.rpartition(".")
+    return made.get_submodule(parent), name, found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_layers_alone_are_those_of_the_model_cut_by_hand(name: str) -> None:
+    teacher = model(name, num_hidden_layers=6)
+    small = shrink(teacher, layers=3)
+    cut = copy.deepcopy(teacher)
+    parent, attribute, layers = layer_list(cut)
+    setattr(parent, attribute, nn.ModuleList([layers[1], layers[3], layers[5]]))
+    torch.testing.assert_close(run(small), run(cut), atol=0, rtol=0)
+    assert small.config.num_hidden_layers == 3
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2_words", "mpnet_words"])
+def test_states_of_the_first_layers_are_the_teachers(name: str) -> None:
+    teacher = model(name, num_hidden_layers=4)
+    small = shrink(teacher, layers=[0, 1])
+    # GPT-2 normalizes what its last layer gives.
+    for one, other in list(zip(states(small), states(teacher), strict=False))[: 2 if name == "gpt2_words" else 3]:
+        torch.testing.assert_close(one, other, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "rule", "taken"), [(2, "uniform", (1, 4)), (3, "last", (2, 3, 4)), (2, "skip", (1, 3))]
+)
+def test_rules_and_positions_take_the_same_layers(layers: int, rule: Any, taken: tuple[int, ...]) -> None:
+    teacher = model("bert", num_hidden_layers=5)
+    by_rule, by_position = shrink(teacher, layers=layers, rule=rule), shrink(teacher, layers=taken)
+    torch.testing.assert_close(dict(by_rule.state_dict()), dict(by_position.state_dict()), atol=0, rtol=0)
+    last = shrink(teacher, layers=[-1])
+    torch.testing.assert_close(last.encoder.layer[0].state_dict(), teacher.encoder.layer[4].state_dict())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_models_own_sizes_give_the_model_and_share_nothing(name: str) -> None:
+    teacher = model(name)
+    small = shrink(teacher, layers=2, width=8, heads=2, neurons=6)
+    before = run(teacher)
+    torch.testing.assert_close(run(small), before, atol=0, rtol=0)
+    with torch.no_grad():
+        for parameter in small.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(run(teacher), before, atol=0, rtol=0)
+    assert type(small) is type(teacher)
+
+
+@pytest.mark.parametrize("method", ["svd", "select"])
+@pytest.mark.parametrize("name", MODELS)
+def test_it_saves_and_loads_as_any_model(name: str, method: Any, tmp_path: Path) -> None:
+    small = shrink(model(name), layers=1, width=4, neurons=3, method=method)
+    small.save_pretrained(tmp_path)
+    loaded, info = type(small).from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values())
+    torch.testing.assert_close(run(loaded), run(small), atol=0, rtol=0)
+    assert torch.isfinite(run(small)).all()
+    assert loaded.config.hidden_size == 4
+
+
+# What the axes of a weight of the small model run over: S states that are written, r states that are read, q and o what
+# a head compares and gives, n what is between two maps, g gains.
+NAMES = {
+    r"(word|position|token_type)_embeddings\.weight|(wte|wpe|lm_head)\.weight": "-S",
+    r"embeddings_project\.weight": "S-",
+    r"(query|key|q_lin|k_lin|attn\.q|attn\.k)\.weight": "qr",
+    r"(value|v_lin|attn\.v)\.weight": "or",
+    r"(query|key|q_lin|k_lin|attn\.q|attn\.k)\.bias": "q",
+    r"(value|v_lin|attn\.v)\.bias": "o",
+    r"(attention\.output\.dense|out_lin|attn\.o)\.weight": "So",
+    r"attn\.c_proj\.weight": "oS",
+    r"(intermediate\.dense|lin1|pooler\.dense|pre_classifier|classifier\.dense)\.weight": "nr",
+    r"(intermediate\.dense|lin1|pooler\.dense|pre_classifier|classifier\.dense|c_fc)\.bias": "n",
+    r"(output\.dense|lin2)\.weight": "Sn",
+    r"c_fc\.weight": "rn",
+    r"mlp\.c_proj\.weight": "nS",
+    r"(LayerNorm|\w*layer_norm|ln_\w)\.weight": "g",
+    r"(LayerNorm|\w*layer_norm|ln_\w|embeddings_project|output\.dense|out_lin|attn\.o|lin2|c_proj)\.bias": "S",
+}
+
+
+def axes_of(name: str, key: str) -> str:
+    head = r"classifier\.weight|score\.weight" if name.endswith("tokens") else r"score\.weight"
+    ends = {**NAMES, head: "-r", r"classifier\.weight|out_proj\.weight": "-n"}
+    found = [axes for pattern, axes in ends.items() if re.search(rf"(^|\.)({pattern})$", key)]
+    return found[0] if found else "--"
+
+
+def mirror(one: Tensor) -> Tensor:
+    """Symmetric, orthogonal, and takes the first unit vector to equal numbers."""
+    difference = torch.full_like(one, len(one) ** -0.5) - one
+    return torch.eye(len(one), dtype=one.dtype) - 2 * torch.outer(difference, difference) / difference.dot(difference)
+
+
+def orthogonal(size: int) -> Tensor:
+    return torch.linalg.qr(torch.randn(size, size, dtype=torch.float64)).Q
+
+
+def a_way_up() -> Tensor:
+    """[16, 8]: √2 times orthonormal columns that take ones to ones."""
+    first = torch.eye(16, dtype=torch.float64)[0], torch.eye(8, dtype=torch.float64)[0]
+    inner = torch.block_diag(torch.ones(1, 1, dtype=torch.float64), orthogonal(15)[:, :7])
+    up = 2**0.5 * mirror(first[0]) @ inner @ mirror(first[1])
+    torch.testing.assert_close(up.sum(1), torch.ones(16, dtype=torch.float64))
+    return up
+
+
+def along(value: Tensor, axis: int, matrix: Tensor) -> Tensor:
+    return torch.tensordot(value, matrix, dims=([axis], [1])).movedim(-1, axis)
+
+
+def more_in_heads(value: Tensor, axis: int, turn: Tensor, factor: float) -> Tensor:
+    """Two heads of 4 as two of 8: zeros beside what is there, and a turn that their product does not see."""
+    heads = value.movedim(axis, 0).reshape(2, 4, -1)
+    heads = factor * turn @ torch.cat([heads, torch.zeros_like(heads)], 1)
+    return heads.reshape(16, *value.movedim(axis, 0).shape[1:]).movedim(0, axis)
+
+
+def enlarged(name: str, small: Any) -> Any:
+    """A model of states of 16 numbers that computes what one of 8 does."""
+    large = model(name, hidden_size=16, intermediate_size=12)
+    torch.manual_seed(2)
+    up, turns = a_way_up(), {"q": orthogonal(8), "o": orthogonal(8)}
+    state = large.state_dict()
+    for key, value in small.state_dict().items():
+        value = value.double()
+        if "c_attn" in key:
+            parts = value.chunk(3, -1)
+            grown = [grow(p, f"r{k}"[-p.ndim :], up, turns) for p, k in zip(parts, "qqo", strict=True)]
+            state[key] = torch.cat(grown, -1).float()
+        else:
+            state[key] = grow(value, axes_of(name, key), up, turns).float()
+        if "ln_f" in key and name == "gpt2_words":  # uᵀ h is twice as large for large u and h
+            state[key] = state[key] / 2
+    large.load_state_dict(state)
+    return large
+
+
+def grow(value: Tensor, axes: str, up: Tensor, turns: dict[str, Tensor]) -> Tensor:
+    for axis, kind in enumerate(axes):
+        if kind == "g":
+            return value[:1].expand(16) if len(value) == 8 else value
+        if kind in "Sr" and value.shape[axis] == 8:
+            value = along(value, axis, up / (2 if kind == "r" else 1))
+        elif kind in "qo":
+            # Scores are divided by √8 in place of √4.
+            value = more_in_heads(value, axis, turns[kind], 2**0.25 if kind == "q" else 1.0)
+        elif kind == "n":
+            value = torch.cat([value, torch.zeros_like(value)], axis)
+    return value
+
+
+EXACT = [n for n in MODELS if n not in ELEMENTWISE and n not in ("bert", "electra_words", "electra_pretraining")]
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_model_whose_states_are_a_small_models_is_shrunk_to_what_it_computes(name: str) -> None:
+    source = model(name)
+    with torch.no_grad():
+        for key, parameter in source.named_parameters():
+            if axes_of(name, key) == "g":
+                parameter.fill_(0.7)
+    large = enlarged(name, source)
+    torch.testing.assert_close(run(large), run(source), atol=1e-4, rtol=1e-4)
+    small = shrink(large, width=8, neurons=6)
+    torch.testing.assert_close(run(small), run(source), atol=1e-4, rtol=1e-4)
+
+
+def test_select_takes_the_coordinates_of_numpys_gram_matrix() -> None:
+    teacher = model("bert_tokens")
+    small = shrink(teacher, width=4, method="select")
+    weights = {name: value.double().numpy() for name, value in teacher.state_dict().items()}
+    rows = [w for name, w in weights.items() if "embeddings.weight" in name]
+    rows += [w.T for name, w in weights.items() if name.endswith("output.dense.weight")]
+    assert len(rows) == 3 + 2 * 2
+    energy = sum((w**2).sum(0) / (w**2).sum() for w in rows)
+    chosen = np.sort(np.argsort(energy)[-4:])
+    for name in (
+        "embeddings.word_embeddings.weight",
+        "embeddings.LayerNorm.weight",
+        "encoder.layer.1.output.dense.bias",
+    ):
+        found = small.bert.get_parameter(name).detach().numpy()
+        np.testing.assert_array_equal(found, weights[f"bert.{name}"][..., chosen].astype(np.float32))
+    np.testing.assert_array_equal(
+        small.classifier.weight.detach().numpy(), teacher.classifier.weight.detach()[:, chosen]
+    )
+
+
+def test_svd_keeps_ones_and_numpys_eigenvectors() -> None:
+    teacher = model("bert_tokens")
+    small = shrink(teacher, width=4)
+    weights = {name: value.double().numpy() for name, value in teacher.state_dict().items()}
+    rows = [w for name, w in weights.items() if "embeddings.weight" in name]
+    rows += [w.T for name, w in weights.items() if name.endswith("output.dense.weight")]
+    centred = [w - w.mean(1, keepdims=True) for w in rows]
+    _, vectors = np.linalg.eigh(sum(c.T @ c / (w**2).sum() for c, w in zip(centred, rows, strict=True)))
+    columns = np.concatenate([np.full((8, 1), 8**-0.5), vectors[:, :-4:-1]], 1)
+    words, old = small.bert.embeddings.word_embeddings.weight.detach().numpy(), rows[0]
+    # Turned or not, distances in the subspace are the same.
+    np.testing.assert_allclose(words @ words.T, 4 / 8 * (old @ columns) @ (old @ columns).T, atol=1e-5)
+    np.testing.assert_allclose(words.sum(1), 4 / 8 * old.sum(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert_tokens", "mpnet_classes", "gpt2_words"])
+def test_fewer_heads_are_those_that_give_most(name: str) -> None:
+    teacher = model(name, hidden_size=16, num_attention_heads=4)
+    mute(teacher, heads=(0, 2), size=4)
+    cut = shrink(teacher, width=8, heads=2)
+    kept = [1, 3]
+    if name == "mpnet_classes":
+        bias = teacher.mpnet.encoder.relative_attention_bias.weight[:, kept]
+        torch.testing.assert_close(cut.mpnet.encoder.relative_attention_bias.weight, bias)
+    for layer in range(2):
+        wide, narrow = (value_bias(made, layer) for made in (teacher, cut))
+        torch.testing.assert_close(narrow, wide.reshape(4, 4)[kept].flatten())
+
+
+def mute(made: Any, heads: tuple[int, ...], size: int) -> None:
+    """Let some heads give nothing."""
+    with torch.no_grad():
+        for key, weight in made.named_parameters():
+            for head in heads:
+                if re.search(r"attention\.output\.dense\.weight|attn\.o\.weight", key):
+                    weight[:, head * size : (head + 1) * size] = 0
+                elif re.search(r"attn\.c_proj\.weight", key):
+                    weight[head * size : (head + 1) * size] = 0
+
+
+def value_bias(made: Any, layer: int) -> Tensor:
+    ends = rf"\.{layer}\.(attention\.self\.value|attention\.attn\.v|attn\.c_attn)\.bias"
+    (found,) = [value for key, value in made.named_parameters() if re.search(ends, key)]
+    return found.chunk(3)[2] if made.config.model_type == "gpt2" else found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_neurons_that_give_nothing_go_first(name: str) -> None:
+    teacher = model(name)
+    with torch.no_grad():
+        for key, weight in teacher.named_parameters():
+            if re.search(r"(?<!attention\.)output\.dense\.weight|lin2\.weight", key):
+                weight[:, [0, 3]] = 0
+            elif re.search(r"mlp\.c_proj\.weight", key):
+                weight[[0, 3]] = 0
+    small = shrink(teacher, neurons=4)
+    torch.testing.assert_close(run(small), run(teacher), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_low_rank_is_the_truncated_svd_of_the_product(size: int) -> None:
+    torch.manual_seed(0)
+    left, right = torch.randn(2, 7, 6).double(), torch.randn(2, 6, 9).double()
+    one, other = low_rank(left, right, size)
+    u, s, vh = np.linalg.svd((left @ right).numpy())
+    expected = (u[..., :size] * s[:, None, :size]) @ vh[:, :size]
+    np.testing.assert_allclose((one @ other).numpy(), expected, atol=1e-10)
+    np.testing.assert_allclose(one.norm(dim=1), other.norm(dim=2), atol=1e-10)
+
+
+def test_device_dtype_mode_and_random_numbers_stay() -> None:
+    teacher = model("bert_classes").to(torch.bfloat16).train()
+    before = torch.get_rng_state()
+    small = shrink(teacher, layers=1, width=4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert {p.dtype for p in small.parameters()} == {torch.bfloat16}
+    assert small.training
+    assert not shrink(teacher.eval(), layers=1).training
+
+
+def test_tied_scores_stay_tied() -> None:
+    small = shrink(model("bert_words"), width=4)
+    assert small.cls.predictions.decoder.weight is small.bert.embeddings.word_embeddings.weight
+    untied = shrink(model("bert_untied"), width=4)
+    assert untied.cls.predictions.decoder.weight is not untied.bert.embeddings.word_embeddings.weight
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 0}, r"layers is 0; expected a whole number of at least 1"),
+        ({"layers": 3}, r"'uniform' gives each of 3 layers of the student one of the teacher's own"),
+        ({"layers": [2]}, r"there is no layer 2 of the teacher, which gives 2"),
+        ({"layers": []}, r"layers is \[\]; take at least one of 2"),
+        ({"layers": 1, "rule": "lsat"}, r"no rule 'lsat'. Did you mean 'last'\?"),
+        ({"width": 12}, r"width is 12, the model has 8"),
+        ({"width": 7}, r"width 7 in 2 heads; expected a multiple of the heads"),
+        ({"width": 8, "heads": 1}, r"width 8 in 1 heads; .* size of at most 4"),
+        ({"neurons": 7}, r"neurons is 7, the model has 6"),
+        ({"width": 4, "method": "pca"}, r"no method 'pca'. Known: 'select', 'svd'"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        shrink(model("bert_classes"), **options)
+
+
+def test_other_models_are_refused_by_name() -> None:
+    with pytest.raises(ArgumentError, match=r"Linear is no Hugging Face model; supported: bert, roberta"):
+        shrink(nn.Linear(2, 2), layers=1)
+    albert = hf.AlbertModel(hf.AlbertConfig(**{**SIZES, "embedding_size": 4}))
+    with pytest.raises(ArgumentError, match=r"AlbertModel is a albert; supported"):
+        shrink(albert, layers=1)
+    with pytest.raises(ArgumentError, match=r"width 5 is the size of the embeddings"):
+        shrink(model("electra_words", num_attention_heads=1), width=5)
+    scaled = hf.GPT2Model(
+        hf.GPT2Config(n_embd=8, n_layer=2, n_head=2, vocab_size=60000, scale_attn_by_inverse_layer_idx=True)
+    )
+    with pytest.raises(ArgumentError, match=r"GPT2Model has scale_attn_by_inverse_layer_idx"):
+        shrink(scaled, layers=1)
+
+
+def test_a_head_that_is_not_known_is_refused_only_if_the_width_changes() -> None:
+    teacher = model("bert")
+    teacher.extra = nn.Linear(8, 2)
+    with pytest.raises(ArgumentError, match=r"the weight 'extra.weight' of BertModel is not known, so only its layers"):
+        shrink(teacher, width=4)
