@@ -22,18 +22,18 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from limbeck import registry
-from limbeck.data import ImageSet, from_dataset
+from limbeck.data import ImageSet
 from limbeck.errors import ArgumentError, RecipeError, RunError
 from limbeck.files import write_json, write_text
 from limbeck.recipes.attach import with_taps
-from limbeck.recipes.options import construct
+from limbeck.recipes.options import construct, lookup, option_types
 from limbeck.recipes.read import override, read_recipe, recipe_text
 from limbeck.recipes.runner import Runner
 from limbeck.recipes.schema import resolve
 from limbeck.recipes.stages import Stages
 from limbeck.recipes.survey import survey
 from limbeck.report import write_model_card, write_report
-from limbeck.tasks import DataSettings, ImageClassification
+from limbeck.tasks import Task
 from limbeck.training.environment import check_same, describe
 from limbeck.training.folder import RunFolder, new_folder
 from limbeck.training.progress import Progress, SilentProgress
@@ -149,7 +149,7 @@ def _resolved(
     data: Any,
     overrides: Sequence[str],
     plugin: str | Path | None,
-) -> tuple[dict[str, Any], ImageClassification]:
+) -> tuple[dict[str, Any], Task]:
     if plugin is not None:
         load_plugin(Path(plugin))
     for name, model in models.items():
@@ -249,24 +249,24 @@ def load_plugin(path: Path) -> None:
         raise RecipeError(f"the plugin {path} fails: {type(error).__name__}: {error}") from error
 
 
-def _task(recipe: Mapping[str, Any], data: Any) -> ImageClassification:
-    settings = {key: value for key, value in recipe["data"].items() if key in DataSettings.__dataclass_fields__}
+def _task(recipe: Mapping[str, Any], data: Any) -> Task:
+    kind: type[Task] = registry.lookup("task", recipe["task"])
+    own = option_types(kind.Settings)
+    settings = {key: value for key, value in recipe["data"].items() if key in own}
     if data is None:
-        source = _load({key: value for key, value in recipe["data"].items() if key not in settings}, "data")
-    elif isinstance(data, Mapping):
-        source = data
+        source = _load(kind, {key: value for key, value in recipe["data"].items() if key not in own}, "data")
     else:
-        source = from_dataset(*data) if isinstance(data, tuple) else from_dataset(data)
-    others = {name: _load(settings[name], f"data.{name}") for name in ("unlabelled", "test_from") if settings[name]}
-    task: ImageClassification = construct(
-        lambda **given: ImageClassification(source, DataSettings(**given), **others), settings, path="data"
-    )
+        source = kind.from_objects(data)
+    others = {
+        name: _load(kind, settings[name], f"data.{name}") for name in ("unlabelled", "test_from") if settings[name]
+    }
+    task: Task = construct(lambda **given: kind(source, kind.Settings(**given), **others), settings, path="data")
     return task
 
 
-def _load(spec: Mapping[str, Any], path: str) -> Any:
+def _load(task: type[Task], spec: Mapping[str, Any], path: str) -> Any:
     options = {key: value for key, value in spec.items() if key != "use"}
-    return construct(registry.lookup("source", spec["use"]), options, path=path).load()
+    return construct(lookup(task.sources, spec["use"], path), options, path=path).load()
 
 
 def _accelerator() -> Accelerator:

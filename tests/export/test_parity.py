@@ -133,7 +133,7 @@ def test_tolerance_is_relative_for_large_logits_and_absolute_for_small(pixels: S
 
 def test_impossible_arguments_are_refused(resnet: tuple[nn.Module, Path], images: Tensor) -> None:
     session = Session(resnet[1])
-    with pytest.raises(ArgumentError, match="there are no images"):
+    with pytest.raises(ArgumentError, match="there are no rows"):
         check_parity(resnet[0], session, images[:0])
     with pytest.raises(ArgumentError, match="tolerance is 0"):
         check_parity(resnet[0], session, images, tolerance=0)

@@ -25,7 +25,7 @@ def test_arrays_and_tensors_give_the_same(resnet: tuple[nn.Module, Path], images
 def test_it_knows_its_classes_and_its_image(resnet: tuple[nn.Module, Path]) -> None:
     session = Session(str(resnet[1]))
     assert session.classes == tuple(f"class {index}" for index in range(5))
-    assert session.shape == (1, 24, 24)
+    assert session.inputs["image"].shape[1:] == (1, 24, 24)
     assert session.metadata["schema"] == "1"
 
 
@@ -67,5 +67,5 @@ def test_a_file_without_class_names_is_refused(resnet: tuple[nn.Module, Path], t
     graph = onnx.load(resnet[1])
     del graph.metadata_props[:]
     onnx.save(graph, tmp_path / "bare.onnx")
-    with pytest.raises(ExportError, match=r"bare\.onnx: expected one input 'image'"):
+    with pytest.raises(ExportError, match=r"bare\.onnx: expected one output 'logits' and the metadata entry 'classes'"):
         Session(tmp_path / "bare.onnx")

@@ -15,8 +15,8 @@ import yaml
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError
-from limbeck.recipes.forms.built import FROM_TASK
 from limbeck.recipes.options import FROM_TRAIN, construct, option_types, resolve_options
+from limbeck.tasks import ImageClassification
 
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     # All with their defaults; the conformance table of tests/losses tries their options.
@@ -68,7 +68,7 @@ def test_every_entry_is_tried() -> None:
 )
 def test_every_entry_goes_through_a_recipe_and_back(kind: str, name: str, options: dict[str, Any]) -> None:
     entry = registry.lookup(kind, name)
-    supplied = {"model": (*FROM_TASK, "checkpoint"), "temperature": FROM_TRAIN}.get(kind, ())
+    supplied = {"model": (*ImageClassification.supplied, "checkpoint"), "temperature": FROM_TRAIN}.get(kind, ())
     once = resolve_options(entry, options, path="here", name=name, supplied=supplied)
     assert once == {**once, **options}
     assert set(once) == set(option_types(entry, supplied))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import accuracy_score
 from torch import Tensor, nn
 
 import limbeck.api
+from limbeck.core import logits_of
 from limbeck.data import ImageSet
 from limbeck.data.digits import Digits
 from limbeck.errors import ArgumentError, DataError
@@ -118,7 +120,7 @@ def test_validation_accuracy_is_that_of_scikit_learn():
         mean, deviation = (torch.tensor(v).view(-1, 1, 1) for v in built.statistics)
         expected = model.net((images - mean.float()) / deviation.float()).argmax(1)
     assert built.validate(model) == {"accuracy": accuracy_score(built.validation.target, expected)}
-    logits, target = built.logits(model, built.validation)
+    logits, target = built.logits(partial(logits_of, model), built.validation)
     assert (logits.dtype, target.dtype) == (np.float64, np.int64)
     np.testing.assert_array_equal(target, built.validation.target.numpy())
     assert accuracy_score(target, logits.argmax(1)) == built.validate(model)["accuracy"]
@@ -130,8 +132,8 @@ def test_a_model_knows_shape_classes_and_normalization():
     assert isinstance(model, Normalized)
     assert model.net.head.weight.shape == (10, 64)
     assert (built.channels, built.size, len(built.classes)) == (1, (8, 8), 10)
-    assert built.example.shape == (1, 1, 8, 8)
-    assert torch.equal(built.example[0], pixels(built.validation)[0])
+    assert built.example["inputs"].shape == (1, 1, 8, 8)
+    assert torch.equal(built.example["inputs"][0], pixels(built.validation)[0])
 
 
 class Spied:

@@ -1,9 +1,10 @@
 """One training step: taps, terms, balance and the Distiller that holds them."""
 
 from limbeck.core._paths import split_path
-from limbeck.core.addresses import Address, Board, Outputs, at, rows_of, source_of
+from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, rows_of, source_of
 from limbeck.core.attention_layouts import AttentionTaps, attention_taps
 from limbeck.core.balance import Balance, Fixed, Weights
+from limbeck.core.calling import called, logits_of
 from limbeck.core.distiller import Distiller, Teacher
 from limbeck.core.gradient_norm import GradientNorm
 from limbeck.core.processes import world_size
@@ -38,6 +39,9 @@ __all__ = [
     "as_schedule",
     "at",
     "attention_taps",
+    "called",
+    "logits_of",
+    "map_tensors",
     "rows_of",
     "source_of",
     "split_path",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core._paths import split_path
 from limbeck.core.addresses import Address, Outputs, check_name, map_tensors, tensors
+from limbeck.core.calling import called
 from limbeck.errors import AddressError, ArgumentError, suggest
 
 __all__ = ["Tapped"]
@@ -163,7 +164,7 @@ class Tapped(nn.Module):
         recorder = self._recorder
         recorder.active, recorder.grad, recorder.leaf = True, torch.is_grad_enabled(), self._leaf
         try:
-            result = self._called(inputs)
+            result = called(self.model, inputs, **self.call)
             values, versions = recorder.values, recorder.versions
         finally:
             recorder.active, recorder.leaf, recorder.values, recorder.versions = False, None, {}, {}
@@ -176,11 +177,6 @@ class Tapped(nn.Module):
             else:
                 outputs[name] = _taken(tap, values, versions)
         return outputs
-
-    def _called(self, inputs: Tensor | Mapping[str, Tensor]) -> Any:
-        if isinstance(inputs, Mapping):
-            return self.model(**{**inputs, **self.call})
-        return self.model(inputs, **self.call)
 
     def differentiable_taps(self) -> None:
         """Let every tap require grad although no weight does: what a frozen teacher of gradients needs."""

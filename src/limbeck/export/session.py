@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import onnxruntime
@@ -16,13 +18,39 @@ from limbeck.errors import ArgumentError, ExportError
 
 __all__ = ["Session"]
 
+Given: TypeAlias = NDArray[Any] | Tensor
+
+_types: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(int64)": np.dtype(np.int64)}
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What a file takes under one name."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    type: np.dtype[Any]
+
+    def array(self, given: Given) -> NDArray[Any]:
+        array = given.detach().cpu().numpy() if isinstance(given, Tensor) else given
+        fits = len(array.shape) == len(self.shape) and all(
+            isinstance(wanted, str) or wanted == found for wanted, found in zip(self.shape, array.shape, strict=True)
+        )
+        if array.dtype.kind != self.type.kind or not fits:
+            kind = "floating numbers in 0..1" if self.type.kind == "f" else "whole numbers"
+            raise ArgumentError(
+                f"Session: {self.name!r} is {array.dtype} of shape {list(array.shape)}; "
+                f"expected {kind} of shape {['B', *self.shape[1:]]}"
+            )
+        return array.astype(self.type, copy=False)
+
 
 @final
 class Session:
     """An exported classifier on the CPU, without PyTorch's part in it.
 
-    It stores ``classes`` (the name of each logit), ``metadata`` (all entries of the file), ``shape`` (of one image) and
-    ``threads``.
+    It stores ``classes`` (the name of each logit), ``metadata`` (all entries of the file), ``inputs`` (what it
+    takes, by name) and ``threads``.
 
     Args:
         path: of a file by :func:`limbeck.export.export_onnx`.
@@ -49,31 +77,30 @@ class Session:
             raise ExportError(f"ONNX file {path}: onnxruntime cannot load it ({reason}); export it again") from error
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if [value.name for value in (*inputs, *outputs)] != ["image", "logits"] or "classes" not in self.metadata:
+        if [value.name for value in outputs] != ["logits"] or "classes" not in self.metadata:
             raise ExportError(
-                f"ONNX file {path}: expected one input 'image', one output 'logits' and the metadata entry 'classes'; "
+                f"ONNX file {path}: expected one output 'logits' and the metadata entry 'classes'; "
                 "export it with limbeck"
             )
         self.classes: tuple[str, ...] = tuple(json.loads(self.metadata["classes"]))
-        self.shape: tuple[int, ...] = tuple(inputs[0].shape[1:])
+        self.inputs = {value.name: _Input(value.name, tuple(value.shape), _types[value.type]) for value in inputs}
 
-    def __call__(self, images: NDArray[np.floating] | Tensor) -> NDArray[np.float32]:
+    def __call__(self, inputs: Given | Mapping[str, Given]) -> NDArray[np.float32]:
         """The logits of a batch.
 
         Args:
-            images: [B, C, H, W], floating, in 0..1.
+            inputs: what the file takes, by name, or alone where it takes one thing. Images are floating, in 0..1.
 
         Returns:
             Logits, float32 [B, classes].
 
         Raises:
-            ArgumentError: if the images are not floating, or of another shape than the file takes.
+            ArgumentError: if an input is missing, or of another type or shape than the file takes.
         """
-        rows = images.detach().cpu().numpy() if isinstance(images, Tensor) else images
-        if not np.issubdtype(rows.dtype, np.floating) or rows.shape[1:] != self.shape:
-            raise ArgumentError(
-                f"Session: the images are {rows.dtype} of shape {list(rows.shape)}; "
-                f"expected floating numbers in 0..1 of shape {['B', *self.shape]}"
-            )
-        logits: NDArray[np.float32] = self._session.run(["logits"], {"image": rows.astype(np.float32, copy=False)})[0]
+        named = inputs if isinstance(inputs, Mapping) else {next(iter(self.inputs)): inputs}
+        missing = [name for name in self.inputs if name not in named]
+        if missing:
+            raise ArgumentError(f"Session: the inputs are {list(named)}; the file takes {missing[0]!r} too")
+        feed = {name: taken.array(named[name]) for name, taken in self.inputs.items()}
+        logits: NDArray[np.float32] = self._session.run(["logits"], feed)[0]
         return logits

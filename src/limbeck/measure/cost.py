@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from limbeck.core import called, map_tensors
 from limbeck.errors import ArgumentError
 
 __all__ = ["Latency", "flops", "latency", "parameters", "throughput"]
@@ -39,14 +41,14 @@ def parameters(model: nn.Module) -> int:
     return sum(one.numel() for one in model.parameters())
 
 
-def flops(model: nn.Module, example: Tensor) -> int:
+def flops(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> int:
     """Floating-point operations for one row, in eval mode: two for each multiply-add.
 
     Matrix products, convolutions and attention are counted; activations, normalization and pooling are not.
 
     Args:
         model: called with one row; its modes are as before afterwards.
-        example: inputs `[B, ...]`, of which the first row is used.
+        example: inputs `[B, ...]`, of which the first row is used; a mapping for a model that is called by keyword.
 
     Returns:
         The number.
@@ -58,7 +60,7 @@ def flops(model: nn.Module, example: Tensor) -> int:
     model.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(example[:1])
+            called(model, map_tensors(example, itemgetter(slice(1))))
     finally:
         for module, training in modes:
             module.training = training

@@ -15,8 +15,7 @@ from limbeck.recipes.layers import Layer, Trace, stages, trace
 from limbeck.recipes.models import Models
 from limbeck.recipes.pairs import Pair, Similarity, features, pairs, similarity
 from limbeck.recipes.reading import AUTO
-from limbeck.students.library import check_forward
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 
 __all__ = ["SAMPLE", "Choice", "Match", "built", "chosen", "with_taps"]
 
@@ -60,7 +59,7 @@ class Choice:
 
 
 def with_taps(
-    recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]
+    recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]
 ) -> tuple[dict[str, Any], list[str]]:
     """The recipe with modules named wherever it said `taps: auto`, and what there is to say about it.
 
@@ -69,7 +68,7 @@ def with_taps(
     """
     if not any(spec["taps"] == AUTO for spec in recipe["models"].values()):
         return dict(recipe), []
-    choice = chosen(recipe, built(recipe, task, objects), task.sample(SAMPLE))
+    choice = chosen(recipe, built(recipe, task, objects), task.sample(SAMPLE)["inputs"])
     for name, taps in choice.taps.items():
         if not taps:
             raise RecipeError(
@@ -82,9 +81,7 @@ def with_taps(
     return {**recipe, "models": models}, [line for match in choice.matches for line in match.lines()]
 
 
-def built(
-    recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]
-) -> dict[str, nn.Module]:
+def built(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """The models of a recipe that have weights of their own, before training.
 
     Raises:
@@ -93,7 +90,7 @@ def built(
     found = Models(recipe, task, objects)
     models = {name: found.initial(name, recipe["train"]["seed"]) for name in found.names}
     for name, model in models.items():
-        check_forward(f"models.{name}", model, task.channels, len(task.classes), task.size)
+        task.check_model(f"models.{name}", model)
     return models
 
 

@@ -25,7 +25,9 @@ def describe() -> dict[str, Any]:
     """Every section and entry, with the types and defaults of its options."""
     kinds = [kind for kind in KINDS if kind != "metric" and registry.names(kind)]
     entries = {kind: {name: options_of(kind, name) for name in registry.names(kind)} for kind in kinds}
-    return {"schema": 1, "sections": {name: option_types(entry) for name, entry in _sections.items()}, **entries}
+    tasks = {name: {"data": option_types(registry.lookup("task", name).Settings)} for name in registry.names("task")}
+    sections = {name: option_types(entry) for name, entry in _sections.items()}
+    return {"schema": 1, "sections": sections, "tasks": tasks, **entries}
 
 
 def listing() -> str:

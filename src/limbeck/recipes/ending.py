@@ -17,10 +17,10 @@ from limbeck.export import Session
 from limbeck.files import atomic, write_json
 from limbeck.recipes.forms import own_form
 from limbeck.recipes.keys import stage_key
-from limbeck.recipes.measuring import Contestant, cost_of_file, cost_of_model, export_student, judge
+from limbeck.recipes.measuring import Contestant, Exported, cost_of_file, cost_of_model, export_student, judge
 from limbeck.recipes.stages import Stages
 from limbeck.students import save_weights
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 from limbeck.training.environment import processor
 from limbeck.training.settings import Settings
 
@@ -39,9 +39,7 @@ class Ending:
         stages: where finished files are kept.
     """
 
-    def __init__(
-        self, recipe: Mapping[str, Any], task: ImageClassification, seeds: Sequence[int], stages: Stages
-    ) -> None:
+    def __init__(self, recipe: Mapping[str, Any], task: Task, seeds: Sequence[int], stages: Stages) -> None:
         self.recipe = recipe
         self.task = task
         self.seeds = seeds
@@ -63,7 +61,7 @@ class Ending:
                 "task": self.recipe["task"],
                 "model": self._architecture(section),
                 "classes": list(self.task.classes),
-                "input": {"channels": self.task.channels, "size": list(self.task.size)},
+                "input": self.task.input,
             }
             write_json(folder / "config.json", config)
             with atomic(folder / "model.safetensors") as beside:
@@ -86,7 +84,7 @@ class Ending:
         """
         exported = None
         if self.recipe["export"]["formats"]:
-            made = self._export(contestants[best].models[0], [*upstream, best])
+            made = self._export(contestants[best], [*upstream, best])
             exported = {"model": best, **made}
         key = stage_key(
             stage="measure",
@@ -100,7 +98,7 @@ class Ending:
         results: dict[str, Any] = json.loads((found / "results.json").read_text(encoding="utf-8"))
         return results
 
-    def _export(self, student: nn.Module, upstream: Sequence[str]) -> dict[str, Any]:
+    def _export(self, student: Contestant, upstream: Sequence[str]) -> dict[str, Any]:
         settings, name = self.recipe["export"], self.recipe["name"]
         test = self.task.test.fingerprint()
         key = stage_key(stage="export", recipe=name, upstream=upstream, settings=settings, test=test)
@@ -125,15 +123,15 @@ class Ending:
     ) -> None:
         self.stages.progress.note("measure: reading the test rows")
         example = self.task.example
-        session = file = None
+        shipped = file = None
         if exported is not None:
             file = self.stages.folder.path / exported["file"]
-            session = Session(file)
-        found, sentence = judge(self.task, contestants, session, draws=self.recipe["measure"]["draws"])
+            shipped = Exported(Session(file), contestants[exported["model"]].inputs)
+        found, sentence = judge(self.task, contestants, shipped, draws=self.recipe["measure"]["draws"])
         for name, contestant in contestants.items():
             found["models"][name]["cost"] = cost_of_model(contestant, example)
-        if exported is not None and session is not None and file is not None:
-            cost = cost_of_file(session, file, contestants[exported["model"]].models[0], example)
+        if exported is not None and shipped is not None and file is not None:
+            cost = cost_of_file(shipped, file, contestants[exported["model"]], example)
             found["models"]["exported"]["cost"] = cost
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
@@ -150,7 +148,7 @@ class Ending:
             "recipe": self.recipe["name"],
             "task": self.recipe["task"],
             "classes": list(self.task.classes),
-            "input": {"channels": self.task.channels, "size": list(self.task.size)},
+            "input": self.task.input,
             "test_rows": len(self.task.test),
             "seeds": self.seeds,
             "label_budget": {

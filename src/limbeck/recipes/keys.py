@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from limbeck.files import canonical_hash
-from limbeck.tasks import ImageClassification, TrainingRows
+from limbeck.tasks import Task, TrainingRows
 from limbeck.training.settings import Settings
 
 __all__ = ["data_key", "initial_key", "stage_key"]
@@ -23,19 +23,10 @@ def stage_key(**parts: Any) -> str:
     return canonical_hash({"format": _format, **parts})
 
 
-def data_key(task: ImageClassification, training: TrainingRows, train: Mapping[str, Any]) -> dict[str, Any]:
+def data_key(task: Task, training: TrainingRows, train: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage reads of the data: its rows, their changes, and the validation rows if they decide anything."""
-    settings = task.settings
     watches = Settings(**train).watches_validation
-    return {
-        "rows": training.rows.fingerprint(),
-        "labelled_only": training.labelled_only,
-        "labelled_share": settings.labelled_share,
-        "class_balance": settings.class_balance,
-        "augment": settings.augment,
-        "statistics": task.statistics,
-        "validation": task.validation.fingerprint() if watches else None,
-    }
+    return {**task.key(training), "validation": task.validation.fingerprint() if watches else None}
 
 
 def initial_key(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.core import called
 from limbeck.core.addresses import tensors
 from limbeck.recipes.reading import network
+from limbeck.tasks import Inputs
 
 __all__ = ["Layer", "Module", "Trace", "modules", "stages", "trace"]
 
@@ -112,11 +114,11 @@ def _watched(net: nn.Module) -> Iterator[_Watch]:
             hook.remove()
 
 
-def modules(model: nn.Module, inputs: Tensor) -> list[Module]:
+def modules(model: nn.Module, inputs: Inputs) -> list[Module]:
     """All modules of the network, as a forward in eval mode without gradients runs them."""
     net, _ = network(model)
     with _watched(net) as watch, torch.no_grad():
-        model.eval()(inputs)
+        called(model.eval(), inputs)
     shapes = {output.path: tuple(tuple(tensor.shape) for tensor in tensors(output.value)) for output in watch.outputs}
     runs = Counter(output.path for output in watch.outputs)
     return [

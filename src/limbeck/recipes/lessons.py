@@ -13,7 +13,7 @@ from limbeck.recipes.build import build_distiller
 from limbeck.recipes.forms.built import TOGETHER
 from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
-from limbeck.tasks import ImageClassification, TrainingRows
+from limbeck.tasks import Task, TrainingRows
 
 __all__ = ["Lesson", "control", "last", "lessons", "peers", "student", "teaching"]
 
@@ -65,7 +65,7 @@ def peers(recipe: Mapping[str, Any]) -> list[str]:
     return [name for name, spec in recipe["models"].items() if spec.get("train") == TOGETHER]
 
 
-def teaching(name: str, recipe: Mapping[str, Any], task: ImageClassification) -> Lesson | None:
+def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
     """How a teacher learns; None if it comes as it is.
 
     One that has an objective of its own is taught like a student, from the student's rows; or, if nobody teaches it,
@@ -87,7 +87,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: ImageClassification) ->
     )
 
 
-def student(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
+def student(recipe: Mapping[str, Any], task: Task) -> Lesson:
     """The student's, with its peers: the whole objective."""
     return Lesson(
         stage="student",
@@ -101,7 +101,7 @@ def student(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
     )
 
 
-def control(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
+def control(recipe: Mapping[str, Any], task: Task) -> Lesson:
     """The same student without a teacher, on labelled rows alone."""
     return Lesson(
         stage="control",
@@ -115,7 +115,7 @@ def control(recipe: Mapping[str, Any], task: ImageClassification) -> Lesson:
     )
 
 
-def last(before: str, recipe: Mapping[str, Any], task: ImageClassification) -> Lesson | None:
+def last(before: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
     """The last stage on hard labels, after the student's or the control's; None if there is none."""
     train = recipe["train"]["finetune"]
     if train is None:
@@ -132,7 +132,7 @@ def last(before: str, recipe: Mapping[str, Any], task: ImageClassification) -> L
     )
 
 
-def lessons(recipe: Mapping[str, Any], task: ImageClassification) -> Iterator[Lesson]:
+def lessons(recipe: Mapping[str, Any], task: Task) -> Iterator[Lesson]:
     """Every kind of training that a run has, once."""
     whole = student(recipe, task)
     for name in teachers_in_use(recipe, whole.terms, whole.learners):

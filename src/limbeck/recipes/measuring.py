@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +13,63 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from limbeck.export import Session, check_parity, export_onnx
+from limbeck.core import Address, at, called, logits_of, map_tensors
+from limbeck.export import Session, check_parity
 from limbeck.measure import evaluate, flops, latency, parameters, throughput, verdict
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Batch, Inputs, Task
 
-__all__ = ["Contestant", "cost_of_file", "cost_of_model", "export_student", "judge"]
+__all__ = ["Contestant", "Exported", "cost_of_file", "cost_of_model", "export_student", "judge"]
 
 _batch = 64
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """A model of the run: one instance for each seed, the bytes of its file, and whether it teaches the student."""
+    """A model of the run.
+
+    Args:
+        models: one instance for each seed.
+        bytes: of its file.
+        teaches: whether the student learns from it.
+        inputs: the address that it reads.
+    """
 
     models: Sequence[nn.Module]
     bytes: int | None
     teaches: bool = False
+    inputs: Address = "batch.inputs"
+
+    def calls(self, example: Batch) -> list[Callable[[], Any]]:
+        """Calls of the first instance with one row, and with a batch of it."""
+        model = self.models[0].eval()
+        one = at({"batch": example}, self.inputs)
+
+        def call(inputs: Inputs) -> None:
+            with torch.inference_mode():
+                called(model, inputs)
+
+        return [partial(call, inputs) for inputs in (one, _repeated(one))]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The file to ship, and the address that its model reads."""
+
+    session: Session
+    inputs: Address
+
+    def read(self, batch: Batch) -> Tensor:
+        """The logits of a batch."""
+        return torch.from_numpy(self.session(at({"batch": batch}, self.inputs)))
+
+    def calls(self, example: Batch) -> list[Callable[[], Any]]:
+        """Calls with one row, and with a batch of it."""
+        one = at({"batch": example}, self.inputs)
+        return [partial(self.session, inputs) for inputs in (one, _repeated(one))]
 
 
 def judge(
-    task: ImageClassification, contestants: Mapping[str, Contestant], exported: Session | None, *, draws: int
+    task: Task, contestants: Mapping[str, Contestant], exported: Exported | None, *, draws: int
 ) -> tuple[dict[str, Any], str]:
     """Metrics, intervals and comparisons of all models on the test rows, and the verdict.
 
@@ -41,11 +79,10 @@ def judge(
     target: NDArray[np.int64] = np.empty(0, np.int64)
     for name, contestant in contestants.items():
         for model in contestant.models:
-            found, target = task.logits(model.eval(), task.test)
+            found, target = task.logits(partial(logits_of, model.eval(), inputs=contestant.inputs), task.test)
             logits.setdefault(name, []).append(found)
     if exported is not None:
-        rows = [exported(batch["inputs"]) for batch in task.evaluation(task.test)]
-        logits["exported"] = [np.concatenate(rows).astype(np.float64)]
+        logits["exported"] = [task.logits(exported.read, task.test)[0]]
     teachers = [name for name, contestant in contestants.items() if contestant.teaches]
     others = [*(["control"] if "control" in logits else []), *teachers[:1]]
     evaluation = evaluate(
@@ -57,33 +94,30 @@ def judge(
     )
     sentence = "No control was trained, so this run cannot say whether distillation helped."
     if "control" in logits:
-        sentence = verdict(evaluation.comparison("student", "control", "accuracy"))
+        sentence = verdict(evaluation.comparison("student", "control", task.metric))
     return {"teachers": teachers, **evaluation.to_json()}, sentence
 
 
-def cost_of_model(contestant: Contestant, example: Tensor) -> dict[str, Any]:
+def cost_of_model(contestant: Contestant, example: Batch) -> dict[str, Any]:
     """Parameters, operations, bytes, latency and throughput of a PyTorch model in eval mode."""
-    model = contestant.models[0].eval()
-    batch = example.expand(_batch, *example.shape[1:]).contiguous()
-
-    @torch.inference_mode()
-    def one() -> None:
-        model(example)
-
-    @torch.inference_mode()
-    def many() -> None:
-        model(batch)
-
-    own = {"parameters": parameters(model), "flops": flops(model, example), "bytes": contestant.bytes}
-    return {**own, **_times(one, many, torch.get_num_threads())}
+    one, many = contestant.calls(example)
+    return {**_size(contestant, example, contestant.bytes), **_times(one, many, torch.get_num_threads())}
 
 
-def cost_of_file(session: Session, file: Path, model: nn.Module, example: Tensor) -> dict[str, Any]:
+def cost_of_file(exported: Exported, file: Path, contestant: Contestant, example: Batch) -> dict[str, Any]:
     """The same of the exported file in onnxruntime; it computes what its model computes."""
-    batch = example.expand(_batch, *example.shape[1:]).contiguous().numpy()
-    image = example.numpy()
-    own = {"parameters": parameters(model), "flops": flops(model, example), "bytes": file.stat().st_size}
-    return {**own, **_times(lambda: session(image), lambda: session(batch), session.threads)}
+    one, many = exported.calls(example)
+    return {**_size(contestant, example, file.stat().st_size), **_times(one, many, exported.session.threads)}
+
+
+def _size(contestant: Contestant, example: Batch, stored: int | None) -> dict[str, Any]:
+    model, inputs = contestant.models[0], at({"batch": example}, contestant.inputs)
+    return {"parameters": parameters(model), "flops": flops(model, inputs), "bytes": stored}
+
+
+def _repeated(inputs: Inputs) -> Inputs:
+    repeated: Inputs = map_tensors(inputs, lambda one: one.expand(_batch, *one.shape[1:]).contiguous())
+    return repeated
 
 
 def _times(one: Any, many: Any, threads: int) -> dict[str, Any]:
@@ -94,21 +128,19 @@ def _times(one: Any, many: Any, threads: int) -> dict[str, Any]:
     }
 
 
-def export_student(
-    model: nn.Module, file: Path, task: ImageClassification, *, recipe: str, tolerance: float
-) -> dict[str, Any]:
-    """Write the ONNX file and hold it to its model on all test images.
+def export_student(contestant: Contestant, file: Path, task: Task, *, recipe: str, tolerance: float) -> dict[str, Any]:
+    """Write the ONNX file and hold it to its model on all test rows.
 
     Raises:
         ExportError: if a logit differs by more than the tolerance.
     """
-    metadata = {"recipe": recipe, "task": "image_classification", "input_range": "0..1"}
-    export_onnx(model, file, example=task.example, classes=task.classes, metadata=metadata)
-    images = torch.cat([batch["inputs"] for batch in task.evaluation(task.test)])
-    difference = check_parity(model, Session(file), images, tolerance=tolerance)
+    model = contestant.models[0]
+    task.export(model, file, {"recipe": recipe})
+    batches = (at({"batch": batch}, contestant.inputs) for batch in task.evaluation(task.test))
+    difference = check_parity(model, Session(file), batches, tolerance=tolerance)
     return {
         "bytes": file.stat().st_size,
         "max_difference": difference,
         "tolerance": tolerance,
-        "rows": len(images),
+        "rows": len(task.test),
     }

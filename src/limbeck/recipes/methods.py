@@ -12,13 +12,17 @@ from limbeck import functional, registry
 from limbeck.core.binding import arguments, default_address
 from limbeck.errors import ArgumentError, suggest
 from limbeck.recipes.docstrings import Docstring, read_docstring
-from limbeck.recipes.forms.built import FROM_TASK
 from limbeck.recipes.options import FROM_TRAIN, option_types
+from limbeck.tasks import Task
 
 __all__ = ["KINDS", "Input", "Method", "Option", "find", "methods", "options_of"]
 
 KINDS = ("loss", "schedule", "temperature", "balance", "model", "source", "metric")
-_supplied: Mapping[str, tuple[str, ...]] = {"model": FROM_TASK, "temperature": FROM_TRAIN}
+_tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
+_supplied: Mapping[str, tuple[str, ...]] = {
+    "temperature": FROM_TRAIN,
+    **{kind: task.supplied for task in _tasks for kind in task.models},
+}
 # In the order in which losses are listed.
 _knowledge = (
     "labels",

@@ -13,7 +13,7 @@ from limbeck.files import canonical_hash
 from limbeck.recipes.forms import Workshop, has_weights, own_form
 from limbeck.recipes.keys import initial_key
 from limbeck.recipes.lessons import Lesson
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 
 __all__ = ["Models"]
 
@@ -27,7 +27,7 @@ class Models:
         objects: models that were given as real objects, by name.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]) -> None:
+    def __init__(self, recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> None:
         self.specs: Mapping[str, Any] = recipe["models"]
         self.task = task
         self.objects = objects

@@ -14,7 +14,7 @@ import pydantic
 from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError, suggest
 
-__all__ = ["FROM_TRAIN", "construct", "option_types", "resolve_options", "resolve_use"]
+__all__ = ["FROM_TRAIN", "construct", "lookup", "option_types", "resolve_options", "resolve_use"]
 
 # What the section train supplies to an entry that stands in an option of another, as a temperature does in a loss.
 FROM_TRAIN = ("batch_size",)
@@ -77,11 +77,16 @@ def resolve_use(
     if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
         raise RecipeError(f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options")
     name, options = spec["use"], {key: value for key, value in spec.items() if key != "use"}
-    entry = _lookup(kinds, name, path)
+    entry = lookup(kinds, name, path)
     return {"use": name, **resolve_options(entry, options, path=path, name=name, supplied=supplied, beside=beside)}
 
 
-def _lookup(kinds: Sequence[str], name: str, path: str) -> Any:
+def lookup(kinds: Sequence[str], name: str, path: str) -> Any:
+    """The entry that is registered under one of these kinds.
+
+    Raises:
+        RecipeError: if there is none, with the place in the recipe and the nearest known name.
+    """
     for kind in kinds:
         if name in registry.names(kind):
             return registry.lookup(kind, name)
@@ -154,7 +159,7 @@ def _constructed(entry: Callable[..., Any], option: str, value: Any, path: str, 
     if kinds is None:
         return value
     path = f"{path}.{option}"
-    inner = _lookup(kinds, value["use"], path)
+    inner = lookup(kinds, value["use"], path)
     wanted = {name: found for name, found in supplied.items() if name in inspect.signature(inner).parameters}
     return construct(inner, {**{k: v for k, v in value.items() if k != "use"}, **wanted}, path=path, supplied=supplied)
 

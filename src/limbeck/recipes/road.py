@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -16,7 +17,7 @@ from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Stage, Stages, Trained
 from limbeck.recipes.teachers import teachers_in_use
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 from limbeck.training.loop import Job
 from limbeck.training.settings import Settings
 
@@ -26,7 +27,7 @@ __all__ = ["Road"]
 class Road:
     """The teachers of one run, each trained when something first needs it, and the stages that stand on them."""
 
-    def __init__(self, recipe: Mapping[str, Any], task: ImageClassification, models: Models, stages: Stages) -> None:
+    def __init__(self, recipe: Mapping[str, Any], task: Task, models: Models, stages: Stages) -> None:
         self.recipe = recipe
         self.task = task
         self.models = models
@@ -94,6 +95,7 @@ class Road:
         self, train: Mapping[str, Any], lesson: Lesson, reads: Mapping[str, Any], distiller: Callable[[], Distiller]
     ) -> Stage:
         task, accelerator = self.task, self.stages.accelerator
+        address = self.recipe["models"][lesson.learners["student"]]["inputs"]
         rank, world = accelerator.process_index, accelerator.num_processes
 
         def job() -> Job:
@@ -107,7 +109,7 @@ class Road:
                 batches=batches,
                 steps_per_epoch=length,
                 settings=Settings(**train),
-                validate=task.validate if len(task.validation) else None,
+                validate=partial(task.validate, inputs=address) if len(task.validation) else None,
             )
 
         reads = {**reads, "data": data_key(task, lesson.rows, train)}

@@ -10,6 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
+from limbeck.core import Address
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes import lessons
 from limbeck.recipes.ending import Ending
@@ -22,8 +23,7 @@ from limbeck.recipes.stages import Stages, Trained
 from limbeck.recipes.teachers import AsModel, teachers_in_use
 from limbeck.recipes.terms import is_read
 from limbeck.recipes.trial import Trial, check_rows
-from limbeck.students.library import check_forward
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 from limbeck.training.settings import Settings
 
 __all__ = ["Runner"]
@@ -38,7 +38,7 @@ class Runner:
         objects: models that were given as real objects, by name.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]) -> None:
+    def __init__(self, recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> None:
         self.recipe = recipe
         self.task = task
         self.models = Models(recipe, task, objects)
@@ -55,7 +55,7 @@ class Runner:
         check_rows(self.task)
         models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
         for name, model in models.items():
-            check_forward(f"models.{name}", model, self.task.channels, len(self.task.classes), self.task.size)
+            self.task.check_model(f"models.{name}", model)
         self._check_read()
         last = {**self.recipe["train"], "seed": self.seeds[-1]}
         construct(Settings, last, path="seeds")
@@ -101,13 +101,14 @@ class Runner:
         return ending.results(contestants, upstream, best=self._best(contestants))
 
     def _best(self, contestants: Mapping[str, Contestant]) -> str:
-        """The one to export of those that trained together: by validation accuracy, the mean over the seeds."""
+        """The one to export of those that trained together: by its metric on validation rows, the mean over seeds."""
         names = ["student", *self.peers]
         if len(names) == 1 or not len(self.task.validation):
             return "student"
 
         def score(name: str) -> float:
-            return fmean(self.task.validate(model.eval())["accuracy"] for model in contestants[name].models)
+            found = contestants[name]
+            return fmean(self.task.validate(one.eval(), found.inputs)[self.task.metric] for one in found.models)
 
         return max(names, key=score)
 
@@ -124,8 +125,11 @@ class Runner:
         found: dict[str, Contestant] = {}
         # The first is the one that the student is compared with.
         for name in sorted(self.used, key=lambda name: name != self._reference()):
-            model = teachers.get(name) or AsModel(name, Parts(recipe=self.recipe, models=teachers))
-            found[name] = Contestant([model], sizes.get(name), teaches=True)
+            if name in teachers:
+                found[name] = Contestant([teachers[name]], sizes[name], teaches=True, inputs=self._inputs(name))
+            else:
+                model = AsModel(name, Parts(recipe=self.recipe, models=teachers))
+                found[name] = Contestant([model], None, teaches=True, inputs="batch")
         if controls:
             found["control"] = self._contestant("control", "student", "student", controls, ending)
         found["student"] = self._contestant("student", "student", "student", students, ending)
@@ -138,4 +142,8 @@ class Runner:
 
     def _contestant(self, name: str, section: str, learner: str, trained: list[Trained], ending: Ending) -> Contestant:
         models = [self.models.trained(section, one.weights[learner]) for one in trained]
-        return Contestant(models, ending.ship(name, models[0], section))
+        return Contestant(models, ending.ship(name, models[0], section), inputs=self._inputs(section))
+
+    def _inputs(self, section: str) -> Address:
+        address: Address = self.recipe["models"][section]["inputs"]
+        return address

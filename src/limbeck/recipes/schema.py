@@ -7,13 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import limbeck.data
+from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError, suggest
 from limbeck.recipes.forms import resolve_model
 from limbeck.recipes.options import option_types, resolve_use
 from limbeck.recipes.sections import resolve_section, resolve_train
 from limbeck.recipes.terms import resolve_objective
-from limbeck.tasks import DataSettings
+from limbeck.tasks import Task
 
 __all__ = ["ExportSettings", "MeasureSettings", "resolve"]
 
@@ -34,7 +34,6 @@ _sections = (
     "measure",
     "export",
 )
-_tasks = ("image_classification",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +81,14 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         RecipeError: if anything in it cannot be right; the message says where.
     """
     _check_top(recipe)
+    task: type[Task] = registry.lookup("task", recipe["task"])
     top = resolve_section(_Top, {k: recipe[k] for k in ("control", "seeds") if k in recipe}, "recipe")
     return {
         "schema": _schema,
         "name": name,
         "task": recipe["task"],
-        "data": _data(_mapping(recipe, "data"), "data" in objects),
-        "models": _models(recipe, objects),
+        "data": _data(_mapping(recipe, "data"), task, "data" in objects),
+        "models": _models(recipe, task, objects),
         "objective": resolve_objective(_mapping(recipe, "objective"), "objective"),
         "balance": None if recipe.get("balance") is None else resolve_use(["balance"], recipe["balance"], "balance"),
         "train": resolve_train(_mapping(recipe, "train"), "train"),
@@ -104,8 +104,8 @@ def _check_top(recipe: Mapping[str, Any]) -> None:
             raise RecipeError(f"a recipe has no section {section!r}.{suggest(str(section), _sections)}")
     if recipe.get("schema") != _schema or isinstance(recipe.get("schema"), bool):
         raise RecipeError(f"schema is {recipe.get('schema')!r}; this version reads recipes that say schema: {_schema}")
-    if recipe.get("task") not in _tasks:
-        raise RecipeError(f"no task {recipe.get('task')!r}.{suggest(str(recipe.get('task')), _tasks)}")
+    if recipe.get("task") not in registry.names("task"):
+        raise RecipeError(f"no task {recipe.get('task')!r}.{suggest(str(recipe.get('task')), registry.names('task'))}")
     if not recipe.get("objective"):
         raise RecipeError("objective has no term; give at least one, as in `hard: {loss: cross_entropy}`")
 
@@ -119,27 +119,28 @@ def _mapping(recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _data(given: dict[str, Any], is_object: bool) -> dict[str, Any]:
-    own = option_types(DataSettings)
+def _data(given: dict[str, Any], task: type[Task], is_object: bool) -> dict[str, Any]:
+    own = option_types(task.Settings)
     settings = resolve_section(
-        DataSettings, {option: given.pop(option) for option in list(given) if option in own}, "data"
+        task.Settings, {option: given.pop(option) for option in list(given) if option in own}, "data"
     )
-    if settings["augment"] is not None:
-        settings["augment"] = resolve_section(limbeck.data.Augment, settings["augment"], "data.augment")
+    for section, entry in task.sections.items():
+        if settings[section] is not None:
+            settings[section] = resolve_section(entry, settings[section], f"data.{section}")
     for other in ("unlabelled", "test_from"):
         if settings[other] is not None:
-            settings[other] = resolve_use(["source"], settings[other], f"data.{other}")
+            settings[other] = resolve_use(task.sources, settings[other], f"data.{other}")
     if {"use": "object", **given} == {"use": "object"}:
         if is_object:
             return {"use": "object", **settings}
         if given:
             raise RecipeError("data: this run had its data from Python; give it again, as in limbeck.run(…, data=…)")
         raise RecipeError("data names no source; give data: {use: NAME}, as in data: {use: digits}")
-    source = resolve_use(["source"], given, "data", beside=own)
+    source = resolve_use(task.sources, given, "data", beside=own)
     return {**({"use": "object"} if is_object else source), **settings}
 
 
-def _models(recipe: Mapping[str, Any], objects: Collection[str]) -> dict[str, Any]:
+def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str]) -> dict[str, Any]:
     models = _mapping(recipe, "models")
     for name in ("teacher", "student"):
         if name in recipe:
@@ -153,7 +154,7 @@ def _models(recipe: Mapping[str, Any], objects: Collection[str]) -> dict[str, An
         raise RecipeError(
             "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}"
         )
-    resolved = {name: resolve_model(name, spec, name in objects) for name, spec in models.items()}
+    resolved = {name: resolve_model(name, spec, task, name in objects) for name, spec in models.items()}
     _check_apart({name: spec for name, spec in resolved.items() if isinstance(spec.get("train"), Mapping)})
     return resolved
 

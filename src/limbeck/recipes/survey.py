@@ -8,28 +8,31 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.core import at, rows_of
 from limbeck.recipes.attach import SAMPLE, built, chosen
 from limbeck.recipes.layers import modules
 from limbeck.recipes.reading import AUTO
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 
 __all__ = ["survey", "survey_text"]
 
 
-def survey(recipe: Mapping[str, Any], task: ImageClassification, objects: Mapping[str, nn.Module]) -> dict[str, Any]:
+def survey(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> dict[str, Any]:
     """The modules of every model, and the taps that it would get where the recipe names none."""
-    models, inputs = built(recipe, task, objects), task.sample(SAMPLE)
+    models, sample = built(recipe, task, objects), task.sample(SAMPLE)
+    board = {"batch": sample}
     open_ = {
         name: {**spec, "taps": AUTO} if name in models and not spec["taps"] else spec
         for name, spec in recipe["models"].items()
     }
-    choice = chosen({**recipe, "models": open_}, models, inputs)
+    choice = chosen({**recipe, "models": open_}, models, sample["inputs"])
     return {
         "schema": 1,
         "recipe": recipe["name"],
-        "rows": len(inputs),
+        "rows": rows_of(sample),
         "models": {
-            name: {"modules": [asdict(one) for one in modules(model, inputs)]} for name, model in models.items()
+            name: {"modules": [asdict(one) for one in modules(model, at(board, recipe["models"][name]["inputs"]))]}
+            for name, model in models.items()
         },
         "taps": {name: dict(taps) for name, taps in choice.taps.items()},
         "matches": [asdict(match) for match in choice.matches],

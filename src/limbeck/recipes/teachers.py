@@ -65,7 +65,7 @@ def made_of(name: str, recipe: Spec) -> list[str]:
 
 
 class AsModel(nn.Module):
-    """A teacher that is made of models, as one model, images to logits: to measure it like any other."""
+    """A teacher that is made of models, as one model of a whole batch, in which each reads its own inputs."""
 
     def __init__(self, name: str, parts: Parts) -> None:
         super().__init__()
@@ -73,6 +73,6 @@ class AsModel(nn.Module):
         # In a tuple: its modules stand in `members` already.
         self._teacher = (parts.teacher(name),)
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self._teacher[0]({"batch": {"inputs": images}})["logits"]
+    def forward(self, **batch: Any) -> Tensor:
+        logits: Tensor = self._teacher[0]({"batch": batch})["logits"]
         return logits

@@ -10,11 +10,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from limbeck.core import Counts, Distiller, Term
-from limbeck.core.addresses import map_tensors
+from limbeck.core import Counts, Distiller, Term, map_tensors
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
-from limbeck.tasks import ImageClassification, TrainingRows
+from limbeck.tasks import Batch, Task, TrainingRows
 from limbeck.training.optimizers import make_optimizer
 from limbeck.training.precision import supports_bfloat16
 from limbeck.training.settings import Settings
@@ -35,7 +34,7 @@ class Trial:
     training: TrainingRows
     distiller: Callable[[], Distiller]
 
-    def check_settings(self, task: ImageClassification, accelerator: Accelerator) -> None:
+    def check_settings(self, task: Task, accelerator: Accelerator) -> None:
         """Refuse settings that fit neither the data nor the machine.
 
         Raises:
@@ -58,7 +57,7 @@ class Trial:
                 f"accumulate={settings.accumulate} cannot share; choose a multiple of {parts}"
             )
 
-    def step(self, task: ImageClassification, accelerator: Accelerator) -> None:
+    def step(self, task: Task, accelerator: Accelerator) -> None:
         """Compute one loss and its gradient.
 
         Raises:
@@ -82,7 +81,7 @@ class Trial:
         except Exception as error:  # of a model or loss that was given, or of torch under one of ours
             raise RecipeError(f"{self.name} cannot train: {type(error).__name__}: {_with_notes(error)}") from error
 
-    def _first(self, task: ImageClassification, device: torch.device) -> tuple[dict[str, Any], int]:
+    def _first(self, task: Task, device: torch.device) -> tuple[Batch, int]:
         size, seed = self.train["batch_size"], self.train["seed"]
         try:
             batches, steps = task.batches(self.training, batch_size=size, seed=seed, rank=0, world=1)
@@ -91,7 +90,7 @@ class Trial:
         return map_tensors(next(batches.iterate(0, 1)), Tensor.to, device), steps
 
 
-def check_rows(task: ImageClassification) -> None:
+def check_rows(task: Task) -> None:
     """Refuse rows that nothing can be measured on.
 
     Raises:

@@ -13,6 +13,7 @@ import yaml
 from limbeck.report.charts import difference_text
 from limbeck.report.files import Run, read_run, write_text
 from limbeck.report.formatting import bracket, count, finite, metric_text, metric_title, milliseconds, significant, size
+from limbeck.report.inputs import ImageInput
 from limbeck.report.results import ModelResult, Results, title
 
 __all__ = ["write_model_card"]
@@ -34,8 +35,8 @@ def write_model_card(run: Path) -> Path:
     """
     found = read_run(run)
     parts = [_front_matter(found), _summary(found.results), _making(found), _figures(found.results)]
-    if found.results.export is not None:
-        parts.append(_usage(found.results, found.results.export.file))
+    if found.results.export is not None and found.results.input is not None:
+        parts.append(_usage(found.results.input, found.results.export.file))
     return write_text(run / "README.md", "\n\n".join([*parts, _limits(found), _reproduction()]) + "\n")
 
 
@@ -72,13 +73,11 @@ def _hub_metrics(results: Results) -> list[dict[str, Any]]:
 
 def _summary(results: Results) -> str:
     task = results.task.replace("_", " ")
-    shape = (
-        "" if results.input is None else f" of {' × '.join(map(str, [results.input.channels, *results.input.size]))}"
-    )
+    inputs = "" if results.input is None else f" and {results.input.described}"
     return (
         f"# {_plain(results.recipe)}: student\n\n"
-        f"A model for {_plain(task)} with {count(len(results.classes))} classes and inputs{shape} "
-        f"(channels × height × width), trained by knowledge distillation with limbeck.\n\n"
+        f"A model for {_plain(task)} with {count(len(results.classes))} classes{inputs}, "
+        f"trained by knowledge distillation with limbeck.\n\n"
         f"{_plain(results.verdict)}"
     ).rstrip()
 
@@ -151,25 +150,22 @@ def _latency(model: ModelResult) -> str:
     return f"{milliseconds(latency.median)} {quartiles}".rstrip()
 
 
-def _usage(results: Results, file: str) -> str:
-    shape = results.input
-    dimensions = [1, shape.channels, *shape.size] if shape is not None else [1]
+def _usage(inputs: ImageInput, file: str) -> str:
     code = f"""\
 import json
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
+{inputs.imports}
 
 session = onnxruntime.InferenceSession({json.dumps(file)})
 classes = json.loads(Path("results.json").read_text(encoding="utf-8"))["classes"]
 
-image = np.zeros({tuple(dimensions)!r}, dtype=np.float32)  # batch, channels, height, width; put your images here
-(logits,) = session.run(["logits"], {{"image": image}})
+{inputs.code}
+(logits,) = session.run(["logits"], feed)
 print([classes[index] for index in logits.argmax(axis=1)])"""
     return (
         "## How to use it\n\n"
-        f"The file `{file}` takes `image`, float32 with values from 0 to 1, and gives `logits`, one per class. "
+        f"The file `{file}` takes {inputs.taken}, and gives `logits`, one per class. "
         "The batch may have any size. Run this in the folder of this card:\n\n"
         f"{_fenced(code, 'python')}"
     )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from limbeck.errors import RunError
+from limbeck.report.inputs import ImageInput
 
 __all__ = [
     "Bin",
@@ -110,17 +111,12 @@ class Export(BaseModel):
     rows: int | None = None
 
 
-class InputShape(BaseModel):
-    channels: int
-    size: list[int]
-
-
 class Results(BaseModel):
     version: Literal[1] = Field(alias="schema")
     recipe: str
     task: str
     classes: list[str] = Field(default_factory=list)
-    input: InputShape | None = None
+    input: ImageInput | None = None
     test_rows: int | None = None
     seeds: list[int] = Field(default_factory=list)
     teachers: list[str] = Field(default_factory=lambda: ["teacher"])

@@ -47,8 +47,7 @@ def header(results: Results) -> str:
 
 
 def _input(results: Results) -> str:
-    shape = results.input
-    return DASH if shape is None else " × ".join(map(str, [shape.channels, *shape.size]))
+    return DASH if results.input is None else results.input.shape
 
 
 def summary(results: Results) -> str:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from limbeck.data import UNKNOWN, Augment, Batches, ImageSet, Plan, Splits, split, whole, with_unlabelled
+from limbeck.core import Address, logits_of
+from limbeck.data import UNKNOWN, Augment, Batches, ImageSet, Plan, Splits, from_dataset, split, whole, with_unlabelled
 from limbeck.errors import ArgumentError, DataError
+from limbeck.export import export_onnx
+from limbeck.registry import register
 from limbeck.students import Normalized
+from limbeck.students.library import check_forward
+from limbeck.tasks.task import Batch, TrainingRows
 
-__all__ = ["DataSettings", "ImageClassification", "TrainingRows"]
+__all__ = ["DataSettings", "ImageClassification"]
 
 _evaluation_batch = 256
 _statistics_rows = 2048
@@ -59,16 +65,9 @@ class DataSettings:
                 raise ArgumentError(f"{name} is {value}; it must be at least {least}, or null for all")
 
 
-@dataclass(frozen=True)
-class TrainingRows:
-    """The rows that one model trains on, and in which order."""
-
-    rows: ImageSet
-    labelled_only: bool = False
-
-
+@register("task", "image_classification")
 class ImageClassification:
-    """The rows of a source, split; and everything that a run asks of the task.
+    """The rows of a source of images, split; and everything that a run asks of the task.
 
     Args:
         source: ``train``, and where the source has it ``test``.
@@ -81,7 +80,19 @@ class ImageClassification:
             another source do not fit.
     """
 
-    metrics = ("accuracy",)
+    Settings: ClassVar = DataSettings
+    sections: ClassVar = {"augment": Augment}
+    sources: ClassVar = ("source",)
+    models: ClassVar = ("model",)
+    supplied: ClassVar = ("channels", "classes", "size")
+    metric: ClassVar = "accuracy"
+
+    @classmethod
+    def from_objects(cls, data: Any) -> Mapping[str, ImageSet]:
+        """What a source would load: given as it is, as a dataset of pairs (image, label), or as two of them."""
+        if isinstance(data, Mapping):
+            return data
+        return from_dataset(*data) if isinstance(data, tuple) else from_dataset(data)
 
     def __init__(
         self,
@@ -137,21 +148,24 @@ class ImageClassification:
         return self.test.shape[1:]
 
     @property
-    def example(self) -> Tensor:
-        """One real row, ``[1, C, H, W]``."""
-        first: Tensor = next(whole(self.validation if len(self.validation) else self.test, 1))["inputs"]
-        return first
+    def input(self) -> dict[str, Any]:
+        return {"channels": self.channels, "size": list(self.size)}
 
-    def sample(self, count: int) -> Tensor:
-        """At most this many training images, at equal distances, ``[B, C, H, W]``."""
+    @property
+    def example(self) -> Batch:
+        """One real row, its inputs ``[1, C, H, W]``."""
+        return next(whole(self.validation if len(self.validation) else self.test, 1))
+
+    def sample(self, count: int) -> Batch:
+        """At most this many training images, at equal distances, as a batch."""
         rows = self.teacher_rows.rows
         step = -(-len(rows) // count)
-        return torch.cat([b["inputs"] for b in whole(rows.subset(torch.arange(0, len(rows), step)), 256)])
+        return next(whole(rows.subset(torch.arange(0, len(rows), step)), count))
 
     @cached_property
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel, over at most 2,048 training rows at equal distances."""
-        pixels = self.sample(_statistics_rows).double()
+        pixels = self.sample(_statistics_rows)["inputs"].double()
         deviation = pixels.std((0, 2, 3), correction=0)
         # A channel that never changes carries nothing: leave its scale alone.
         return pixels.mean((0, 2, 3)).tolist(), deviation.where(deviation > 0, 1.0).tolist()
@@ -165,6 +179,10 @@ class ImageClassification:
         """A model for these images and classes, behind the normalization of the training rows."""
         net = build(channels=self.channels, classes=len(self.classes), size=self.size)
         return Normalized(net, *self.statistics)
+
+    def check_model(self, label: str, model: nn.Module) -> None:
+        """Refuse a model that cannot turn one image into logits."""
+        check_forward(label, model, self.channels, len(self.classes), self.size)
 
     def batches(
         self, training: TrainingRows, *, batch_size: int, seed: int, rank: int, world: int
@@ -182,21 +200,35 @@ class ImageClassification:
         batches = Batches(training.rows, plan, self.augment, seed=seed, workers=workers, rank=rank, world=world)
         return batches, plan.steps_per_epoch
 
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Accuracy on the validation rows, for a model in eval mode."""
-        logits, target = self.logits(model, self.validation)
-        return {"accuracy": float((logits.argmax(1) == target).mean())}
+    def key(self, training: TrainingRows) -> dict[str, Any]:
+        """What decides these batches, and the normalization of the models that read them."""
+        return {
+            "rows": training.rows.fingerprint(),
+            "labelled_only": training.labelled_only,
+            "labelled_share": self.settings.labelled_share,
+            "class_balance": self.settings.class_balance,
+            "augment": self.settings.augment,
+            "statistics": self.statistics,
+        }
 
-    def logits(self, model: nn.Module, rows: ImageSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The logits ``[N, C]`` and targets ``[N]`` of all rows, for a model in eval mode."""
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        logits, target = [], []
-        with torch.inference_mode():
-            for batch in self.evaluation(rows):
-                logits.append(model(batch["inputs"].to(device)).double().cpu())
-                target.append(batch["target"])
-        return torch.cat(logits).numpy(), torch.cat(target).numpy()
-
-    def evaluation(self, rows: ImageSet) -> Iterator[dict[str, Tensor]]:
+    def evaluation(self, rows: ImageSet) -> Iterator[Batch]:
         """Rows in order, as they are."""
         return whole(rows, _evaluation_batch, workers=self.settings.workers)
+
+    def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
+        """Accuracy on the validation rows, for a model in eval mode."""
+        logits, target = self.logits(partial(logits_of, model, inputs=inputs), self.validation)
+        return {"accuracy": float((logits.argmax(1) == target).mean())}
+
+    def logits(self, read: Callable[[Batch], Tensor], rows: ImageSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The logits ``[N, C]`` and targets ``[N]`` of all rows; ``read`` turns a batch into logits."""
+        logits, target = [], []
+        for batch in self.evaluation(rows):
+            logits.append(read(batch).double().cpu())
+            target.append(batch["target"])
+        return torch.cat(logits).numpy(), torch.cat(target).numpy()
+
+    def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
+        """Write the model to an ONNX file that takes ``image``."""
+        added = {"input_range": "0..1", **metadata}
+        export_onnx(model, file, example=self.example["inputs"], classes=self.classes, metadata=added)

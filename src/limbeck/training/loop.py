@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from accelerate import Accelerator
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from limbeck.core import Distiller, Mean, StepOutput
 from limbeck.errors import DivergedError
+from limbeck.tasks import Batch, BatchSource
 from limbeck.training.checkpoint import Checkpoints, random_state, restore_random_state
 from limbeck.training.events import EventLog
 from limbeck.training.micro_batches import micro_batches
@@ -23,15 +24,9 @@ from limbeck.training.optimizers import make_optimizer, rate_factor
 from limbeck.training.progress import Progress
 from limbeck.training.settings import Settings
 
-__all__ = ["BatchSource", "Job", "fit"]
+__all__ = ["Job", "fit"]
 
 _Readings: TypeAlias = dict[str, dict[str, float]]
-
-
-class BatchSource(Protocol):
-    """Batches as a function of the step."""
-
-    def iterate(self, start_step: int, stop_step: int) -> Iterator[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +161,7 @@ class _Loop:
             if self._due(logged or self.step == stop):
                 self.save()
 
-    def _train(self, batch: Mapping[str, Any]) -> tuple[dict[str, Mean], float, _Readings]:
+    def _train(self, batch: Batch) -> tuple[dict[str, Mean], float, _Readings]:
         settings, accelerator = self.job.settings, self.accelerator
         rate = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
         for group in self.optimizer.param_groups:
@@ -201,14 +196,14 @@ class _Loop:
         readings = {"weights": weights, **self.job.distiller.readings()}
         return {group: {name: _rounded(v) for name, v in values.items()} for group, values in readings.items()}
 
-    def _first_batches(self) -> list[dict[str, Any]]:
+    def _first_batches(self) -> list[Batch]:
         """What losses learn from before the first step: on every process, the micro-batches of the main one."""
         batches = list(self.job.batches.iterate(0, self.job.distiller.prepare_batches))
         if self.accelerator.num_processes > 1:
             broadcast_object_list(batches)
         return [part for batch in batches for part in self._split(batch)]
 
-    def _split(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _split(self, batch: Batch) -> list[Batch]:
         return micro_batches(batch, self.job.settings.accumulate, self.accelerator.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
@@ -256,12 +251,12 @@ class _Loop:
         if self.job.validate is None:
             return
         self.model.eval()
-        scores = dict(self.job.validate(self.job.student)) if self.accelerator.is_main_process else {"accuracy": 0.0}
+        scores = dict(self.job.validate(self.job.student)) if self.accelerator.is_main_process else {}
         self.model.train()
         if self.log is not None:
             self.log.write({**self._place(epoch, self.step), "validation": scores})
         progress.validated(epoch, scores)
-        score = self._from_main(scores["accuracy"])
+        score = self._from_main(next(iter(scores.values()), 0.0))
         if score > self.best:
             self.best, self.waited = score, 0
             if self.job.settings.watches_validation and self.accelerator.is_main_process:

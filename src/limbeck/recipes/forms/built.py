@@ -10,19 +10,17 @@ import torch
 from torch import nn
 
 import limbeck.students  # noqa: F401  # registers them
-from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
-from limbeck.recipes.options import construct, resolve_use
+from limbeck.recipes.options import construct, lookup, resolve_use
 from limbeck.recipes.reading import READING_OPTIONS
 from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.terms import resolve_objective
 from limbeck.students import load_weights
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 
-__all__ = ["FROM_TASK", "TOGETHER", "Built", "build_model"]
+__all__ = ["TOGETHER", "Built", "build_model"]
 
-FROM_TASK = ("channels", "classes", "size")
 # What `train` says of a model that trains together with the student.
 TOGETHER = "together"
 
@@ -51,7 +49,7 @@ def _architecture(section: Section) -> dict[str, Any]:
         raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
     options = {key: value for key, value in section.options.items() if key != "checkpoint"}
     beside = ("train", "objective", "checkpoint", *READING_OPTIONS)
-    model = resolve_use(["model"], options, path, (*FROM_TASK, "checkpoint"), beside)
+    model = resolve_use(section.task.models, options, path, (*section.task.supplied, "checkpoint"), beside)
     return {**model, "checkpoint": None if checkpoint is None else str(checkpoint)}
 
 
@@ -83,11 +81,11 @@ def _learning(section: Section) -> dict[str, Any]:
     return {"train": settings, "objective": resolve_objective(objective, f"{path}.objective")}
 
 
-def build_model(spec: Spec, task: ImageClassification, *, seed: int, path: str) -> nn.Module:
+def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
     beside = ("use", "train", "objective", "checkpoint", *READING_OPTIONS)
     options = {key: value for key, value in spec.items() if key not in beside}
-    entry = construct(registry.lookup, {"kind": "model", "name": spec["use"]}, path=path)
+    entry = lookup(task.models, spec["use"], path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = task.model(lambda **shape: construct(entry, {**options, **shape}, path=path))

@@ -13,7 +13,7 @@ from limbeck.core import Teacher
 from limbeck.errors import RecipeError
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.recipes.reading import READING_OPTIONS, check_taps, reading
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 from limbeck.teachers import Frozen
 
 __all__ = [
@@ -45,6 +45,7 @@ class Section:
     """What a recipe says of one model.
 
     Args:
+        task: which one the recipe is for.
         name: under ``models``.
         path: where it stands, for errors.
         options: all but what follows.
@@ -53,6 +54,7 @@ class Section:
         reading: ``taps``, ``inputs`` and ``call``, where they are given.
     """
 
+    task: type[Task]
     name: str
     path: str
     options: dict[str, Any]
@@ -90,7 +92,7 @@ class Workshop:
         objects: models that were given as real objects, by name.
     """
 
-    task: ImageClassification
+    task: Task
     objects: Mapping[str, nn.Module]
 
 

@@ -15,7 +15,7 @@ from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
 from limbeck.recipes.options import resolve_options
 from limbeck.recipes.reading import READING_OPTIONS
 from limbeck.students import load_weights
-from limbeck.tasks import ImageClassification
+from limbeck.tasks import Task
 
 __all__ = ["FromRun", "load_run_model", "run_model_spec"]
 
@@ -44,7 +44,7 @@ def _folder(spec: Spec) -> Path:
     return Path(spec["run"], "models", spec["model"])
 
 
-def load_run_model(folder: Path, task: ImageClassification, path: str) -> nn.Module:
+def load_run_model(folder: Path, task: Task, path: str) -> nn.Module:
     """A model of a run, from ``models/<name>``.
 
     Raises:

@@ -10,6 +10,7 @@ from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.forms.form import Section, forms
 from limbeck.recipes.forms.given import OBJECT
 from limbeck.recipes.reading import READING_OPTIONS
+from limbeck.tasks import Task
 
 __all__ = ["resolve_model"]
 
@@ -17,12 +18,13 @@ __all__ = ["resolve_model"]
 _taken = ("batch", "control", "exported")
 
 
-def resolve_model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
+def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> dict[str, Any]:
     """A section under ``models`` with every default written out.
 
     Args:
         name: of the section.
         spec: what the recipe says.
+        task: which one the recipe is for.
         is_object: whether a real object stands for it.
 
     Raises:
@@ -34,7 +36,7 @@ def resolve_model(name: str, spec: Any, is_object: bool) -> dict[str, Any]:
         spec = {"use": spec}
     if not isinstance(spec, Mapping):
         raise RecipeError(f"{path} is {spec!r}; write {{use: NAME}} with its options")
-    section = _section(name, spec, path)
+    section = _section(name, spec, task, path)
     if is_object:
         return forms()[OBJECT].resolve(section)
     if OBJECT in spec:
@@ -57,7 +59,7 @@ def _check_name(name: str) -> None:
         raise RecipeError(f"models.{name}: a run keeps this name for itself; choose another one")
 
 
-def _section(name: str, spec: Mapping[str, Any], path: str) -> Section:
+def _section(name: str, spec: Mapping[str, Any], task: type[Task], path: str) -> Section:
     options = dict(spec)
     read = {option: options.pop(option) for option in READING_OPTIONS if option in options}
     train, objective = options.pop("train", None), options.pop("objective", None)
@@ -66,4 +68,4 @@ def _section(name: str, spec: Mapping[str, Any], path: str) -> Section:
             raise RecipeError(
                 f"{path}.{section}: the student learns as the section {section} at the top says; move it there"
             )
-    return Section(name=name, path=path, options=options, train=train, objective=objective, reading=read)
+    return Section(task=task, name=name, path=path, options=options, train=train, objective=objective, reading=read)
