@@ -1,5 +1,7 @@
-"""What is trained: architectures for images, checkpoints, and the model as it is shipped."""
+"""What is trained: architectures for images and texts, checkpoints, and the model as it is shipped."""
 
+from limbeck.students.bag_of_words import BagOfWords
+from limbeck.students.bilstm import BiLSTM
 from limbeck.students.checkpoint import load_weights, save_weights
 from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_terms
 from limbeck.students.mlp import MLP
@@ -9,23 +11,36 @@ from limbeck.students.resnet import ResNet
 from limbeck.students.reused_classifier import ReusedClassifier
 from limbeck.students.sharing import share_
 from limbeck.students.shrinking import shrink
+from limbeck.students.small_bert import small_bert
+from limbeck.students.soft_labels import Trees, WordCounts, fit_soft_labels, word_counts
+from limbeck.students.textcnn import TextCNN
 from limbeck.students.timm_models import timm_model
 from limbeck.students.torchvision_models import torchvision_model
+from limbeck.students.words import word_tokenizer
 
 __all__ = [
     "MLP",
+    "BagOfWords",
+    "BiLSTM",
     "EarlyExit",
     "Exit",
     "MobileNet",
     "Normalized",
     "ResNet",
     "ReusedClassifier",
+    "TextCNN",
+    "Trees",
     "WithExits",
+    "WordCounts",
     "exit_terms",
+    "fit_soft_labels",
     "load_weights",
     "save_weights",
     "share_",
     "shrink",
+    "small_bert",
     "timm_model",
     "torchvision_model",
+    "word_counts",
+    "word_tokenizer",
 ]

@@ -1,4 +1,4 @@
-"""What the models of torchvision and timm have in common: how their package is found and how they are tried."""
+"""What the models of other packages have in common: how their package is found and how they are tried."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from limbeck.errors import ArgumentError
 __all__ = ["check_forward", "check_name", "import_library"]
 
 
-def import_library(name: str) -> ModuleType:
-    """Import an optional package of models.
+def import_library(name: str, extra: str = "vision") -> ModuleType:
+    """Import an optional package, of one of limbeck's extras.
 
     Raises:
         ArgumentError: if it is not installed; the message says how to install it.
@@ -28,7 +28,7 @@ def import_library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise ArgumentError(
-            f'the model {name!r} cannot import {name} ({error}); pip install "limbeck[vision]"'
+            f'the model {name!r} cannot import {name} ({error}); pip install "limbeck[{extra}]"'
         ) from error
 
 

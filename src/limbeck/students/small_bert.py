@@ -1,0 +1,72 @@
+"""A small BERT with random weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from limbeck.errors import ArgumentError
+from limbeck.registry import register
+from limbeck.students._rows_of_words import check_text
+from limbeck.students.library import import_library
+
+__all__ = ["small_bert"]
+
+
+@register("text_model", "bert")
+def small_bert(
+    *,
+    classes: int,
+    vocabulary: int,
+    layers: int = 2,
+    width: int = 128,
+    heads: int = 2,
+    neurons: int = 512,
+    length: int = 512,
+    dropout: float = 0.1,
+) -> Any:
+    """A BERT for classes, from its configuration, with random weights.
+
+    The default sizes are those of the smallest of Turc and others.
+
+    Args:
+        classes: number of logits.
+        vocabulary: number of entries; 0 is padding.
+        layers: number of layers.
+        width: of the hidden state, a multiple of the heads.
+        heads: of each attention.
+        neurons: the intermediate width of each layer.
+        length: the longest row, in tokens.
+        dropout: share of states and attention weights set to 0 in training, in [0, 1).
+
+    Returns:
+        A ``BertForSequenceClassification``.
+
+    Raises:
+        ArgumentError: if transformers is missing, a number is below 1, or the width is no multiple of the heads.
+
+    >>> import torch
+    >>> net = small_bert(classes=3, vocabulary=50, width=8, neurons=16)
+    >>> net(input_ids=torch.tensor([[4, 7]])).logits.shape
+    torch.Size([1, 3])
+
+    Turc, Chang, Lee, Toutanova, 2019, "Well-Read Students Learn Better: On the Importance of Pre-training Compact
+    Models", arXiv:1908.08962.
+    """
+    sizes = {"layers": layers, "width": width, "heads": heads, "neurons": neurons, "length": length}
+    check_text("bert", classes, vocabulary, dropout, **sizes)
+    if width % heads:
+        raise ArgumentError(f"bert: width {width} is no multiple of {heads} heads; choose another number of either")
+    transformers = import_library("transformers", "text")
+    config = transformers.BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=neurons,
+        max_position_embeddings=length,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        num_labels=classes,
+        pad_token_id=0,
+    )
+    return transformers.BertForSequenceClassification(config)
