@@ -22,6 +22,17 @@ FORWARD_ENDS = "forward ends"
 _tolerance = 1e-5
 
 
+class _Module(nn.Module):
+    """The code as what torch calls a loss, so that both sides have the time of a module's call in them."""
+
+    def __init__(self, code: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.code = code
+
+    def forward(self, **values: Tensor) -> Tensor:
+        return self.code(**values)
+
+
 class Contest:
     """A loss and its straightforward code on the same inputs."""
 
@@ -60,7 +71,7 @@ class Contest:
         learned = {name: value for name, value in self.loss.named_parameters() if value.requires_grad}
         state = {name.replace(".", "_"): value for name, value in self.loss.state_dict(keep_vars=True).items()}
         wanted = [*(value for value in self.values.values() if value.requires_grad), *learned.values()]
-        calls = {"limbeck": self.loss, "code": partial(self.code, **self._told(state))}
+        calls = {"limbeck": self.loss, "code": _Module(partial(self.code, **self._told(state)))}
 
         def side(call: Callable[..., Tensor]) -> tuple[Tensor, ...]:
             value = call(**self.case.derived(self.values))

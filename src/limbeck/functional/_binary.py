@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.functional._softening import check_softening, softened
+from limbeck.functional._softening import binary_divergence, check_softening, softened
 
 __all__ = ["binary_kd"]
 
@@ -42,6 +41,4 @@ def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float | Tensor =
     """
     check_softening("binary_kd", student, teacher, temperature)
     student, teacher = softened(student, temperature, False), softened(teacher, temperature, False)
-    p = teacher.sigmoid()
-    cross, own = (F.binary_cross_entropy_with_logits(logits, p, reduction="none") for logits in (student, teacher))
-    return (cross - own).sum(dim=-1) * temperature**2
+    return binary_divergence(teacher, student).sum(dim=-1) * temperature**2

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.functional._checks import check_at_least_0, check_target, shape
-from limbeck.functional._softening import check_softening, divergence, softened
+from limbeck.functional._softening import binary_divergence, check_softening, divergence, softened
 
 __all__ = ["decoupled_kd"]
 
@@ -67,18 +67,15 @@ def decoupled_kd(
             f"for one logit take binary_kd"
         )
     index = target.unsqueeze(-1)
-    of_target_q, among_q = _apart(softened(student, temperature, standardize), index)
-    of_target_p, among_p = _apart(softened(teacher, temperature, standardize), index)
-    of_target, of_others = divergence(of_target_p, of_target_q), divergence(among_p, among_q)
+    ahead_q, among_q = _apart(softened(student, temperature, standardize), index)
+    ahead_p, among_p = _apart(softened(teacher, temperature, standardize), index)
+    of_target, of_others = binary_divergence(ahead_p, ahead_q), divergence(among_p, among_q)
     return (alpha * of_target + beta * of_others) * temperature**2
 
 
 def _apart(logits: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """log p_t and log (1 − p_t), `[*, 2]`, and the logarithms of the others among themselves; the target has none."""
-    # Not −∞ there: the difference of two would be NaN.
-    nothing = torch.finfo(logits.dtype).min / 4
-    log_p = F.log_softmax(logits, dim=-1)
-    log_other = log_p.scatter(-1, index, nothing).logsumexp(dim=-1, keepdim=True)
-    # From the logits again: through log p the divergence would be rounded twice.
-    among = F.log_softmax(logits.scatter(-1, index, nothing), dim=-1)
-    return torch.cat([log_p.gather(-1, index), log_other], dim=-1), among
+    """The logit of the target against all others, `[*]`, and the logarithms of the others among themselves."""
+    # Not −∞ for the target: the difference of two would be NaN.
+    others = logits.scatter(-1, index, torch.finfo(logits.dtype).min / 4)
+    ahead = logits.gather(-1, index) - others.logsumexp(dim=-1, keepdim=True)
+    return ahead.squeeze(-1), F.log_softmax(others, dim=-1)

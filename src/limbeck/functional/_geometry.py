@@ -13,6 +13,11 @@ from limbeck.functional._pairs import number_of, part, sum_over_blocks, vectors
 
 __all__ = ["rkd_angle", "rkd_distance"]
 
+# Added to a mean distance: no other number changes, and 0 divides.
+_tiny = 1e-30
+# At most so many features make a short row.
+_short = 128
+
 
 def rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -> Tensor:
     """Huber loss between the rows' distances in units of their mean, averaged over the pairs.
@@ -49,18 +54,28 @@ def rkd_distance(student: Tensor, teacher: Tensor, mask: Tensor | None = None) -
         first, second = torch.triu_indices(len(mask), len(mask), 1, device=mask.device)
         pairs = mask[first] & mask[second]
     student, teacher = _relative_distances(student, pairs), _relative_distances(teacher, pairs)
+    if pairs is None and len(student) > 0:
+        return F.smooth_l1_loss(student, teacher)
     # Pairs that are left out are 0 in both.
     return F.smooth_l1_loss(student, teacher, reduction="sum") / number_of(pairs, teacher)
 
 
 def _relative_distances(rows: Tensor, pairs: Tensor | None) -> Tensor:
-    distances: Tensor = _Distances.apply(rows)
+    distances = _distances(rows)
     if pairs is None:
         mean = distances.mean()
     else:
         distances = distances * pairs
         mean = distances.sum() / number_of(pairs, distances)
-    return distances / (mean + (mean == 0))
+    return distances / (mean + _tiny)
+
+
+def _distances(rows: Tensor) -> Tensor:
+    # torch's own gradient is the faster one of short rows; of no pair at all, it ends the process.
+    if rows.shape[1] <= _short and len(rows) > 1:
+        return F.pdist(rows)
+    distances: Tensor = _Distances.apply(rows)
+    return distances
 
 
 class _Distances(torch.autograd.Function):

@@ -96,15 +96,16 @@ def _gram_distances(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _GramDistances(torch.autograd.Function):
-    # From matrices of the second axis, which must be the shorter: with D = P − Q, they are ⟨Dᵀ D, Pᵀ P + Qᵀ Q⟩ +
-    # 2 ⟨Pᵀ D, Dᵀ Q⟩ and ‖Pᵀ D + Dᵀ Q‖², where nothing large cancels if P is near Q. Backward forms the matrices again;
-    # kept, they would be most of the memory.
+    # From matrices of the second axis, which must be the shorter: with D = P − Q, S = P + Q and M = Sᵀ D, they are
+    # (⟨Sᵀ S, Dᵀ D⟩ + ⟨M, Mᵀ⟩) / 2 and ‖M + Mᵀ‖² / 4, where nothing large cancels if P is near Q. Backward forms the
+    # matrices again; kept, they would be most of the memory.
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(p, q)
-        _, own, cross, gram, apart = _products(p, q)
-        longer = (own * (2 * gram + apart)).sum() + 2 * ((cross.T + own) * cross).sum()
-        return longer, apart.square().sum()
+        less, more = p - q, p + q
+        mixed = more.T @ less
+        longer = ((more.T @ more) * (less.T @ less) + mixed * mixed.T).sum() / 2
+        return longer, (mixed + mixed.T).square().sum() / 4
 
     @staticmethod
     def backward(ctx: Any, of_longer: Tensor, of_shorter: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -117,13 +118,9 @@ class _GramDistances(torch.autograd.Function):
 
 
 def _by_second(p: Tensor, q: Tensor, of_longer: Tensor, of_shorter: Tensor) -> Tensor:
-    less, _, cross, gram, apart = _products(p, q)
-    of_longer, of_shorter = -4 * of_longer, -4 * of_shorter
-    return q @ (of_shorter * apart) + p @ (of_longer * cross) + less @ (of_longer * gram)
-
-
-def _products(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """D = P − Q, Dᵀ D, Dᵀ Q, Qᵀ Q, and Pᵀ P − Qᵀ Q."""
-    less = p - q
-    own, cross, gram = less.T @ less, less.T @ q, q.T @ q
-    return less, own, cross, gram, own + cross + cross.T
+    less, more = p - q, p + q
+    mixed = more.T @ less
+    apart = of_shorter * (mixed + mixed.T)
+    by_more = of_longer * (less.T @ less - mixed.T) - apart
+    by_less = of_longer * (mixed - more.T @ more) + apart
+    return more @ by_more + less @ by_less

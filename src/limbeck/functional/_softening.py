@@ -11,7 +11,7 @@ from limbeck.functional._centred import centred_unit
 from limbeck.functional._checks import check_same_logits, check_temperature
 from limbeck.functional._precision import at_least_float32
 
-__all__ = ["check_softening", "divergence", "softened"]
+__all__ = ["binary_divergence", "check_softening", "divergence", "softened"]
 
 
 def check_softening(operation: str, student: Tensor, teacher: Tensor, temperature: float | Tensor) -> None:
@@ -41,3 +41,10 @@ def softened(logits: Tensor, temperature: float | Tensor, standardize: bool) -> 
 def divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p ‖ q) over the last axis of two tensors of log-probabilities."""
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=-1)
+
+
+def binary_divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """KL(b(p) ‖ b(q)) of two tensors of logits, each its own yes or no; exactly 0 where both are equal."""
+    p = teacher.sigmoid()
+    cross, own = (F.binary_cross_entropy_with_logits(logits, p, reduction="none") for logits in (student, teacher))
+    return cross - own

@@ -75,6 +75,8 @@ class LayerPairs(nn.Module):
         return listed if isinstance(layers, Tensor) else listed[self.after :]
 
     def forward(self, student: Layers, teacher: Layers) -> tuple[list[Tensor], list[Tensor]]:
+        if isinstance(student, Tensor) and isinstance(teacher, Tensor) and isinstance(self.rule, str):
+            return [student], [teacher]
         students, teachers = self.counted(student), self.counted(teacher)
         if self.rule == "auto":
             return students, self._gathered(len(students), teachers)
