@@ -83,7 +83,9 @@ def test_an_ensemble_in_an_ensemble_as_one_model(task: ImageClassification) -> N
     recipe = resolve(changed(changes), name="x")
     specs = recipe["models"]
     models = {n: build_model(specs[n], task, seed=n_, path=n).eval() for n_, n in enumerate("abc")}
-    whole = AsModel("teacher", Parts(recipe=recipe, models={**models, "spare": model(task, "mlp")})).eval()
+    whole = AsModel(
+        "teacher", Parts(recipe=recipe, classes=task.classes, models={**models, "spare": model(task, "mlp")})
+    ).eval()
     with torch.inference_mode():
         a, b, c = (one(task.example["inputs"]) for one in models.values())
         assert torch.allclose(whole(**task.example), 0.25 * c + 0.75 * (a + b) / 2, atol=1e-6)

@@ -66,7 +66,7 @@ def with_taps(
     Raises:
         RecipeError: if a model has no layer that fits.
     """
-    if not any(spec["taps"] == AUTO for spec in recipe["models"].values()):
+    if not any(spec.get("taps") == AUTO for spec in recipe["models"].values()):
         return dict(recipe), []
     choice = chosen(recipe, built(recipe, task, objects), task.sample(SAMPLE)["inputs"])
     for name, taps in choice.taps.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 
 from limbeck import registry
 from limbeck.core import Distiller, Tapped, Term, source_of
-from limbeck.recipes.forms import Parts
+from limbeck.recipes.forms import Parts, has_weights
 from limbeck.recipes.options import construct
 from limbeck.recipes.reading import reading, term_in_models
 from limbeck.recipes.teachers import made_of, teachers_in_use
@@ -28,6 +28,7 @@ def build_distiller(
     learners: Mapping[str, tuple[str, nn.Module]],
     teachers: Mapping[str, nn.Module],
     *,
+    classes: Sequence[str] = (),
     balance: Spec | None = None,
     train: Spec | None = None,
     shared: bool = False,
@@ -39,6 +40,7 @@ def build_distiller(
         terms: resolved terms, by name.
         learners: name on the board -> section under ``models`` and the model itself.
         teachers: the models that need no other, by name.
+        classes: of the task.
         balance: how the terms are weighed beside their own weights.
         train: its settings; those at the top of the recipe by default.
         shared: divide the weights of the terms by their sum.
@@ -52,7 +54,13 @@ def build_distiller(
     placed = {name: term_in_models(term, models, f"objective.{name}") for name, term in weighed.items()}
     built = {name: build_term(term, f"objective.{name}", train) for name, term in placed.items()}
     used = [name for name in teachers_in_use(recipe, terms, learners) if is_read(name, terms)]
-    parts = Parts(recipe=recipe, models=teachers, differentiated=_differentiated(built, recipe))
+    parts = Parts(
+        recipe=recipe,
+        classes=classes,
+        models=teachers,
+        learners=tuple(learners),
+        differentiated=_differentiated(built, recipe),
+    )
     options = {
         "student": students,
         "terms": built,
@@ -75,8 +83,9 @@ def _balance(spec: Spec) -> Any:
 
 def _differentiated(terms: Mapping[str, Term], recipe: Spec) -> set[str]:
     """The models that a loss differentiates, and those that such a teacher is made of."""
+    whole = [name for name, spec in recipe["models"].items() if has_weights(spec)]
     read = {source_of(a) for term in terms.values() if term.differentiates for a in term.inputs.values()}
-    return {leaf for name in read & recipe["models"].keys() for leaf in made_of(name, recipe)}
+    return {leaf for name in read & recipe["models"].keys() for leaf in made_of(name, recipe, whole)}
 
 
 def for_training(distiller: Distiller) -> Distiller:

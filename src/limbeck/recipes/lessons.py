@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,12 @@ class Lesson:
     shared: bool = False
 
     def distiller(
-        self, recipe: Mapping[str, Any], learners: Mapping[str, nn.Module], teachers: Mapping[str, nn.Module]
+        self,
+        recipe: Mapping[str, Any],
+        learners: Mapping[str, nn.Module],
+        teachers: Mapping[str, nn.Module],
+        *,
+        classes: Sequence[str] = (),
     ) -> Distiller:
         """One step of it.
 
@@ -53,10 +58,18 @@ class Lesson:
             recipe: the resolved recipe.
             learners: by their name on the board.
             teachers: models with weights of their own, by section.
+            classes: of the task.
         """
         learning = {name: (section, learners[name]) for name, section in self.learners.items()}
         return build_distiller(
-            recipe, self.terms, learning, teachers, balance=self.balance, train=self.train, shared=self.shared
+            recipe,
+            self.terms,
+            learning,
+            teachers,
+            classes=classes,
+            balance=self.balance,
+            train=self.train,
+            shared=self.shared,
         )
 
 

@@ -30,6 +30,7 @@ def resolve_options(
     name: str,
     supplied: Collection[str] = (),
     beside: Collection[str] = (),
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The options of a constructor, checked against its signature, with every default written out.
 
@@ -40,6 +41,7 @@ def resolve_options(
         name: what the entry is called there.
         supplied: parameters that come from elsewhere, and are no options.
         beside: what the section takes beside the options, to suggest for a misspelt one.
+        renamed: what the recipe calls a parameter where it has another name there.
 
     Raises:
         RecipeError: for an unknown option, with the nearest known; a missing one; a value of a wrong type.
@@ -48,7 +50,7 @@ def resolve_options(
     >>> resolve_options(resnet, {"width": 8}, path="student", name="resnet")
     {'width': 8, 'depth': 1}
     """
-    fields = _fields(entry, supplied, path)
+    fields = {renamed.get(option, option): field for option, field in _fields(entry, supplied, path).items()}
     for option in given:
         if option not in fields:
             raise RecipeError(f"{path}: {name} takes no {option!r}.{suggest(str(option), [*fields, *beside])}")

@@ -16,7 +16,7 @@ from limbeck.recipes.keys import data_key
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Stage, Stages, Trained
-from limbeck.recipes.teachers import teachers_in_use
+from limbeck.recipes.teachers import left_in, teachers_in_use
 from limbeck.tasks import Task
 from limbeck.training.loop import Job
 from limbeck.training.settings import Settings
@@ -73,7 +73,7 @@ class Road:
             for name, weights in (before.weights if before is not None else {}).items():
                 if name in learners:
                     learners[name].load_state_dict(weights)
-            return lesson.distiller(self.recipe, learners, teachers)
+            return lesson.distiller(self.recipe, learners, teachers, classes=self.task.classes)
 
         sections = {**lesson.learners, **dict(zip(needed, needed, strict=True))}
         reads = {
@@ -102,10 +102,12 @@ class Road:
             batches, length = task.batches(
                 lesson.rows, batch_size=train["batch_size"], seed=train["seed"], rank=rank, world=world
             )
+            made = for_training(distiller())
             return Job(
                 stage=lesson.stage,
                 seed=train["seed"],
-                distiller=for_training(distiller()),
+                distiller=made,
+                left=partial(left_in, made.teachers, self.recipe),
                 batches=batches,
                 steps_per_epoch=length,
                 settings=Settings(**train),

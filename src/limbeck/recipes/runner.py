@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
 
-from limbeck.core import Address
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes import lessons
+from limbeck.recipes.contest import Contest
 from limbeck.recipes.ending import Ending
-from limbeck.recipes.forms import Parts
-from limbeck.recipes.measuring import Contestant
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.road import Road
-from limbeck.recipes.stages import Stages, Trained
-from limbeck.recipes.teachers import AsModel, teachers_in_use
+from limbeck.recipes.stages import Stages
+from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_read
 from limbeck.recipes.trial import Trial, check_rows
 from limbeck.tasks import Task
@@ -78,7 +75,8 @@ class Runner:
 
     def _trials(self, models: Mapping[str, nn.Module]) -> Iterator[Trial]:
         for lesson in lessons.lessons(self.recipe, self.task):
-            distiller = partial(lesson.distiller, self.recipe, self.models.learners(lesson, self.seeds[0]), models)
+            learners = self.models.learners(lesson, self.seeds[0])
+            distiller = partial(lesson.distiller, self.recipe, learners, models, classes=self.task.classes)
             yield Trial(lesson.title, lesson.path, lesson.train, lesson.rows, distiller)
 
     # The road.
@@ -95,55 +93,12 @@ class Runner:
                 controls.append(road.finished(stages.train(control, like=student), "control", seed, like=student))
             students.append(road.finished(stages.train(student), "student", seed, like=student))
         ending = Ending(self.recipe, self.task, self.seeds, stages)
-        contestants = self._contestants(road, controls, students, ending)
+        teachers = {name: road.model(name) for name in self._leaves()}
+        contest = Contest(self.recipe, self.models, self.used, teachers, students)
+        contestants = contest.contestants(controls, ending.ship)
         keys = [trained.key for trained in (*controls, *students)]
         upstream = [*keys, *(road.key(name) for name in self._leaves())]
-        return ending.results(contestants, upstream, best=self._best(contestants))
-
-    def _best(self, contestants: Mapping[str, Contestant]) -> str:
-        """The one to export of those that trained together: by its metric on validation rows, the mean over seeds."""
-        names = ["student", *self.peers]
-        if len(names) == 1 or not len(self.task.validation):
-            return "student"
-
-        def score(name: str) -> float:
-            found = contestants[name]
-            return fmean(self.task.validate(one.eval(), found.inputs)[self.task.metric] for one in found.models)
-
-        return max(names, key=score)
+        return ending.results(contestants, upstream, best=contest.best(contestants))
 
     def _leaves(self) -> list[str]:
         return [name for name in self.used if name in self.models.names]
-
-    # Its end.
-
-    def _contestants(
-        self, road: Road, controls: list[Trained], students: list[Trained], ending: Ending
-    ) -> dict[str, Contestant]:
-        teachers = {name: road.model(name) for name in self._leaves()}
-        sizes = {name: ending.ship(name, model, name) for name, model in teachers.items()}
-        found: dict[str, Contestant] = {}
-        # The first is the one that the student is compared with.
-        for name in sorted(self.used, key=lambda name: name != self._reference()):
-            if name in teachers:
-                found[name] = Contestant([teachers[name]], sizes[name], teaches=True, inputs=self._inputs(name))
-            else:
-                model = AsModel(name, Parts(recipe=self.recipe, models=teachers))
-                found[name] = Contestant([model], None, teaches=True, inputs="batch")
-        if controls:
-            found["control"] = self._contestant("control", "student", "student", controls, ending)
-        found["student"] = self._contestant("student", "student", "student", students, ending)
-        for name in self.peers:
-            found[name] = self._contestant(name, name, name, students, ending)
-        return found
-
-    def _reference(self) -> str:
-        return "teacher" if "teacher" in self.used else self.used[-1]
-
-    def _contestant(self, name: str, section: str, learner: str, trained: list[Trained], ending: Ending) -> Contestant:
-        models = [self.models.trained(section, one.weights[learner]) for one in trained]
-        return Contestant(models, ending.ship(name, models[0], section), inputs=self._inputs(section))
-
-    def _inputs(self, section: str) -> Address:
-        address: Address = self.recipe["models"][section]["inputs"]
-        return address

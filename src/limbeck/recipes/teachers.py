@@ -7,11 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from limbeck.core import Teacher
 from limbeck.errors import RecipeError, suggest
-from limbeck.recipes.forms import Parts, form_of, has_weights
+from limbeck.recipes.forms import Parts, form_of
+from limbeck.recipes.forms.built import TOGETHER
 from limbeck.recipes.terms import sources
+from limbeck.teachers import Confidence, Ensemble, MapClasses, RandomTeacher
 
-__all__ = ["AsModel", "made_of", "teachers_in_use"]
+__all__ = ["AsModel", "closure", "left_in", "made_of", "teachers_in_use"]
 
 Spec = Mapping[str, Any]
 
@@ -38,11 +41,14 @@ def teachers_in_use(recipe: Spec, terms: Mapping[str, Spec], learners: Collectio
             order.append(name)
 
     for name, path in sources(terms, "objective"):
-        if name not in learners:
-            visit(name, path, (), used)
+        visit(name, path, (), used)
     # The others never run, but what they say must be right as well.
     for name in models:
         visit(name, f"models.{name}", (), [])
+    used = [name for name in used if name not in learners]
+    for name in used:
+        if models[name].get("train") == TOGETHER:
+            raise RecipeError(f"models.{name} trains together with the student; it teaches only in the same steps")
     return tuple(used)
 
 
@@ -50,18 +56,42 @@ def _needed(name: str, spec: Spec) -> Iterator[tuple[str, str]]:
     """The models that one needs before it can speak, and where it says so."""
     form = form_of(spec)
     for member in form.needs(spec):
-        if member == "student" and not form.may_need_learners:
-            raise RecipeError(f"models.{name}: the student cannot be a member of an {form.key} of teachers")
+        if member == "student" and not form.may_need_student:
+            raise RecipeError(f"models.{name}.{form.key}: the student cannot be a member, as it learns from it")
         yield member, f"models.{name}.{form.key}"
     yield from sources(spec.get("objective") or {}, f"models.{name}.objective")
 
 
-def made_of(name: str, recipe: Spec) -> list[str]:
-    """The models with weights that one is made of, each once; the one itself, if it has weights."""
+def closure(name: str, recipe: Spec) -> list[str]:
+    """A model and all that it is made of, each once."""
     spec = recipe["models"][name]
-    if has_weights(spec):
+    found = [name, *(part for needed in form_of(spec).needs(spec) for part in closure(needed, recipe))]
+    return list(dict.fromkeys(found))
+
+
+def made_of(name: str, recipe: Spec, whole: Collection[str]) -> list[str]:
+    """The models that one is made of, each once; those called ``whole`` are made of themselves alone."""
+    if name in whole:
         return [name]
-    return list(dict.fromkeys(leaf for part in form_of(spec).needs(spec) for leaf in made_of(part, recipe)))
+    spec = recipe["models"][name]
+    return list(dict.fromkeys(part for needed in form_of(spec).needs(spec) for part in made_of(needed, recipe, whole)))
+
+
+def left_in(teachers: Mapping[str, Teacher], recipe: Spec) -> dict[str, dict[str, Tensor]]:
+    """What their training has left in teachers, and in the members of teachers, by name."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, teacher in teachers.items():
+        bare = _bare(teacher)
+        if isinstance(bare, Ensemble | RandomTeacher):
+            found |= left_in(bare.members, recipe)
+        own = form_of(recipe["models"][name]).left(bare)
+        if own:
+            found[name] = own
+    return found
+
+
+def _bare(teacher: Teacher) -> Teacher:
+    return _bare(teacher.teacher) if isinstance(teacher, Confidence | MapClasses) else teacher
 
 
 class AsModel(nn.Module):
@@ -69,7 +99,8 @@ class AsModel(nn.Module):
 
     def __init__(self, name: str, parts: Parts) -> None:
         super().__init__()
-        self.members = nn.ModuleDict({f"_{leaf}": parts.models[leaf] for leaf in made_of(name, parts.recipe)})
+        leaves = made_of(name, parts.recipe, parts.models)
+        self.members = nn.ModuleDict({f"_{leaf}": parts.models[leaf] for leaf in leaves})
         # In a tuple: its modules stand in `members` already.
         self._teacher = (parts.teacher(name),)
 

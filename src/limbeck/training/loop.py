@@ -31,7 +31,7 @@ _Readings: TypeAlias = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one stage trains, and on what."""
+    """What one stage trains, and on what; ``left`` gives what it leaves in teachers, by name."""
 
     stage: str
     seed: int
@@ -40,6 +40,7 @@ class Job:
     steps_per_epoch: int
     settings: Settings
     validate: Callable[[nn.Module], Mapping[str, float]] | None
+    left: Callable[[], dict[str, dict[str, Tensor]]] = dict
 
     @property
     def total(self) -> int:
@@ -55,8 +56,8 @@ class Job:
         return self.learners["student"]
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
-        """The weights of every learner."""
-        return {name: model.state_dict() for name, model in self.learners.items()}
+        """The weights of every learner, and what the training leaves in teachers."""
+        return {**{name: model.state_dict() for name, model in self.learners.items()}, **self.left()}
 
 
 def fit(

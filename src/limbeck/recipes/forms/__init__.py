@@ -4,6 +4,7 @@ A new form is a subclass of `Form`, or of `OwnWeights`, in a file of its own, an
 """
 
 from limbeck.recipes.forms.built import Built
+from limbeck.recipes.forms.ema import FromAverage
 from limbeck.recipes.forms.ensemble import FromMembers
 from limbeck.recipes.forms.form import (
     Form,
@@ -19,7 +20,10 @@ from limbeck.recipes.forms.form import (
 )
 from limbeck.recipes.forms.from_run import FromRun
 from limbeck.recipes.forms.given import Given
+from limbeck.recipes.forms.peers import FromPeers
+from limbeck.recipes.forms.random import FromDraw
 from limbeck.recipes.forms.resolve import resolve_model
+from limbeck.recipes.forms.teacher_free import Virtual
 
 __all__ = [
     "Form",
@@ -34,4 +38,4 @@ __all__ = [
     "resolve_model",
 ]
 
-add_forms(Built(), FromRun(), FromMembers(), Given())
+add_forms(Built(), FromRun(), FromMembers(), FromAverage(), FromDraw(), FromPeers(), Virtual(), Given())

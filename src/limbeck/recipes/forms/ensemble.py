@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
+from torch import Tensor
+
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError
 from limbeck.recipes.forms.form import Form, Parts, Section, Spec
+from limbeck.recipes.forms.members import with_weights
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.teachers import Ensemble
 
@@ -22,6 +25,16 @@ def _options(
 ) -> None: ...
 
 
+def _weighed(
+    *,
+    ensemble: dict[str, float],
+    weights: Literal["learned", "confidence", "entropy"],
+    mean: Literal["probabilities", "logits"] = "probabilities",
+    temperature: float = 1.0,
+    target: str = "batch.target",
+) -> None: ...
+
+
 class FromMembers(Form):
     """``{ensemble: {a: 1, b: 2}, …}``: the weighted mean of other models."""
 
@@ -33,17 +46,40 @@ class FromMembers(Form):
             raise RecipeError(
                 f"{section.path}: an ensemble has no taps, inputs or call of its own; give them to its members"
             )
-        members, given = section.options["ensemble"], section.options
-        if isinstance(members, list) and all(isinstance(member, str) for member in members):
-            given = {**given, "ensemble": dict.fromkeys(members, 1.0)}
-        return {**resolve_options(_options, given, path=section.path, name="ensemble"), **section.read()}
+        given = with_weights(section, self.key).options
+        if given.get("weights") is None:
+            given.pop("weights", None)
+            own = resolve_options(_options, given, path=section.path, name=self.key, beside=("weights",))
+        else:
+            own = resolve_options(_weighed, given, path=section.path, name=self.key)
+            if len(set(own[self.key].values())) > 1:
+                raise RecipeError(
+                    f"{section.path}.{self.key}: its weights are {own['weights']}; list the members alone"
+                )
+        return {**own, **section.read()}
 
     def needs(self, spec: Spec) -> tuple[str, ...]:
-        return tuple(spec["ensemble"])
+        return tuple(spec[self.key])
+
+    def is_model(self, spec: Spec) -> bool:
+        # By their confidence means by the label.
+        return spec.get("weights") != "confidence"
 
     def teacher(self, name: str, parts: Parts) -> Teacher:
         spec = parts.recipe["models"][name]
-        members = {member: parts.teacher(member) for member in spec["ensemble"]}
-        options = {"weights": spec["ensemble"], "mean": spec["mean"], "temperature": spec["temperature"]}
+        members = {member: parts.teacher(member) for member in spec[self.key]}
+        options = {"weights": spec[self.key], **{key: spec[key] for key in _passed if key in spec}}
         ensemble: Ensemble = construct(Ensemble, {"members": members, **options}, path=f"models.{name}")
+        if name in parts.kept:
+            ensemble.load_state_dict(parts.kept[name], strict=False)
         return ensemble
+
+    def learns(self, spec: Spec) -> bool:
+        return spec.get("weights") == "learned"
+
+    def left(self, teacher: Teacher) -> dict[str, Tensor]:
+        scores = teacher.scores if isinstance(teacher, Ensemble) else None
+        return {} if scores is None else {"scores": scores.detach()}
+
+
+_passed = ("weights", "mean", "temperature", "target")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.recipes.reading import READING_OPTIONS, check_taps, reading
 from limbeck.tasks import Task
-from limbeck.teachers import Frozen
+from limbeck.teachers import Frozen, Peer
 
 __all__ = [
     "Form",
@@ -72,6 +73,29 @@ class Section:
         check_taps(resolved["taps"], f"{self.path}.taps")
         return resolved
 
+    def resolved(
+        self,
+        key: str,
+        entry: Callable[..., Any],
+        *,
+        supplied: Collection[str] = (),
+        renamed: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """The section of a form without weights of its own: the options of one constructor.
+
+        Args:
+            key: of the form.
+            entry: the constructor.
+            supplied: its parameters that no recipe gives.
+            renamed: what the recipe calls a parameter where it has another name there.
+
+        Raises:
+            RecipeError: if one is unknown, missing or of a wrong type, or the section says how it is trained.
+        """
+        self.refuse_training(key)
+        given = {**self.options, **self.reading}
+        return resolve_options(entry, given, path=self.path, name=key, supplied=supplied, renamed=renamed)
+
     def refuse_training(self, key: str) -> None:
         """Refuse ``train`` and ``objective``.
 
@@ -102,20 +126,36 @@ class Parts:
 
     Args:
         recipe: as `resolve` gives it.
-        models: those with weights of their own, by name.
+        classes: of the task.
+        models: those with weights, by name.
+        learners: the names of those that train in the same steps.
         differentiated: the names of those that a loss differentiates.
+        kept: what a training that is over has left in teachers, by name.
     """
 
     recipe: Spec
+    classes: Sequence[str]
     models: Mapping[str, nn.Module]
+    learners: Collection[str] = ()
     differentiated: Collection[str] = ()
+    kept: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    _made: dict[str, Teacher] = field(default_factory=dict, init=False)
 
     def teacher(self, name: str) -> Teacher:
-        """The teacher that stands for a model.
+        """The teacher that stands for a model; the same one whenever it is asked for.
 
         Raises:
             RecipeError: with the place in the recipe.
         """
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def _make(self, name: str) -> Teacher:
+        if name in self.learners:
+            return Peer(name)
+        if name in self.models:
+            return _frozen(name, self)
         return form_of(self.recipe["models"][name]).teacher(name, self)
 
 
@@ -123,8 +163,8 @@ class Form(ABC):
     """One form that a section under ``models`` may have, told by its key."""
 
     key: ClassVar[str]
-    may_need_learners: ClassVar[bool] = False
-    """Whether it may be made of models that are training in the same steps."""
+    may_need_student: ClassVar[bool] = False
+    """Whether it may be made of the student."""
 
     @abstractmethod
     def resolve(self, section: Section) -> dict[str, Any]:
@@ -141,6 +181,22 @@ class Form(ABC):
     def needs(self, spec: Spec) -> tuple[str, ...]:
         """The models that it is made of."""
         return ()
+
+    def is_model(self, spec: Spec) -> bool:
+        """Whether it gives logits for images alone when all training is over."""
+        return True
+
+    def learns(self, spec: Spec) -> bool:
+        """Whether training leaves something in its teacher."""
+        return False
+
+    def follows(self, spec: Spec) -> str | None:
+        """The learner whose weights those are that training leaves in it; None if it leaves no such weights."""
+        return None
+
+    def left(self, teacher: Teacher) -> dict[str, Tensor]:
+        """What training has left in its teacher that is to be kept with the weights of the student."""
+        return {}
 
     def speaks(self, spec: Spec) -> dict[str, Any]:
         """Of a resolved section, what decides its outputs beside weights."""
@@ -167,15 +223,21 @@ class OwnWeights(Form):
         return False
 
     def teacher(self, name: str, parts: Parts) -> Teacher:
-        path, model = f"models.{name}", parts.models[name]
-        read = reading(model, parts.recipe["models"][name], path)
-        options = {"model": model, **read, "differentiable": name in parts.differentiated}
-        frozen: Frozen = construct(Frozen, options, path=path)
-        return frozen
+        return _frozen(name, parts)
 
     def speaks(self, spec: Spec) -> dict[str, Any]:
         # All else decides the weights, which are told by keys.
         return {key: spec[key] for key in READING_OPTIONS if key != "call"}
+
+
+def _frozen(name: str, parts: Parts) -> Teacher:
+    specs, path, model = parts.recipe["models"], f"models.{name}", parts.models[name]
+    # What training has left of a learner is read as that was.
+    read = reading(model, specs[form_of(specs[name]).follows(specs[name]) or name], path)
+    frozen: Teacher = construct(
+        Frozen, {"model": model, **read, "differentiable": name in parts.differentiated}, path=path
+    )
+    return frozen
 
 
 _forms: dict[str, Form] = {}

@@ -1,0 +1,125 @@
+"""The models of a run that are measured against each other, and the one of them that is exported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from limbeck.core import Address
+from limbeck.recipes import lessons
+from limbeck.recipes.forms import Parts, form_of
+from limbeck.recipes.measuring import Contestant
+from limbeck.recipes.models import Models
+from limbeck.recipes.stages import Trained
+from limbeck.recipes.teachers import AsModel, closure
+
+__all__ = ["Contest"]
+
+# Writes `models/<name>`, given the section that it was built by; gives the bytes of its weights.
+Ship: TypeAlias = Callable[[str, nn.Module, str], int]
+
+
+class Contest:
+    """Everything that can be measured when all is trained.
+
+    Args:
+        recipe: as `resolve` gives it.
+        models: of the recipe.
+        used: the teachers in use, by name.
+        teachers: those of them that have weights, ready.
+        students: the student's training for each seed.
+    """
+
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        models: Models,
+        used: Sequence[str],
+        teachers: Mapping[str, nn.Module],
+        students: Sequence[Trained],
+    ) -> None:
+        self.recipe = recipe
+        self.models = models
+        self.teachers = teachers
+        self.students = students
+        measured = [name for name in used if self._is_measured(name)]
+        # What comes out of the student's training differs from seed to seed.
+        self.grown = [name for name in measured if self._parts_grown(name)]
+        self.ready = [name for name in measured if name not in self.grown]
+
+    def _is_measured(self, name: str) -> bool:
+        kept = self.students[0].weights
+        specs = {part: self.recipe["models"][part] for part in closure(name, self.recipe)}
+        return all(
+            form_of(spec).is_model(spec) and (part in kept or not form_of(spec).learns(spec))
+            for part, spec in specs.items()
+        )
+
+    def _parts_grown(self, name: str) -> list[str]:
+        return [part for part in closure(name, self.recipe) if part in self.students[0].weights]
+
+    def _follows(self, name: str) -> str | None:
+        spec = self.recipe["models"][name]
+        return form_of(spec).follows(spec)
+
+    @property
+    def _averages(self) -> list[str]:
+        return [name for name in self.grown if self._follows(name) is not None]
+
+    def contestants(self, controls: Sequence[Trained], ship: Ship) -> dict[str, Contestant]:
+        """The models to measure, by name; the first teacher is the one that the student is compared with."""
+        sizes = {name: ship(name, model, name) for name, model in self.teachers.items()}
+        found: dict[str, Contestant] = {}
+        for name in sorted(self.ready, key=lambda name: name != self._reference()):
+            if name in self.teachers:
+                model, inputs = self.teachers[name], self._inputs(name)
+                found[name] = Contestant([model], sizes[name], teaches=True, inputs=inputs)
+            else:
+                found[name] = Contestant([self._joined(name)], None, teaches=True, inputs="batch")
+        if controls:
+            found["control"] = self._trained("control", "student", "student", controls, ship)
+        for name in ("student", *lessons.peers(self.recipe)):
+            found[name] = self._trained(name, name, name, self.students, ship)
+        for name in self._averages:
+            found[name] = self._trained(name, str(self._follows(name)), name, self.students, ship)
+        for name in self.grown:
+            if name not in found:
+                found[name] = Contestant([self._joined(name, one) for one in self.students], None, inputs="batch")
+        return found
+
+    def _reference(self) -> str:
+        return "teacher" if "teacher" in self.ready else next(reversed(self.ready))
+
+    def _trained(self, name: str, section: str, kept: str, trained: Sequence[Trained], ship: Ship) -> Contestant:
+        models = [self.models.trained(section, one.weights[kept]) for one in trained]
+        return Contestant(models, ship(name, models[0], section), inputs=self._inputs(section))
+
+    def _inputs(self, section: str) -> Address:
+        address: Address = self.recipe["models"][section]["inputs"]
+        return address
+
+    def _joined(self, name: str, student: Trained | None = None) -> nn.Module:
+        """A teacher made of models; some of them may have come out of this training."""
+        models, kept = dict(self.teachers), {} if student is None else student.weights
+        for part in closure(name, self.recipe):
+            section = self._follows(part) or part
+            if part in kept and section in self.models.names:
+                models[part] = self.models.trained(section, kept[part])
+        classes = self.models.task.classes
+        return AsModel(name, Parts(recipe=self.recipe, classes=classes, models=models, kept=kept))
+
+    def best(self, contestants: Mapping[str, Contestant]) -> str:
+        """The one to export of those that trained together: by its metric on validation rows, the mean over seeds."""
+        task = self.models.task
+        names = ["student", *lessons.peers(self.recipe), *self._averages]
+        if len(names) == 1 or not len(task.validation):
+            return "student"
+
+        def score(name: str) -> float:
+            found = contestants[name]
+            return fmean(task.validate(one.eval(), found.inputs)[task.metric] for one in found.models)
+
+        return max(names, key=score)

@@ -1,0 +1,43 @@
+"""The moving average of a student's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from limbeck.core import Teacher
+from limbeck.recipes.forms.form import Form, Parts, Section, Spec
+from limbeck.recipes.options import construct
+from limbeck.teachers import EMA
+
+__all__ = ["FromAverage"]
+
+
+class FromAverage(Form):
+    """``{ema: student, decay: 0.999, …}``: the mean teacher of a model that is training."""
+
+    key = "ema"
+    may_need_student = True
+
+    def resolve(self, section: Section) -> dict[str, Any]:
+        return section.resolved(self.key, EMA, renamed={"student": self.key})
+
+    def needs(self, spec: Spec) -> tuple[str, ...]:
+        return (spec[self.key],)
+
+    def learns(self, spec: Spec) -> bool:
+        return True
+
+    def follows(self, spec: Spec) -> str | None:
+        followed: str = spec[self.key]
+        return followed
+
+    def teacher(self, name: str, parts: Parts) -> Teacher:
+        spec = parts.recipe["models"][name]
+        options = {"student" if option == self.key else option: value for option, value in spec.items()}
+        ema: EMA = construct(EMA, options, path=f"models.{name}")
+        return ema
+
+    def left(self, teacher: Teacher) -> dict[str, Tensor]:
+        return teacher.state_dict() if isinstance(teacher, EMA) else {}
