@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import runpy
 from pathlib import Path
@@ -36,3 +37,19 @@ def test_the_plain_loop_learns_digits(capsys: pytest.CaptureFixture[str]) -> Non
     # A tenth would be chance.
     assert teacher > 0.85
     assert student > 0.8
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:lightning", "ignore::FutureWarning:typing_extensions")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*only 1 batch|.*log_every_n_steps")
+def test_the_four_loops_over_text_give_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    text = importlib.import_module("tiny_text").Text
+    losses = {
+        loop: importlib.import_module(f"text_{loop}").train(text())
+        for loop in ("plain", "accelerate", "lightning", "trainer")
+    }
+    plain = losses.pop("plain")
+    assert len(plain) == 12
+    assert sum(plain[-4:]) < 0.95 * sum(plain[:4])
+    for loop, found in losses.items():
+        assert found == pytest.approx(plain, abs=1e-5), loop
