@@ -10,6 +10,7 @@ from torch import nn
 
 from limbeck import registry
 from limbeck.core import Distiller, Tapped, Term, source_of
+from limbeck.recipes.equipment import added_taps
 from limbeck.recipes.forms import Parts, has_weights
 from limbeck.recipes.options import construct
 from limbeck.recipes.reading import reading, term_in_models
@@ -72,7 +73,9 @@ def build_distiller(
 
 
 def _tapped(model: nn.Module, spec: Spec, path: str) -> Tapped:
-    tapped: Tapped = construct(Tapped, {"model": model, **reading(model, spec, path)}, path=path)
+    read = reading(model, spec, path)
+    taps = {**read["taps"], **added_taps(model)}
+    tapped: Tapped = construct(Tapped, {"model": model, **read, "taps": taps}, path=path)
     return tapped
 
 

@@ -18,8 +18,8 @@ from limbeck.recipes.teachers import AsModel, closure
 
 __all__ = ["Contest"]
 
-# Writes `models/<name>`, given the section that it was built by; gives the bytes of its weights.
-Ship: TypeAlias = Callable[[str, nn.Module, str], int]
+# Writes `models/<name>`, given the section that builds it again; gives the bytes of its weights.
+Ship: TypeAlias = Callable[[str, nn.Module, Mapping[str, Any] | None], int]
 
 
 class Contest:
@@ -71,7 +71,7 @@ class Contest:
 
     def contestants(self, controls: Sequence[Trained], ship: Ship) -> dict[str, Contestant]:
         """The models to measure, by name; the first teacher is the one that the student is compared with."""
-        sizes = {name: ship(name, model, name) for name, model in self.teachers.items()}
+        sizes = {name: ship(name, model, self.models.architecture(name)) for name, model in self.teachers.items()}
         found: dict[str, Contestant] = {}
         for name in sorted(self.ready, key=lambda name: name != self._reference()):
             if name in self.teachers:
@@ -80,11 +80,12 @@ class Contest:
             else:
                 found[name] = Contestant([self._joined(name)], None, teaches=True, inputs="batch")
         if controls:
-            found["control"] = self._trained("control", "student", "student", controls, ship)
+            models = [self.models.trained("student", one.weights["student"]) for one in controls]
+            found["control"] = self._shipped("control", models, "student", None, ship)
         for name in ("student", *lessons.peers(self.recipe)):
-            found[name] = self._trained(name, name, name, self.students, ship)
+            found.update(self._trained(name, name, ship))
         for name in self._averages:
-            found[name] = self._trained(name, str(self._follows(name)), name, self.students, ship)
+            found.update(self._trained(name, str(self._follows(name)), ship))
         for name in self.grown:
             if name not in found:
                 found[name] = Contestant([self._joined(name, one) for one in self.students], None, inputs="batch")
@@ -93,9 +94,20 @@ class Contest:
     def _reference(self) -> str:
         return "teacher" if "teacher" in self.ready else next(reversed(self.ready))
 
-    def _trained(self, name: str, section: str, kept: str, trained: Sequence[Trained], ship: Ship) -> Contestant:
-        models = [self.models.trained(section, one.weights[kept]) for one in trained]
-        return Contestant(models, ship(name, models[0], section), inputs=self._inputs(section))
+    def _trained(self, name: str, section: str, ship: Ship) -> dict[str, Contestant]:
+        """What came out of the student's training under a name, and the parts of it that are measured too."""
+        parts = [self.models.shipped(section, one.weights[name], self.teachers) for one in self.students]
+        titles = {part: "_".join(filter(None, (name, part))) for part in parts[0]}
+        return {
+            title: self._shipped(title, [one[part] for one in parts], section, part, ship)
+            for part, title in titles.items()
+        }
+
+    def _shipped(
+        self, name: str, models: Sequence[nn.Module], section: str, part: str | None, ship: Ship
+    ) -> Contestant:
+        size = ship(name, models[0], self.models.architecture(section, part))
+        return Contestant(models, size, inputs=self._inputs(section))
 
     def _inputs(self, section: str) -> Address:
         address: Address = self.recipe["models"][section]["inputs"]
@@ -107,7 +119,7 @@ class Contest:
         for part in closure(name, self.recipe):
             section = self._follows(part) or part
             if part in kept and section in self.models.names:
-                models[part] = self.models.trained(section, kept[part])
+                models[part] = self.models.shipped(section, kept[part], self.teachers)[""]
         classes = self.models.task.classes
         return AsModel(name, Parts(recipe=self.recipe, classes=classes, models=models, kept=kept))
 

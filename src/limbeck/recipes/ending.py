@@ -15,7 +15,6 @@ from torch import nn
 
 from limbeck.export import Session
 from limbeck.files import atomic, write_json
-from limbeck.recipes.forms import own_form
 from limbeck.recipes.keys import stage_key
 from limbeck.recipes.measuring import Contestant, Exported, cost_of_file, cost_of_model, export_student, judge
 from limbeck.recipes.stages import Stages
@@ -45,13 +44,13 @@ class Ending:
         self.seeds = seeds
         self.stages = stages
 
-    def ship(self, name: str, model: nn.Module, section: str) -> int:
+    def ship(self, name: str, model: nn.Module, architecture: Mapping[str, Any] | None) -> int:
         """Write ``models/<name>``; the bytes of its weights.
 
         Args:
             name: of the folder.
             model: what was trained or taken.
-            section: its section under ``models``.
+            architecture: the section that builds it again; None if no section does.
         """
         folder = self.stages.folder.model(name)
         if self.stages.accelerator.is_main_process:
@@ -59,7 +58,7 @@ class Ending:
             config = {
                 "schema": 1,
                 "task": self.recipe["task"],
-                "model": self._architecture(section),
+                "model": architecture,
                 "classes": list(self.task.classes),
                 "input": self.task.input,
             }
@@ -68,11 +67,6 @@ class Ending:
                 save_weights(model, beside)
         self.stages.accelerator.wait_for_everyone()
         return (folder / "model.safetensors").stat().st_size
-
-    def _architecture(self, section: str) -> Mapping[str, Any] | None:
-        """What builds the model again; None for an object."""
-        spec = self.recipe["models"][section]
-        return own_form(spec).architecture(spec, f"models.{section}")
 
     def results(self, contestants: Mapping[str, Contestant], upstream: Sequence[str], *, best: str) -> dict[str, Any]:
         """The content of results.json.
@@ -84,8 +78,12 @@ class Ending:
         """
         exported = None
         if self.recipe["export"]["formats"]:
-            made = self._export(contestants[best], [*upstream, best])
-            exported = {"model": best, **made}
+            exported = {"model": best, **self._export(contestants[best], [*upstream, best], "student")}
+            exits = {name: f"student_{name}" for name in self.recipe["export"]["exits"]}
+            if exits:
+                exported["exits"] = {
+                    name: self._export(contestants[title], [*upstream, title], title) for name, title in exits.items()
+                }
         key = stage_key(
             stage="measure",
             recipe={name: self.recipe[name] for name in _measured},
@@ -98,7 +96,7 @@ class Ending:
         results: dict[str, Any] = json.loads((found / "results.json").read_text(encoding="utf-8"))
         return results
 
-    def _export(self, student: Contestant, upstream: Sequence[str]) -> dict[str, Any]:
+    def _export(self, model: Contestant, upstream: Sequence[str], title: str) -> dict[str, Any]:
         settings, name = self.recipe["export"], self.recipe["name"]
         test = self.task.test.fingerprint()
         key = stage_key(stage="export", recipe=name, upstream=upstream, settings=settings, test=test)
@@ -106,11 +104,11 @@ class Ending:
         def write(beside: Path) -> None:
             self.stages.progress.note("export: writing the ONNX file and checking it against the model")
             file = beside / "student.onnx"
-            made = export_student(student, file, self.task, recipe=name, tolerance=settings["tolerance"])
+            made = export_student(model, file, self.task, recipe=name, tolerance=settings["tolerance"])
             write_json(beside / "export.json", made)
 
         found = self.stages.obtain(key, "export", write)
-        file = self.stages.folder.export("student")
+        file = self.stages.folder.export(title)
         if self.stages.accelerator.is_main_process:
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic(file) as beside:

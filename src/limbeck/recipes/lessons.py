@@ -10,6 +10,7 @@ from torch import nn
 
 from limbeck.core import Distiller
 from limbeck.recipes.build import build_distiller
+from limbeck.recipes.equipment import needed
 from limbeck.recipes.forms.built import TOGETHER
 from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
@@ -32,6 +33,7 @@ class Lesson:
         terms: resolved terms, by name.
         balance: how these are weighed beside their own weights.
         shared: these sum to 1 at every step.
+        bare: the student learns without its equipment.
     """
 
     stage: str
@@ -43,6 +45,17 @@ class Lesson:
     terms: Mapping[str, Any]
     balance: Mapping[str, Any] | None = None
     shared: bool = False
+    bare: bool = False
+
+    def teachers(self, recipe: Mapping[str, Any]) -> tuple[str, ...]:
+        """The models that it needs beside the learners, each after all that it needs itself.
+
+        Raises:
+            RecipeError: if one is not in the recipe, or needs itself.
+        """
+        sections = {} if self.bare else {name: recipe["models"][name] for name in self.learners.values()}
+        worn = [other for name, spec in sections.items() for other in needed(name, spec)]
+        return teachers_in_use(recipe, self.terms, self.learners, worn)
 
     def distiller(
         self,
@@ -125,6 +138,7 @@ def control(recipe: Mapping[str, Any], task: Task) -> Lesson:
         rows=task.labelled_rows,
         terms=supervised_terms(recipe),
         shared=True,
+        bare=True,
     )
 
 
@@ -142,13 +156,14 @@ def last(before: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
         rows=task.labelled_rows,
         terms=supervised_terms(recipe),
         shared=True,
+        bare=before == "control",
     )
 
 
 def lessons(recipe: Mapping[str, Any], task: Task) -> Iterator[Lesson]:
     """Every kind of training that a run has, once."""
     whole = student(recipe, task)
-    for name in teachers_in_use(recipe, whole.terms, whole.learners):
+    for name in whole.teachers(recipe):
         taught = teaching(name, recipe, task)
         if taught is not None:
             yield taught

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.files import canonical_hash
+from limbeck.recipes.equipment import Bench, bare, equipment_of
 from limbeck.recipes.forms import Workshop, has_weights, own_form
 from limbeck.recipes.keys import initial_key
 from limbeck.recipes.lessons import Lesson
@@ -42,13 +43,35 @@ class Models:
         spec, workshop = self.specs[name], Workshop(task=self.task, objects=self.objects)
         return own_form(spec).initial(spec, workshop, seed=seed, path=f"models.{name}")
 
-    def learners(self, lesson: Lesson, seed: int) -> dict[str, nn.Module]:
-        """The learners of a lesson before training, by name on the board."""
-        return {
+    def learners(self, lesson: Lesson, seed: int, teachers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+        """The learners of a lesson before training, by name on the board.
+
+        Args:
+            lesson: which they learn in.
+            seed: of their initial weights.
+            teachers: those with weights of their own that the lesson needs, by name.
+        """
+        found = {
             # Two of one architecture begin apart: from equal weights they had nothing to tell each other.
             name: self.initial(section, seed if name == "student" else _apart(seed, name))
             for name, section in lesson.learners.items()
         }
+        if lesson.bare:
+            return found
+        for teacher in teachers.values():
+            # Where weights are tied to it, they are the student's too: nobody trains them.
+            teacher.requires_grad_(False)
+        bench = Bench(task=self.task, models={**teachers, **found})
+        return {name: self._worn(lesson.learners[name], model, bench, seed) for name, model in found.items()}
+
+    def _worn(self, name: str, model: nn.Module, bench: Bench, seed: int) -> nn.Module:
+        spec = self.specs[name]
+        kind = equipment_of(spec)
+        if kind is None:
+            return model
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_apart(seed, kind.key))
+            return kind.put_on(model, spec, bench, f"models.{name}")
 
     def trained(self, name: str, weights: Mapping[str, Tensor]) -> nn.Module:
         """The same model with these weights."""
@@ -56,9 +79,30 @@ class Models:
         model.load_state_dict(weights)
         return model
 
-    def identity(self, name: str) -> dict[str, Any]:
-        """What decides the initial weights of a model, beside the seed."""
+    def shipped(
+        self, name: str, weights: Mapping[str, Tensor], teachers: Mapping[str, nn.Module]
+    ) -> dict[str, nn.Module]:
+        """What there is to ship of a learner with these weights: the whole under ``""``, and parts of it by name."""
         spec = self.specs[name]
+        kind = equipment_of(spec)
+        if kind is None:
+            return {"": self.trained(name, weights)}
+        bench = Bench(task=self.task, models=teachers)
+        return kind.shipped(self.initial(name, 0), weights, spec, bench, f"models.{name}")
+
+    def architecture(self, name: str, part: str | None = None) -> Mapping[str, Any] | None:
+        """What builds a model again, or a part of it as `shipped` calls it; None if no section does."""
+        spec = self.specs[name]
+        base = own_form(spec).architecture(spec, f"models.{name}")
+        kind = equipment_of(spec)
+        if base is None or part is None or kind is None:
+            return base
+        beside = kind.describe(part, spec, {other: self.architecture(other) for other in kind.needs(spec)})
+        return None if beside is None else {**base, **beside}
+
+    def identity(self, name: str, *, without_equipment: bool = False) -> dict[str, Any]:
+        """What decides the initial weights of a model, beside the seed."""
+        spec = bare(self.specs[name]) if without_equipment else self.specs[name]
         known = initial_key(spec)
         if own_form(spec).is_drawn(spec):
             return known

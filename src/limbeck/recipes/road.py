@@ -16,7 +16,7 @@ from limbeck.recipes.keys import data_key
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Stage, Stages, Trained
-from limbeck.recipes.teachers import left_in, teachers_in_use
+from limbeck.recipes.teachers import left_in
 from limbeck.tasks import Task
 from limbeck.training.loop import Job
 from limbeck.training.settings import Settings
@@ -64,12 +64,12 @@ class Road:
 
     def stage(self, lesson: Lesson, seed: int, before: Trained | None = None) -> Stage:
         """One training with this seed, from initial weights or from those of an earlier one."""
-        needed = teachers_in_use(self.recipe, lesson.terms, lesson.learners)
+        needed = lesson.teachers(self.recipe)
         leaves = [name for name in needed if name in self.models.names]
         teachers = {name: self.model(name) for name in leaves}
 
         def distiller() -> Distiller:
-            learners = self.models.learners(lesson, seed)
+            learners = self.models.learners(lesson, seed, teachers)
             for name, weights in (before.weights if before is not None else {}).items():
                 if name in learners:
                     learners[name].load_state_dict(weights)
@@ -77,7 +77,10 @@ class Road:
 
         sections = {**lesson.learners, **dict(zip(needed, needed, strict=True))}
         reads = {
-            "models": {name: self.models.identity(section) for name, section in lesson.learners.items()},
+            "models": {
+                name: self.models.identity(section, without_equipment=lesson.bare)
+                for name, section in lesson.learners.items()
+            },
             "objective": lesson.terms,
             "balance": lesson.balance,
             "shared": lesson.shared,

@@ -17,7 +17,6 @@ from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.road import Road
 from limbeck.recipes.stages import Stages
-from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_read
 from limbeck.recipes.trial import Trial, check_rows
 from limbeck.tasks import Task
@@ -40,7 +39,7 @@ class Runner:
         self.task = task
         self.models = Models(recipe, task, objects)
         self.peers = lessons.peers(recipe)
-        self.used = teachers_in_use(recipe, recipe["objective"], ("student", *self.peers))
+        self.used = lessons.student(recipe, task).teachers(recipe)
         self.seeds = [recipe["train"]["seed"] + number for number in range(recipe["seeds"])]
 
     def check(self, accelerator: Accelerator) -> None:
@@ -75,7 +74,7 @@ class Runner:
 
     def _trials(self, models: Mapping[str, nn.Module]) -> Iterator[Trial]:
         for lesson in lessons.lessons(self.recipe, self.task):
-            learners = self.models.learners(lesson, self.seeds[0])
+            learners = self.models.learners(lesson, self.seeds[0], models)
             distiller = partial(lesson.distiller, self.recipe, learners, models, classes=self.task.classes)
             yield Trial(lesson.title, lesson.path, lesson.train, lesson.rows, distiller)
 

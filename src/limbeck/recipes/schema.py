@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError, suggest
+from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.forms import resolve_model
+from limbeck.recipes.groups import expanded
 from limbeck.recipes.options import option_types, resolve_use
 from limbeck.recipes.sections import resolve_section, resolve_train
 from limbeck.recipes.terms import resolve_objective
@@ -49,10 +51,14 @@ class MeasureSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """``export:``. ``tolerance``: the largest difference between a logit of the file and of the model."""
+    """``export:``. ``tolerance``: the largest difference between a logit of the file and of the model.
+
+    ``exits``: those of the student that are exported too, each as a model that ends there.
+    """
 
     formats: tuple[Literal["onnx"], ...] = ("onnx",)
     tolerance: float = 1e-4
+    exits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.tolerance > 0:
@@ -82,19 +88,26 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
     """
     _check_top(recipe)
     task: type[Task] = registry.lookup("task", recipe["task"])
+    models, train = _models(recipe, task, objects), resolve_train(_mapping(recipe, "train"), "train")
+    worn = equipment_of(models["student"])
+    if train["finetune"] is not None and worn is not None and not worn.may_finetune:
+        raise RecipeError(
+            f"train.finetune: the last stage trains the student alone, without its {worn.key}; leave one of the two out"
+        )
+    objective = expanded(_mapping(recipe, "objective"), models["student"])
     top = resolve_section(_Top, {k: recipe[k] for k in ("control", "seeds") if k in recipe}, "recipe")
     return {
         "schema": _schema,
         "name": name,
         "task": recipe["task"],
         "data": _data(_mapping(recipe, "data"), task, "data" in objects),
-        "models": _models(recipe, task, objects),
-        "objective": resolve_objective(_mapping(recipe, "objective"), "objective"),
+        "models": models,
+        "objective": resolve_objective(objective, "objective"),
         "balance": None if recipe.get("balance") is None else resolve_use(["balance"], recipe["balance"], "balance"),
-        "train": resolve_train(_mapping(recipe, "train"), "train"),
+        "train": train,
         **top,
         "measure": resolve_section(MeasureSettings, _mapping(recipe, "measure"), "measure"),
-        "export": resolve_section(ExportSettings, _mapping(recipe, "export"), "export"),
+        "export": _export(_mapping(recipe, "export"), models["student"]),
     }
 
 
@@ -117,6 +130,15 @@ def _mapping(recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise RecipeError(f"{section} is {value!r}; it must be a section with keys of its own")
     return dict(value)
+
+
+def _export(given: Mapping[str, Any], student: Mapping[str, Any]) -> dict[str, Any]:
+    settings = resolve_section(ExportSettings, given, "export")
+    known = student.get("exits", {})
+    for name in settings["exits"]:
+        if name not in known:
+            raise RecipeError(f"export.exits: the student has no exit {name!r}.{suggest(name, known)}")
+    return settings
 
 
 def _data(given: dict[str, Any], task: type[Task], is_object: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,10 +19,18 @@ __all__ = ["AsModel", "closure", "left_in", "made_of", "teachers_in_use"]
 Spec = Mapping[str, Any]
 
 
-def teachers_in_use(recipe: Spec, terms: Mapping[str, Spec], learners: Collection[str]) -> tuple[str, ...]:
+def teachers_in_use(
+    recipe: Spec, terms: Mapping[str, Spec], learners: Collection[str], beside: Iterable[tuple[str, str]] = ()
+) -> tuple[str, ...]:
     """The models that these terms read beside the learners, each after all that it needs itself.
 
     A model needs those that it is made of, and those that its own objective reads.
+
+    Args:
+        recipe: as `resolve` gives it.
+        terms: resolved terms, by name.
+        learners: the names of those that learn by them.
+        beside: further models in use, and where the recipe says so.
 
     Raises:
         RecipeError: if a source or a member is not in the recipe, or a model needs itself.
@@ -40,7 +48,7 @@ def teachers_in_use(recipe: Spec, terms: Mapping[str, Spec], learners: Collectio
         if name not in order:
             order.append(name)
 
-    for name, path in sources(terms, "objective"):
+    for name, path in (*sources(terms, "objective"), *beside):
         visit(name, path, (), used)
     # The others never run, but what they say must be right as well.
     for name in models:

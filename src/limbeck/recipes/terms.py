@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from limbeck import registry
 from limbeck.core import Schedule, Term, source_of
 from limbeck.errors import RecipeError
 from limbeck.losses import CrossEntropy
+from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
 from limbeck.registry import Entry
 
@@ -94,12 +95,17 @@ def is_taught(terms: Mapping[str, Spec]) -> bool:
 
 
 def supervised_terms(recipe: Spec) -> dict[str, Spec]:
-    """The terms of the control: those that read the student and the batch alone, their weights summing to 1.
+    """The terms of the control: those that read the bare student and the batch alone, their weights summing to 1.
 
     Without any, the control learns by cross-entropy.
     """
+    section = recipe["models"]["student"]
+    worn = equipment_of(section)
+    lacking = () if worn is None else worn.adds(section)
     chosen = {
-        name: spec for name, spec in recipe["objective"].items() if spec["weight"] != 0 and _supervises(spec, name)
+        name: spec
+        for name, spec in recipe["objective"].items()
+        if spec["weight"] != 0 and _supervises(spec, name, lacking)
     }
     if not chosen:
         return {"hard": plain_term()}
@@ -112,8 +118,10 @@ def supervised_terms(recipe: Spec) -> dict[str, Spec]:
     return {name: {**spec, "weight": spec["weight"] / sum(weights)} for name, spec in chosen.items()}
 
 
-def _supervises(spec: Spec, name: str) -> bool:
+def _supervises(spec: Spec, name: str, lacking: Collection[str]) -> bool:
     term = build_term(spec, f"objective.{name}")
+    if any(address.split(".")[:2] == ["student", output] for address in term.addresses for output in lacking):
+        return False
     read = {source_of(address) for address in term.inputs.values()}
     return "batch" in read and {source_of(address) for address in term.addresses} <= {"batch", "student"}
 

@@ -3,7 +3,7 @@
 from limbeck.students.bag_of_words import BagOfWords
 from limbeck.students.bilstm import BiLSTM
 from limbeck.students.checkpoint import load_weights, save_weights
-from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_terms
+from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
 from limbeck.students.mlp import MLP
 from limbeck.students.mobilenet import MobileNet
 from limbeck.students.normalized import Normalized
@@ -32,6 +32,7 @@ __all__ = [
     "Trees",
     "WithExits",
     "WordCounts",
+    "exit_sections",
     "exit_terms",
     "fit_soft_labels",
     "load_weights",

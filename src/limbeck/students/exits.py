@@ -6,17 +6,19 @@ import copy
 import math
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+import limbeck.losses  # noqa: F401  # registers them
+from limbeck import registry
 from limbeck.core import Address, Outputs, Tapped, Term
 from limbeck.core.addresses import check_name
 from limbeck.errors import ArgumentError, suggest
-from limbeck.losses import CrossEntropy, HintMSE, KLDivergence
 from limbeck.students._cut import trunk
 
-__all__ = ["EarlyExit", "Exit", "WithExits", "exit_terms"]
+__all__ = ["EarlyExit", "Exit", "WithExits", "exit_sections", "exit_terms"]
 
 _own_outputs = ("logits", "features")
 _squeeze = 4
@@ -211,14 +213,49 @@ def exit_terms(
     >>> sorted(exit_terms(["exit1"]))
     ['deepest', 'exit1_features', 'exit1_hard', 'exit1_soft']
     """
+    sections = exit_sections(
+        exits, alpha=alpha, features=features, temperature=temperature, student=student, where=where
+    )
+    return {name: _term(**section) for name, section in sections.items()}
+
+
+def _term(*, loss: Mapping[str, Any], inputs: Mapping[str, Address], weight: float, where: Address | None) -> Term:
+    options = {option: value for option, value in loss.items() if option != "use"}
+    return Term(registry.lookup("loss", loss["use"])(**options), inputs, weight=weight, where=where)
+
+
+def exit_sections(
+    exits: Iterable[str],
+    *,
+    alpha: float = 0.3,
+    features: float = 0.03,
+    temperature: float = 3.0,
+    student: str = "student",
+    where: Address | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The terms of `exit_terms` as a recipe writes them: ``{loss, inputs, weight, where}`` by name.
+
+    Args:
+        exits, alpha, features, temperature, student, where: as in `exit_terms`.
+
+    Raises:
+        ArgumentError: if α is out of range.
+
+    >>> exit_sections(["exit1"])["exit1_hard"]["weight"]
+    0.7
+    """
     if not 0 <= alpha <= 1:
         raise ArgumentError(f"exit_terms: alpha is {alpha}; expected 0 to 1")
-    terms = {"deepest": Term(CrossEntropy(), {"student": f"{student}.logits"}, where=where)}
+    hard, soft = {"use": "cross_entropy"}, {"use": "kl_divergence", "temperature": temperature}
+    hint = {"use": "hint_mse", "project": False}
+
+    def section(loss: Mapping[str, Any], weight: float, where: Address | None, **inputs: Address) -> dict[str, Any]:
+        return {"loss": loss, "inputs": inputs, "weight": weight, "where": where}
+
+    terms = {"deepest": section(hard, 1.0, where, student=f"{student}.logits")}
     for name in exits:
-        logits = {"student": f"{student}.{name}.logits"}
-        divergence, hint = KLDivergence(temperature=temperature), HintMSE(project=False)
-        maps = {"student": f"{student}.{name}.features", "teacher": f"{student}.features"}
-        terms[f"{name}_hard"] = Term(CrossEntropy(), logits, weight=1 - alpha, where=where)
-        terms[f"{name}_soft"] = Term(divergence, {**logits, "teacher": f"{student}.logits"}, weight=alpha)
-        terms[f"{name}_features"] = Term(hint, maps, weight=features)
+        own, maps = f"{student}.{name}.logits", f"{student}.{name}.features"
+        terms[f"{name}_hard"] = section(hard, 1 - alpha, where, student=own)
+        terms[f"{name}_soft"] = section(soft, alpha, None, student=own, teacher=f"{student}.logits")
+        terms[f"{name}_features"] = section(hint, features, None, student=maps, teacher=f"{student}.features")
     return terms

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from limbeck.core import Distiller, Mean, StepOutput
 from limbeck.errors import DivergedError
+from limbeck.students import WithExits
 from limbeck.tasks import Batch, BatchSource
 from limbeck.training.checkpoint import Checkpoints, random_state, restore_random_state
 from limbeck.training.events import EventLog
@@ -53,7 +54,9 @@ class Job:
 
     @property
     def student(self) -> nn.Module:
-        return self.learners["student"]
+        """The student as it is shipped: without its exits, if it has some."""
+        student = self.learners["student"]
+        return student.model if isinstance(student, WithExits) else student
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights of every learner, and what the training leaves in teachers."""

@@ -11,6 +11,7 @@ from torch import nn
 
 import limbeck.students  # noqa: F401  # registers them
 from limbeck.errors import LimbeckError, RecipeError
+from limbeck.recipes.equipment import bare, rebuilt
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
 from limbeck.recipes.options import construct, lookup, resolve_use
 from limbeck.recipes.reading import READING_OPTIONS
@@ -37,7 +38,7 @@ class Built(OwnWeights):
         return build_model(spec, workshop.task, seed=seed, path=path)
 
     def architecture(self, spec: Spec, path: str) -> Spec | None:
-        return {key: value for key, value in spec.items() if key not in ("train", "objective")}
+        return {key: value for key, value in bare(spec).items() if key not in ("train", "objective")}
 
     def is_drawn(self, spec: Spec) -> bool:
         return spec["checkpoint"] is None
@@ -83,15 +84,15 @@ def _learning(section: Section) -> dict[str, Any]:
 
 def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
-    beside = ("use", "train", "objective", "checkpoint", *READING_OPTIONS)
-    options = {key: value for key, value in spec.items() if key not in beside}
+    beside = ("use", "train", "objective", "checkpoint", "exit", *READING_OPTIONS)
+    options = {key: value for key, value in bare(spec).items() if key not in beside}
     entry = lookup(task.models, spec["use"], path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = task.model(lambda **shape: construct(entry, {**options, **shape}, path=path))
     if spec["checkpoint"] is not None:
         _load_checkpoint(model, Path(spec["checkpoint"]), path)
-    return model
+    return rebuilt(model, spec, lambda other: build_model(other, task, seed=0, path=path), task, path)
 
 
 def _load_checkpoint(model: nn.Module, file: Path, path: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from limbeck.core.addresses import check_name
 from limbeck.errors import LimbeckError, RecipeError
+from limbeck.recipes.equipment import resolve_equipment, take_equipment
 from limbeck.recipes.forms.form import Section, forms
 from limbeck.recipes.forms.given import OBJECT
 from limbeck.recipes.reading import READING_OPTIONS
@@ -36,9 +37,11 @@ def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> di
         spec = {"use": spec}
     if not isinstance(spec, Mapping):
         raise RecipeError(f"{path} is {spec!r}; write {{use: NAME}} with its options")
+    spec = dict(spec)
+    worn = resolve_equipment(name, take_equipment(spec), path)
     section = _section(name, spec, task, path)
     if is_object:
-        return forms()[OBJECT].resolve(section)
+        return {**forms()[OBJECT].resolve(section), **worn}
     if OBJECT in spec:
         raise RecipeError(
             f"{path}: this model was given in Python; give it again: limbeck.run(…, models={{{name!r}: …}})"
@@ -47,7 +50,7 @@ def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> di
     if len(said) != 1:
         known = ", ".join(key for key in forms() if key != OBJECT)
         raise RecipeError(f"{path} has the keys {list(section.options)}; it must have one of {known}")
-    return forms()[said[0]].resolve(section)
+    return {**forms()[said[0]].resolve(section), **worn}
 
 
 def _check_name(name: str) -> None:

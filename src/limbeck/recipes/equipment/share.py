@@ -1,0 +1,70 @@
+"""Modules that a student has from another model while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from limbeck.errors import RecipeError
+from limbeck.recipes.equipment.equipment import Bench, Equipment, Spec
+from limbeck.recipes.options import construct, resolve_options
+from limbeck.recipes.reading import tap_path
+from limbeck.students import share_
+
+__all__ = ["Share", "with_weights"]
+
+
+def _options(
+    *, modules: dict[str, str], teacher: str = "teacher", mode: Literal["frozen", "tied"] = "frozen"
+) -> None: ...
+
+
+class Share(Equipment):
+    """``share: {modules: {STUDENT'S: TEACHER'S}, teacher: NAME, mode: frozen | tied}``."""
+
+    key = "share"
+
+    def resolve(self, given: Spec, path: str) -> dict[str, Any]:
+        place = f"{path}.share"
+        if not isinstance(given["share"], Mapping):
+            raise RecipeError(f"{place} is {given['share']!r}; write {{modules: {{STUDENT'S: TEACHER'S}}}}")
+        options = resolve_options(_options, given["share"], path=place, name="share")
+        if not options["modules"]:
+            raise RecipeError(f"{place}.modules names no module; name one of the student, as in {{head: head}}")
+        if options["teacher"] == "student":
+            raise RecipeError(f"{place}.teacher is the student itself; name another model")
+        return {"share": options}
+
+    def needs(self, spec: Spec) -> tuple[str, ...]:
+        return (spec["share"]["teacher"],)
+
+    def put_on(self, model: nn.Module, spec: Spec, bench: Bench, path: str) -> nn.Module:
+        share, place = spec["share"], f"{path}.share"
+        other = with_weights(bench, share["teacher"], place)
+        modules = {
+            tap_path(model, mine, f"{place}.modules"): tap_path(other, theirs, f"{place}.modules.{mine}")
+            for mine, theirs in share["modules"].items()
+        }
+        options = {"student": model, "teacher": other, "modules": modules, "mode": share["mode"]}
+        worn: nn.Module = construct(share_, options, path=place)
+        return worn
+
+    def shipped(
+        self, model: nn.Module, weights: Mapping[str, Tensor], spec: Spec, bench: Bench, path: str
+    ) -> dict[str, nn.Module]:
+        # As plain weights: to load them into what is tied would write into the teacher.
+        model.load_state_dict(weights)
+        return {"": model}
+
+
+def with_weights(bench: Bench, name: str, path: str) -> nn.Module:
+    """The model that a student's equipment is taken from.
+
+    Raises:
+        RecipeError: if it is made of others.
+    """
+    if name not in bench.models:
+        raise RecipeError(f"{path}.teacher: {name!r} has no weights of its own; name a model that has")
+    return bench.models[name]
