@@ -126,6 +126,6 @@ def test_the_better_on_validation_rows_is_exported(go: Go, width: int) -> None:
 def test_peers_of_one_architecture_begin_apart() -> None:
     recipe = resolve(changed(MUTUAL), name="x")
     task = digits(labels=100)
-    models = Models(recipe, task, {}).learners(lessons.student(recipe, task), seed=0)
+    models = Models(recipe, task, {}).learners(lessons.student(recipe, task), seed=0, teachers={})
     assert list(models) == ["student", "peer"]
     assert not torch.equal(models["student"].net.head.weight, models["peer"].net.head.weight)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
+from core.ranks import Ranks
 from core.toys import CE, KL, gradients, kl_by_hand, make_batch, mlp
 from limbeck.core import Distiller, Term
 from limbeck.errors import ArgumentError, RunError
@@ -19,6 +20,7 @@ from limbeck.export import Session, export_onnx
 from limbeck.measure import parameters
 from limbeck.students import load_weights, save_weights, share_
 from limbeck.teachers import EMA, Frozen
+from students import tied_ranks as tasks
 
 BATCH = make_batch(7)
 INPUTS, TARGET = BATCH["inputs"], BATCH["target"]
@@ -126,6 +128,25 @@ def test_tied_to_a_frozen_teacher_they_are_frozen_too(first):
     distiller.float()
     assert student[0][0].weight is teacher[0][0].weight
     assert teacher[0][0].weight.dtype == torch.float32
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    pair = Ranks(tmp_path_factory.mktemp("ranks"))
+    yield pair
+    pair.close()
+
+
+def test_two_processes_train_tied_weights_as_one(ranks):
+    distiller = tasks.tied()
+    whole = tasks.steps(distiller.prepare([make_batch(5)]), ((0, 24),))
+    one, two = ranks(tasks.tied_half)
+    head = "_students._{}.model.2.weight"
+    assert torch.equal(one[head.format("student")], one[head.format("peer")])
+    assert len([name for name in whole if name.startswith("gradient")]) == 6
+    for name, value in whole.items():
+        assert torch.equal(one[name], two[name]), name
+        torch.testing.assert_close(one[name], value, rtol=1e-6, atol=1e-9, msg=lambda text, n=name: f"{n}: {text}")
 
 
 def test_a_mean_teacher_of_a_student_with_a_frozen_part():

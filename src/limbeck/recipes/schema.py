@@ -88,19 +88,16 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
     """
     _check_top(recipe)
     task: type[Task] = registry.lookup("task", recipe["task"])
+    data = _data(_mapping(recipe, "data"), task, "data" in objects)
     models, train = _models(recipe, task, objects), resolve_train(_mapping(recipe, "train"), "train")
-    worn = equipment_of(models["student"])
-    if train["finetune"] is not None and worn is not None and not worn.may_finetune:
-        raise RecipeError(
-            f"train.finetune: the last stage trains the student alone, without its {worn.key}; leave one of the two out"
-        )
+    _check_last(train, models["student"])
     objective = expanded(_mapping(recipe, "objective"), models["student"])
     top = resolve_section(_Top, {k: recipe[k] for k in ("control", "seeds") if k in recipe}, "recipe")
     return {
         "schema": _schema,
         "name": name,
         "task": recipe["task"],
-        "data": _data(_mapping(recipe, "data"), task, "data" in objects),
+        "data": data,
         "models": models,
         "objective": resolve_objective(objective, "objective"),
         "balance": None if recipe.get("balance") is None else resolve_use(["balance"], recipe["balance"], "balance"),
@@ -109,6 +106,14 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "measure": resolve_section(MeasureSettings, _mapping(recipe, "measure"), "measure"),
         "export": _export(_mapping(recipe, "export"), models["student"]),
     }
+
+
+def _check_last(train: Mapping[str, Any], student: Mapping[str, Any]) -> None:
+    worn = equipment_of(student)
+    if train["finetune"] is not None and worn is not None and not worn.may_finetune:
+        raise RecipeError(
+            f"train.finetune: the last stage trains the student alone, without its {worn.key}; leave one of the two out"
+        )
 
 
 def _check_top(recipe: Mapping[str, Any]) -> None:
