@@ -19,12 +19,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from sparse_targets import largest_topk, logit_gradient
 from torch import Tensor
 
-from limbeck.cache import Manifest, Sampled, Store, TopK, build, fields_of
+from limbeck.cache import Manifest, Sampled, Store, build, fields_of
 from limbeck.cache.builder import Outputs
 from limbeck.cache.codecs import Codec
-from limbeck.functional import SparseLogits, kl_divergence
+from limbeck.functional import SparseLogits
 from limbeck.students import ResNet
 
 ROWS, CLASSES, BATCH = 60_000, 100, 128
@@ -124,7 +125,7 @@ def curve(tokens: int, spread: float, agreement: float) -> None:
         entropy += float(torch.distributions.Categorical(logits=teacher).entropy().mean()) / parts
         exact += head_gradient(hidden, student, teacher)
         for size in BYTES:
-            for codec in (largest(size), Sampled(size=size)):
+            for codec in (largest_topk(size, VOCABULARY), Sampled(size=size)):
                 kept, mass = passed(codec, teacher, number * AT_ONCE)
                 name = type(codec).__name__
                 found[name, size] = found.get((name, size), 0) + head_gradient(hidden, student, kept)
@@ -135,17 +136,15 @@ def curve(tokens: int, spread: float, agreement: float) -> None:
     print("|---:|---:|---:|---:|---:|---:|")
     for size in BYTES:
         cosines = [float(torch.cosine_similarity(found[n, size].flatten(), exact.flatten(), dim=0)) for n in NAMES]
-        row = [str(size), str(largest(size).k), *(f"{value:.3f}" for value in (masses[size], *cosines))]
+        row = [
+            str(size),
+            str(largest_topk(size, VOCABULARY).k),
+            *(f"{value:.3f}" for value in (masses[size], *cosines)),
+        ]
         print(f"| {' | '.join(row)} |")
 
 
 NAMES = ("TopK", "Sampled", "")
-
-
-def largest(size: int) -> TopK:
-    """As many classes as these bytes hold."""
-    fitting = (TopK(k=k) for k in range(1, size) if TopK(k=k).record_bytes((VOCABULARY,)) <= size)
-    return max(fitting, key=lambda codec: codec.k)
 
 
 def passed(codec: Codec, teacher: Tensor, first: int) -> tuple[Tensor | SparseLogits, float]:
@@ -163,9 +162,7 @@ def drawn(teacher: Tensor, size: int, seed: int) -> SparseLogits:
 
 
 def head_gradient(hidden: Tensor, student: Tensor, teacher: Tensor | SparseLogits) -> Tensor:
-    logits = student.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(kl_divergence(logits, teacher).sum(), logits)
-    return hidden.T @ gradient
+    return hidden.T @ logit_gradient(student, teacher)
 
 
 def main() -> None:

@@ -23,8 +23,9 @@ from loss_catalogue.methods import CONTROL, PLAIN
 from loss_catalogue.runs import Ledger
 from loss_catalogue.settings import SETTINGS
 from loss_catalogue.study import FULL, Study
-from loss_catalogue.table import section, write_section
+from loss_catalogue.table import section
 from loss_catalogue.timing import ratios_of_time
+from pages import write_section
 
 from limbeck.errors import suggest
 from limbeck.files import write_json

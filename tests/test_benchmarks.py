@@ -19,8 +19,8 @@ from loss_catalogue.methods import CONTROL, LEFT_OUT, PLAIN
 from loss_catalogue.runs import Ledger, Run
 from loss_catalogue.settings import SETTINGS
 from loss_catalogue.study import Study
-from loss_catalogue.table import write_section
 from loss_catalogue.teacher import Stored
+from pages import write_section
 
 import limbeck.losses
 from limbeck import Frozen

@@ -5,14 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from limbeck.errors import ArgumentError
-from limbeck.files import write_text
 from limbeck.measure import Comparison, Evaluation, evaluate
 from loss_catalogue.bench import Bench
 from loss_catalogue.choices import Choice, Trials
@@ -20,7 +17,7 @@ from loss_catalogue.methods import CONTROL, PLAIN
 from loss_catalogue.runs import Record
 from loss_catalogue.training import logits_of
 
-__all__ = ["section", "write_section"]
+__all__ = ["section"]
 
 _teacher = "teacher"
 
@@ -67,21 +64,6 @@ def section(bench: Bench, trials: Trials, times: Mapping[str, float]) -> str:
     rows = [_row(choice, judged[choice.method.name], found) for choice in trials.choices()]
     rows.sort(key=lambda row: -1.0 if row.accuracy is None else row.accuracy, reverse=True)
     return "\n\n".join([_heading(bench, trials, found), _counts(rows), _table(rows, times), _machine(bench)])
-
-
-def write_section(file: Path, setting: str, text: str) -> None:
-    """Put the text between the two markers of the setting.
-
-    Raises:
-        ArgumentError: if the file does not hold both markers, once and in order.
-    """
-    page = file.read_text(encoding="utf-8")
-    first, last = f"<!-- {setting} -->", f"<!-- end of {setting} -->"
-    before, found, rest = page.partition(first)
-    _, ended, after = rest.partition(last)
-    if not found or not ended:
-        raise ArgumentError(f"{file} has no part between {first!r} and {last!r}; write these two lines where it goes")
-    write_text(file, f"{before}{first}\n{text}\n{last}{after}")
 
 
 def _evaluated(logits: Mapping[str, Sequence[NDArray[np.float32]]], bench: Bench) -> Evaluation:

@@ -1,0 +1,1 @@
+"""What the cache keeps of a language model: the parts of benchmarks/cache_language.py."""
