@@ -4,6 +4,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from torch import Tensor
 import limbeck.files
 from cache.killing import killed_at, lines_of
 from cache.tables import ROWS, TABLES, content, manifest, outputs
-from limbeck.cache import Manifest, Store, build
+from limbeck.cache import Float32, Manifest, Store, build
+from limbeck.cache.codecs.codec import Encoded
 from limbeck.cache.shards import shard_path
 from limbeck.errors import ArgumentError, CacheError
 
@@ -275,3 +277,40 @@ def test_a_part_out_of_range_is_refused(tmp_path: Path, part: tuple[int, int]) -
         build(tmp_path, manifest(), outputs, part=part)
     assert isinstance(manifest(), Manifest)
     assert not content(tmp_path)
+
+
+def test_a_teacher_that_answers_into_the_same_memory_is_read_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, asked_again, asked = torch.empty(4, 20), threading.Event(), []
+    encode = Float32.encode
+
+    def again(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
+        answer[: len(rows)] = TABLES["logits"][rows, views]
+        asked.append(rows)
+        if len(asked) == 2:
+            asked_again.set()
+        return {"logits": answer[: len(rows)]}
+
+    def late(codec: Float32, values: Tensor, first: int) -> Encoded:
+        assert asked_again.wait(60)
+        return encode(codec, values, first)
+
+    monkeypatch.setattr(Float32, "encode", late)
+    build(tmp_path, manifest(), again)
+    found = Store(tmp_path).read(torch.arange(4), torch.zeros(4, dtype=torch.int64))["logits"]
+    assert torch.equal(found, TABLES["logits"][:4, 0])
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CacheError, match=r"file cannot be written \(Not a directory\); mend that and build again"):
+        build(tmp_path / "file", manifest(), outputs)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("limbeck.files.os.fsync", full)
+    with pytest.raises(CacheError, match=r"cannot be written \(No space left on device\); make room"):
+        build(tmp_path / "cache", manifest(), outputs)
+    assert not content(tmp_path / "cache")

@@ -2,6 +2,7 @@ import copy
 import functools
 import subprocess
 import sys
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,20 @@ def test_everything_that_changes_an_output_changes_it() -> None:
     changed[2].half()
     others = [model(nn.GELU()), model(nn.GELU(approximate="tanh")), nn.Sequential(*list(model())[:3]), *changed]
     assert len({fingerprint_model(one) for one in (model(), *others)}) == 7
+
+
+def test_settings_that_no_module_prints_change_it() -> None:
+    torch.manual_seed(0)
+    weights = nn.TransformerEncoderLayer(8, 2, 16).state_dict()
+
+    def told(**settings: Any) -> str:
+        layer = nn.TransformerEncoderLayer(8, **{"nhead": 2, "dim_feedforward": 16, **settings})
+        layer.load_state_dict(weights)
+        return fingerprint_model(layer)
+
+    changed = [told(nhead=4), told(activation="gelu"), told(activation=torch.tanh), told(norm_first=True)]
+    assert len({told(), *changed}) == 5
+    assert told() == told()
 
 
 def test_half_precision_and_scalars_have_bytes() -> None:

@@ -74,6 +74,14 @@ def test_plans_that_cannot_be_are_refused() -> None:
         Manifest(WIDE, rows=0)
     with pytest.raises(ArgumentError, match=r"'logits' has entries of shape \[0\]"):
         Manifest({"logits": Field((0,), Float32())}, rows=3)
+    with pytest.raises(ArgumentError, match=r"rows is 3\.0, .*expected whole numbers"):
+        Manifest(WIDE, rows=3.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [Path("data"), float("nan"), torch.float32, {1, 2}])
+def test_fingerprints_that_no_file_can_hold_are_refused(value: object) -> None:
+    with pytest.raises(ArgumentError, match=r"a fingerprint cannot stand in a file .*expected text, finite numbers"):
+        Manifest(WIDE, rows=3, fingerprints={"data": {"source": value}})
 
 
 @pytest.mark.parametrize(
@@ -83,10 +91,16 @@ def test_plans_that_cannot_be_are_refused() -> None:
         ("[]", "has schema None, expected 1"),
         ('{"schema": 2}', "has schema 2, expected 1"),
         ('{"schema": 1, "rows": 3}', "is damaged"),
+        ('{"schema": 1, "rows": 3.5, "fields": {"a": {"shape": [2], "codec": {"use": "float32"}}}}', "is damaged"),
+        (
+            '{"schema": 1, "rows": 3, "versions": null, "fields": {"a": {"shape": [2], "codec": {"use": "float32"}}}}',
+            "is damaged",
+        ),
+        ('{"schema": 1, "rows": 3, "fields": {"a": {"shape": [9], "codec": {"use": "topk", "k": 2.5}}}}', "is damaged"),
         ('{"schema": 1, "rows": 3, "fields": {"a": {"shape": [2], "codec": {"use": "float9"}}}}', "is damaged"),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(CacheError, match=rf"manifest\.json {told}.*build the cache again"):
+    with pytest.raises(CacheError, match=rf"manifest\.json {told}.*remove {tmp_path} and build the cache again$"):
         Manifest.read(tmp_path)

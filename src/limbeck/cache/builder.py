@@ -15,7 +15,7 @@ from torch import Tensor
 
 from limbeck.cache.codecs.codec import Encoded
 from limbeck.cache.manifest import Field, Manifest, differences
-from limbeck.cache.shards import fault, shard_path, sweep, write_shard
+from limbeck.cache.shards import fault, shard_path, sweep, write_shard, writing
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.files import held
 
@@ -123,16 +123,17 @@ class _Aside:
 
 
 def _prepare(folder: Path, manifest: Manifest) -> None:
-    shard_path(folder, 0).parent.mkdir(parents=True, exist_ok=True)
-    with held(folder):
-        if manifest.is_in(folder):
-            told = differences(Manifest.read(folder).plain, manifest.plain)
-            if told:
-                raise CacheError(f"{folder} holds another cache: {'; '.join(told)}. Remove it, or build elsewhere")
-        else:
-            for left in folder.glob(".manifest.json.*.tmp"):
-                left.unlink()
-            manifest.write(folder)
+    with writing(folder, manifest):
+        shard_path(folder, 0).parent.mkdir(parents=True, exist_ok=True)
+        with held(folder):
+            if manifest.is_in(folder):
+                told = differences(Manifest.read(folder).plain, manifest.plain)
+                if told:
+                    raise CacheError(f"{folder} holds another cache: {'; '.join(told)}. Remove it, or build elsewhere")
+            else:
+                for left in folder.glob(".manifest.json.*.tmp"):
+                    left.unlink()
+                manifest.write(folder)
 
 
 @torch.no_grad()
@@ -142,7 +143,13 @@ def _ask(folder: Path, manifest: Manifest, number: int, outputs: Outputs, aside:
     for first in range(shard.start, shard.stop, manifest.batch_size):
         entries = torch.arange(first, min(first + manifest.batch_size, shard.stop))
         found = outputs(entries % manifest.rows, entries // manifest.rows)
-        batches.append(aside.do(_encoded, manifest, entries, found))
+        # A copy: a teacher may write its next answer into the same memory, as a compiled one does with CUDA graphs.
+        own = {
+            name: value.clone()
+            for name, value in found.items()
+            if name in manifest.fields and isinstance(value, Tensor)
+        }
+        batches.append(aside.do(_encoded, manifest, entries, own))
     aside.do(_write, folder, manifest, number, batches)
 
 

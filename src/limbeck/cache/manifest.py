@@ -77,7 +77,7 @@ class Manifest:
         versions: of the libraries.
 
     Raises:
-        ArgumentError: if there is no field, or a number is out of range.
+        ArgumentError: if there is no field, a number is out of range, or a fingerprint is no value of JSON.
     """
 
     fields: Mapping[str, Field]
@@ -91,11 +91,19 @@ class Manifest:
     def __post_init__(self) -> None:
         if not self.fields:
             raise ArgumentError("cache: no output to keep; name at least one, as in {'logits': {'use': 'float16'}}")
-        if min(self.rows, self.views, self.batch_size) < 1 or self.shard_entries < 0:
+        numbers = (self.rows, self.views, self.batch_size, self.shard_entries)
+        if not all(isinstance(number, int) for number in numbers) or min(numbers[:3]) < 1 or self.shard_entries < 0:
             raise ArgumentError(
                 f"cache: rows is {self.rows}, views {self.views}, batch_size {self.batch_size} and shard_entries "
-                f"{self.shard_entries}; expected at least 1, and at least 0 for the last"
+                f"{self.shard_entries}; expected whole numbers of at least 1, and at least 0 for the last"
             )
+        try:
+            canonical_hash({"fingerprints": dict(self.fingerprints), "versions": dict(self.versions)})
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"cache: a fingerprint cannot stand in a file ({error}); expected text, finite numbers, lists and "
+                "mappings"
+            ) from error
         for name, (shape, codec) in self.fields.items():
             if not name or min(shape, default=1) < 1:
                 raise ArgumentError(f"cache: the output {name!r} has entries of shape {list(shape)}; leave it out")
@@ -169,15 +177,21 @@ class Manifest:
         except FileNotFoundError as error:
             raise CacheError(f"{folder} is no cache: it has no {_file}") from error
         except (OSError, ValueError) as error:
-            raise CacheError(f"{folder / _file} cannot be read ({error}); build the cache again") from error
+            raise CacheError(
+                f"{folder / _file} cannot be read ({error}); remove {folder} and build the cache again"
+            ) from error
         schema = plain.pop("schema", None) if isinstance(plain, dict) else None
         if schema != _schema:
-            raise CacheError(f"{folder / _file} has schema {schema!r}, expected {_schema}; build the cache again")
+            raise CacheError(
+                f"{folder / _file} has schema {schema!r}, expected {_schema}; remove {folder} and build the cache again"
+            )
         try:
             fields = {name: Field(tuple(f["shape"]), codec_of(f["codec"])) for name, f in plain.pop("fields").items()}
             return cls(fields=fields, **plain)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CacheError(f"{folder / _file} is damaged ({error}); build the cache again") from error
+            raise CacheError(
+                f"{folder / _file} is damaged ({error}); remove {folder} and build the cache again"
+            ) from error
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:

@@ -13,8 +13,8 @@ import fcntl
 import hashlib
 import os
 import struct
-from collections.abc import Container, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Container, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from limbeck.cache.manifest import Manifest
 from limbeck.errors import CacheError
 from limbeck.files import atomic, held
 
-__all__ = ["Block", "MappedShard", "fault", "layout", "shard_path", "sweep", "total_bytes", "write_shard"]
+__all__ = ["Block", "MappedShard", "fault", "layout", "shard_path", "sweep", "total_bytes", "write_shard", "writing"]
 
 _mark = b"limbeck1"
 _align = 64
@@ -74,14 +74,24 @@ def write_shard(folder: Path, manifest: Manifest, number: int, sealed: Mapping[s
     """
     path = shard_path(folder, number)
     content = _content(manifest, number, sealed)
+    with writing(path, manifest), ExitStack() as held, atomic(path) as beside:
+        file = held.enter_context(beside.open("wb"))
+        # Held until it has its name: `sweep` leaves alone what a living process writes.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(content)
+        file.write(hashlib.sha256(content).digest())
+        file.flush()
+
+
+@contextmanager
+def writing(path: Path, manifest: Manifest) -> Iterator[None]:
+    """Say what to do where a part of a cache cannot be written.
+
+    Raises:
+        CacheError: in place of an error of the disk.
+    """
     try:
-        with ExitStack() as held, atomic(path) as beside:
-            file = held.enter_context(beside.open("wb"))
-            # Held until it has its name: `sweep` leaves alone what a living process writes.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.write(content)
-            file.write(hashlib.sha256(content).digest())
-            file.flush()
+        yield
     except OSError as error:
         room = f"make room (the cache takes {total_bytes(manifest):,} bytes in all)"
         mend = room if error.errno in _full else "mend that"

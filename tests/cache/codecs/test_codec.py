@@ -1,8 +1,12 @@
+import re
+from typing import Any
+
 import pytest
+import torch
 
 from limbeck.cache import Float16, Int8, Sampled, TopK
 from limbeck.cache.codecs import codec_of, section_of
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, CacheError
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.registry import lookup, names
 
@@ -29,3 +33,29 @@ def test_what_is_unknown_is_refused_with_the_nearest_name() -> None:
         codec_of({"use": "topk", "temprature": 2.0})
     with pytest.raises(ArgumentError, match="it needs 'use', one of float16, float32, int8, sampled, topk"):
         codec_of({"k": 2})
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"use": "topk", "k": 2.5}, "codec topk: k is 2.5, expected int"),
+        ({"use": "topk", "k": True}, "codec topk: k is True, expected int"),
+        ({"use": "sampled", "temperature": "2"}, "codec sampled: temperature is '2', expected float"),
+        ({"use": "int8", "axis": "0"}, "codec int8: axis is '0', expected int"),
+    ],
+)
+def test_settings_of_another_kind_are_refused(section: dict[str, Any], told: str) -> None:
+    with pytest.raises(ArgumentError, match=re.escape(told)):
+        codec_of(section)
+
+
+def test_a_whole_number_is_a_float() -> None:
+    """Not only equal but written alike, as the key of a manifest is made of what is written."""
+    assert repr(section_of(TopK(temperature=2))) == repr(section_of(codec_of({"use": "topk", "temperature": 2.0})))
+
+
+@pytest.mark.parametrize("codec", [TopK(k=3), TopK(k=3, temperature=0.01), Sampled(size=12, temperature=1e-300)])
+def test_logits_that_overflow_are_refused(codec: TopK | Sampled) -> None:
+    wide = torch.tensor([[0.0, 1e39, -1e39, 1e38]], dtype=torch.float64)
+    with pytest.raises(CacheError, match=r"the softmax of a row at temperature .* is NaN"):
+        codec.encode(wide.repeat(2, 2), 0)

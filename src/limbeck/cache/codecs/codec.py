@@ -21,6 +21,9 @@ __all__ = ["Bytes", "Codec", "Encoded", "Shape", "codec_of", "section_of"]
 Shape = tuple[int, ...]
 Bytes = NDArray[np.uint8]
 
+# By how an annotation is written.
+_numbers: dict[str, Any] = {"int": int, "float": (int, float)}
+
 
 class Encoded(NamedTuple):
     """The entries of one batch or of one shard, and what was measured on the way.
@@ -88,17 +91,20 @@ def codec_of(section: Mapping[str, Any]) -> Codec:
     """The codec that a section names: ``{"use": "topk", "k": 32}``.
 
     Raises:
-        ArgumentError: if there is no such codec, or it has no such setting.
+        ArgumentError: if there is no such codec, it has no such setting, or a number is of another kind.
     """
     settings = dict(section)
     name = settings.pop("use", None)
     if not isinstance(name, str):
         raise ArgumentError(f"codec {dict(section)}: it needs 'use', one of {', '.join(names('codec'))}")
     entry = lookup("codec", name)
-    known = [field.name for field in dataclasses.fields(entry)]
-    for setting in settings:
+    known = {field.name: field.type for field in dataclasses.fields(entry)}
+    for setting, value in settings.items():
         if setting not in known:
             raise ArgumentError(f"codec {name}: it has no setting {setting!r}.{suggest(setting, known)}")
+        kind = _numbers.get(str(known[setting]), object)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not object):
+            raise ArgumentError(f"codec {name}: {setting} is {value!r}, expected {known[setting]}")
     codec = entry(**settings)
     assert isinstance(codec, Codec)
     return codec
@@ -111,4 +117,6 @@ def section_of(codec: Codec) -> dict[str, Any]:
     {'use': 'float16'}
     """
     name = next(name for name in names("codec") if lookup("codec", name) is type(codec))
-    return {"use": name, **{field.name: getattr(codec, field.name) for field in dataclasses.fields(codec)}}  # type: ignore[arg-type]
+    settings = {field.name: (field.type, getattr(codec, field.name)) for field in dataclasses.fields(codec)}  # type: ignore[arg-type]
+    # A whole number may be given for a float, and 2 is written otherwise than 2.0.
+    return {"use": name, **{key: float(value) if kind == "float" else value for key, (kind, value) in settings.items()}}

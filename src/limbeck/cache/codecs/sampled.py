@@ -14,7 +14,7 @@ from torch import Tensor
 
 from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape
 from limbeck.cache.codecs.sample_record import SampleRecord
-from limbeck.cache.codecs.sparse_records import FLOOR, check_classes, check_temperature
+from limbeck.cache.codecs.sparse_records import FLOOR, check_classes, check_softened, check_temperature
 from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits
 from limbeck.registry import register
@@ -88,6 +88,7 @@ class Sampled(Codec):
             for part, place in zip(torch.split(flat, rows), torch.split(places.to(flat.device), rows), strict=True)
         ]
         certain, indices, logs, weight, mass = (torch.cat(part).cpu().numpy() for part in zip(*drawn, strict=True))
+        check_softened("sampled", weight, self.temperature)
         records, error = record.pack(certain, indices, logs, weight)
         return Encoded(records.reshape(len(values), -1), error, float(mass.mean()))
 

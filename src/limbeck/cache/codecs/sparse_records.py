@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.cache.codecs.codec import Bytes, Shape
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, CacheError
 
 __all__ = [
     "FLOOR",
     "LOG_BYTES",
     "check_classes",
+    "check_softened",
     "check_temperature",
     "index_bits",
     "index_bytes",
@@ -44,6 +45,15 @@ def check_classes(codec: str, shape: Shape) -> None:
         raise ArgumentError(
             f"{codec}: an entry has shape {list(shape)}; expected logits, with 1 to {2**_MOST_BITS} classes on the "
             "last axis"
+        )
+
+
+def check_softened(codec: str, softened: NDArray[np.floating], temperature: float) -> None:
+    """Refuse what is no distribution: where logits overflow, the softmax is NaN."""
+    if np.isnan(softened).any():
+        raise CacheError(
+            f"{codec}: the softmax of a row at temperature {temperature} is NaN, as its logits, divided by that, "
+            "overflow; mend the teacher, or take a higher temperature"
         )
 
 

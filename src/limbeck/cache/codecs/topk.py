@@ -15,6 +15,7 @@ from limbeck.cache.codecs.sparse_records import (
     FLOOR,
     LOG_BYTES,
     check_classes,
+    check_softened,
     check_temperature,
     index_bytes,
     largest_error,
@@ -76,6 +77,7 @@ class TopK(Codec):
         flat = values.float().reshape(-1, classes)
         indices = flat.topk(k).indices
         exact = log_buckets(flat, indices, self.temperature, tail=logs > k).cpu().numpy()
+        check_softened("topk", exact, self.temperature)
         codes = pack_logs(exact)
         records = np.concatenate([pack_indices(indices.cpu().numpy(), classes), codes.view(np.uint8)], axis=1)
         mass = np.exp(exact[:, :k]).sum(1).mean()
