@@ -10,7 +10,7 @@ from tiny_text import EPOCHS, LEARNING_RATE, Text, steps
 def train(text: Text) -> list[float]:
     accelerator = Accelerator(cpu=True)
     distiller = text.distiller()
-    optimizer = torch.optim.AdamW(distiller.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.AdamW(distiller.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     distiller.attach(optimizer)
     model, optimizer, loader = accelerator.prepare(distiller, optimizer, text.loader(text.rows))
     losses = []

@@ -28,7 +28,7 @@ class Distillation(lightning.LightningModule):
         self.losses.append(loss)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = torch.optim.AdamW(self.distiller.parameters(), lr=LEARNING_RATE)
+        optimizer = torch.optim.AdamW(self.distiller.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
         self.distiller.attach(optimizer)
         return optimizer
 

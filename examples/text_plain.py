@@ -8,7 +8,7 @@ from tiny_text import EPOCHS, LEARNING_RATE, Text, steps
 
 def train(text: Text) -> list[float]:
     distiller = text.distiller()
-    optimizer = torch.optim.AdamW(distiller.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.AdamW(distiller.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     distiller.attach(optimizer)
     losses = []
     for _ in range(EPOCHS):

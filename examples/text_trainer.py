@@ -26,7 +26,6 @@ def trainer(text: Text, folder: str, **options: object) -> Trainer:
         "gradient_accumulation_steps": MICRO_BATCHES,
         "num_train_epochs": EPOCHS,
         "learning_rate": LEARNING_RATE,
-        "weight_decay": 0.01,
         "max_grad_norm": 0.0,
         "lr_scheduler_type": "constant",
         "train_sampling_strategy": "sequential",

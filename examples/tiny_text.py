@@ -55,12 +55,13 @@ class Text:
         sizes = {"classes": 2, "vocabulary": len(self.tokenizer), "length": 32, "dropout": 0.0}
         self.teacher = small_bert(layers=4, width=32, neurons=64, **sizes)
         plain = Distiller(self.teacher, {"hard": Term(CrossEntropy())})
-        optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3)
+        optimizer = torch.optim.AdamW(plain.parameters(), lr=LEARNING_RATE)
         plain.attach(optimizer)
-        for batch in (*self.batches(encoded), *self.batches(encoded)):
-            plain(batch).loss().backward()
-            optimizer.step()
-            optimizer.zero_grad()
+        for _ in range(10):
+            for batch in self.batches(encoded):
+                plain(batch).loss().backward()
+                optimizer.step()
+                optimizer.zero_grad()
         self.student = shrink(self.teacher, layers=2, width=16)
         # Two rows of three have no label for the student.
         self.rows = [row if number % 3 == 0 else {**row, "labels": -100} for number, row in enumerate(encoded)]

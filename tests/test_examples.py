@@ -39,8 +39,8 @@ def test_the_plain_loop_learns_digits(capsys: pytest.CaptureFixture[str]) -> Non
     assert student > 0.8
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning:lightning", "ignore::FutureWarning:typing_extensions")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*only 1 batch|.*log_every_n_steps")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning", "ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*log_every_n_steps")
 def test_the_four_loops_over_text_give_the_same_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     text = importlib.import_module("tiny_text").Text

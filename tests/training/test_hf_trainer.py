@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from limbeck.losses import CrossEntropy
 from limbeck.students import BiLSTM
 from limbeck.training.hf_trainer import DistillerTrainer
 from limbeck.training.student_folder import load_student_folder, save_student_folder
+from training.test_launch import completed, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -202,3 +207,20 @@ def test_data_parallel_is_refused(example: Any, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(hf.TrainingArguments, "n_gpu", 2)
     with pytest.raises(ArgumentError, match=r"DataParallel cannot run it"):
         example.trainer(example.Text(), str(tmp_path))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_two_micro_batches(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("hf_trainer_in_two.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(EXAMPLES), environment.get("PYTHONPATH", "")])
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
+        command = [*launch, "--master_port", str(free_port()), str(script), str(folder), str(processes)]
+        completed(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False))
+    metrics = [json.loads((tmp_path / name / "metrics.json").read_text(encoding="utf-8")) for name in ("1", "2")]
+    assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)
+    for file in ("model.safetensors", "distiller.safetensors"):
+        one, two = (load_file(tmp_path / name / "saved" / file) for name in ("1", "2"))
+        torch.testing.assert_close(two, one, atol=1e-5, rtol=1e-5)
