@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,27 @@ def test_taps_and_other_terms_go_with_exits(go: Go) -> None:
     assert {"student_early", "peer"} <= run.results["models"].keys()
     assert {"own", "terms"}.isdisjoint(run.taught("student")[0]["terms"])
     assert run.taught("student")[0]["terms"]["stem"] > 0
+
+
+def test_a_mean_teacher_of_a_student_with_exits(go: Go) -> None:
+    changes = {
+        "models": {"student": EXITS, "mean": {"ema": "student", "decay": 0.9}},
+        "objective.mean": {"loss": "kl_divergence", "inputs": {"teacher": "mean.logits"}},
+    }
+    run = go(own_teacher(changes))
+    assert {"mean", "student_early"} <= run.results["models"].keys()
+    assert run.weights("mean").keys() == run.weights("student").keys()
+    assert accuracy(stored(run, "mean")) == pytest.approx(run.accuracy("mean"))
+
+
+def test_a_module_given_in_python_gets_exits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ResNet(channels=1, classes=10, size=(8, 8), width=4)
+    recipe = changed(own_teacher({"models": {"student": {"exits": {"early": "stage1"}, "features": "stage3"}}}))
+    run = Run(limbeck.run(recipe, models={"student": network}, output=tmp_path / "run"))
+    assert "student_early" in run.results["models"]
+    config = json.loads((run.path / "models/student_early/config.json").read_text(encoding="utf-8"))
+    assert config["model"] is None
 
 
 # Shared modules.

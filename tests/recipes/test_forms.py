@@ -9,7 +9,7 @@ import torch
 
 from limbeck.recipes.read import recipe_text
 from limbeck.recipes.schema import resolve
-from limbeck.teachers import EMA, Ensemble, PeerEnsemble, RandomTeacher, TeacherFree
+from limbeck.teachers import EMA, Dynamic, Ensemble, PeerEnsemble, RandomTeacher, TeacherFree
 from limbeck.training.loop import Job
 from recipes.runs import Go, Run, digits
 from recipes.shell import Shell
@@ -186,6 +186,41 @@ def test_the_virtual_teacher_knows_the_classes_of_the_task(go: Go, jobs: Jobs) -
     assert run.results["verdict"]
 
 
+@pytest.mark.parametrize("by", ["confidence", "agreement"])
+def test_rows_have_weights_and_temperatures_of_their_own(go: Go, jobs: Jobs, by: str) -> None:
+    run = go(
+        {
+            "models.pace": {"dynamic": {"by": by, "temperature": 2.0, "spread": 0.5}},
+            "objective.soft": {
+                **SOFT,
+                "scale": "pace.weight",
+                "inputs": {"temperature": "pace.temperature"},
+                "where": "batch.labelled",
+            },
+        }
+    )
+    source = student_job(jobs).distiller.teachers["pace"]
+    assert isinstance(source, Dynamic)
+    assert (source.by, source.temperature, source.spread) == (by, 2.0, 0.5)
+    assert source.centre > 0
+    assert set(run.results["models"]) == {"teacher", "control", "student"}
+    assert run.results["teachers"] == ["teacher"]
+    plain = go({"objective.soft": {**SOFT, "where": "batch.labelled"}})
+    weighed, whole = (one.taught("student")[0]["terms"]["soft"] for one in (run, plain))
+    assert 0 < weighed < whole
+    assert all(torch.equal(value, plain.weights("control")[name]) for name, value in run.weights("control").items())
+
+
+def test_rows_are_weighed_by_a_teacher_that_no_term_reads(go: Go, jobs: Jobs) -> None:
+    go(
+        {
+            "models.pace": {"dynamic": {"by": "agreement"}},
+            "objective": {"hard": HARD, "sure": {**HARD, "scale": "pace.certainty"}},
+        }
+    )
+    assert list(student_job(jobs).distiller.teachers) == ["teacher", "pace"]
+
+
 @pytest.mark.parametrize("method", ["naive", "linear", "min_logit"])
 def test_peers_speak_with_one_voice(go: Go, jobs: Jobs, method: str) -> None:
     run = go(
@@ -249,6 +284,11 @@ def test_a_peer_in_an_ensemble_speaks_as_it_is_now(go: Go, jobs: Jobs) -> None:
         ({"models.teacher": {"teacher_free": {"confidence": 0.05}}}, "confidence is 0.05"),
         ({"models.teacher": {"teacher_free": {"classes": 3}}}, "teacher_free takes no 'classes'"),
         ({"models.teacher": {"teacher_free": 0.9}}, "models.teacher.teacher_free"),
+        ({"models.teacher": {"dynamic": {"by": "entropy"}}}, "models.teacher.dynamic.by"),
+        ({"models.teacher": {"dynamic": {"spread": -1.0}}}, "models.teacher.dynamic: dynamic: spread is -1.0"),
+        ({"models.teacher": {"dynamic": {"spred": 1.0}}}, "dynamic takes no 'spred'. Did you mean 'spread'"),
+        ({"models.teacher": {"dynamic": {"student": "peer.logits"}}}, "models.teacher.dynamic: no source 'peer'"),
+        ({"models.teacher": {"dynamic": {}}}, "nothing at 'teacher.logits'"),
         ({"models.teacher": {"teacher_free": {}, "confidenc": 1}}, "takes no 'confidenc'"),
         ({"models.teacher": {"peers": ["student"]}}, "at least two"),
         ({"models.teacher": {"peers": ["student", "peer"]}}, "no source 'peer'"),
@@ -280,6 +320,7 @@ EVERY_FORM = {
     "models.weighed": {"ensemble": ["teacher", "average"], "weights": "confidence"},
     "models.drawn": {"random": ["teacher", "weighed"]},
     "models.virtual": {"teacher_free": {}},
+    "models.pace": {"dynamic": {"by": "agreement"}},
     "models.peer": small(3, train="together"),
     "models.voice": {"peers": ["student", "peer"]},
 }

@@ -11,7 +11,7 @@ from torch import nn
 from limbeck import registry
 from limbeck.core import Distiller, Tapped, Term, source_of
 from limbeck.recipes.equipment import added_taps
-from limbeck.recipes.forms import Parts, has_weights
+from limbeck.recipes.forms import Parts, form_of, has_weights
 from limbeck.recipes.options import construct
 from limbeck.recipes.reading import reading, term_in_models
 from limbeck.recipes.teachers import made_of, teachers_in_use
@@ -54,7 +54,10 @@ def build_distiller(
     weighed, train = sharing(terms) if shared else terms, recipe["train"] if train is None else train
     placed = {name: term_in_models(term, models, f"objective.{name}") for name, term in weighed.items()}
     built = {name: build_term(term, f"objective.{name}", train) for name, term in placed.items()}
-    used = [name for name in teachers_in_use(recipe, terms, learners) if is_read(name, terms)]
+    needed = teachers_in_use(recipe, terms, learners)
+    specs = [recipe["models"][name] for name in needed]
+    read = {source for spec in specs for source in form_of(spec).reads(spec)}
+    used = [name for name in needed if name in read or is_read(name, terms)]
     parts = Parts(
         recipe=recipe,
         classes=classes,

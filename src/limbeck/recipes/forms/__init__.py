@@ -4,6 +4,7 @@ A new form is a subclass of `Form`, or of `OwnWeights`, in a file of its own, an
 """
 
 from limbeck.recipes.forms.built import Built
+from limbeck.recipes.forms.dynamic import Pace
 from limbeck.recipes.forms.ema import FromAverage
 from limbeck.recipes.forms.ensemble import FromMembers
 from limbeck.recipes.forms.form import (
@@ -38,4 +39,4 @@ __all__ = [
     "resolve_model",
 ]
 
-add_forms(Built(), FromRun(), FromMembers(), FromAverage(), FromDraw(), FromPeers(), Virtual(), Given())
+add_forms(Built(), FromRun(), FromMembers(), FromAverage(), FromDraw(), FromPeers(), Virtual(), Pace(), Given())

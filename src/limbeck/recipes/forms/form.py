@@ -182,6 +182,10 @@ class Form(ABC):
         """The models that it is made of."""
         return ()
 
+    def reads(self, spec: Spec) -> tuple[str, ...]:
+        """Of these, those that must stand on the board themselves."""
+        return ()
+
     def is_model(self, spec: Spec) -> bool:
         """Whether it gives logits for images alone when all training is over."""
         return True
