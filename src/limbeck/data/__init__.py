@@ -11,10 +11,12 @@ from limbeck.data.idx import Idx
 from limbeck.data.image_folder import ImageFolder
 from limbeck.data.images import UNKNOWN, Images, ImageSet, MemoryImages
 from limbeck.data.joined import with_unlabelled
+from limbeck.data.masked_words import MaskedWords
 from limbeck.data.mnist5k import Mnist5k
 from limbeck.data.npz import Npz
 from limbeck.data.plan import Plan
 from limbeck.data.splits import Splits, split
+from limbeck.data.word_substitution import WordSubstitution
 
 __all__ = [
     "UNKNOWN",
@@ -27,11 +29,13 @@ __all__ = [
     "ImageFolder",
     "ImageSet",
     "Images",
+    "MaskedWords",
     "MemoryImages",
     "Mnist5k",
     "Npz",
     "Plan",
     "Splits",
+    "WordSubstitution",
     "from_dataset",
     "pixels",
     "split",
