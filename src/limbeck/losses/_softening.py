@@ -39,8 +39,7 @@ class Tempered(nn.Module):
                 f"{type(self).__name__}: every row has its own temperature, so {type(self.temperature).__name__} would "
                 "move nothing; leave one of the two out"
             )
-        # The T of a row that its term's mask leaves out reads 0.
-        return temperature.where(temperature != 0, 1.0)
+        return temperature
 
     def extra_repr(self) -> str:
         # A module prints itself.
