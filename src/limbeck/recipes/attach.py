@@ -90,7 +90,7 @@ def built(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module
     found = Models(recipe, task, objects)
     models = {name: found.initial(name, recipe["train"]["seed"]) for name in found.names}
     for name, model in models.items():
-        task.check_model(f"models.{name}", model)
+        task.check_model(f"models.{name}", found.for_task(name, model))
     return models
 
 

@@ -17,6 +17,7 @@ from limbeck.recipes.reading import reading, term_in_models
 from limbeck.recipes.teachers import made_of, teachers_in_use
 from limbeck.recipes.terms import build_term, is_read
 from limbeck.recipes.terms import shared as sharing
+from limbeck.teachers.map_classes import known_by
 
 __all__ = ["build_distiller", "for_training"]
 
@@ -53,7 +54,7 @@ def build_distiller(
     models = {**teachers, **{name: model for name, (_, model) in learners.items()}}
     weighed, train = sharing(terms) if shared else terms, recipe["train"] if train is None else train
     placed = {name: term_in_models(term, models, f"objective.{name}") for name, term in weighed.items()}
-    built = {name: build_term(term, f"objective.{name}", train) for name, term in placed.items()}
+    built = {name: build_term(term, f"objective.{name}", train, classes) for name, term in placed.items()}
     needed = teachers_in_use(recipe, terms, learners)
     specs = [recipe["models"][name] for name in needed]
     read = {source for spec in specs for source in form_of(spec).reads(spec)}
@@ -65,6 +66,8 @@ def build_distiller(
         learners=tuple(learners),
         differentiated=_differentiated(built, recipe),
     )
+    for name, known in _restricted(built, parts).items():
+        built[name] = build_term({**placed[name], "classes": known}, f"objective.{name}", train, classes)
     options = {
         "student": students,
         "terms": built,
@@ -73,6 +76,19 @@ def build_distiller(
     }
     distiller: Distiller = construct(Distiller, options, path="objective")
     return distiller
+
+
+def _restricted(terms: Mapping[str, Term], parts: Parts) -> dict[str, list[str]]:
+    """The terms whose teacher knows some of the classes, and these; not those that name classes themselves."""
+    found = {}
+    for name, term in terms.items():
+        for argument, address in term.inputs.items():
+            source = source_of(address)
+            if argument.startswith("teacher") and address == f"{source}.logits" and source in parts.recipe["models"]:
+                known = known_by(parts.teacher(source))
+                if known is not None and term.classes is None:
+                    found[name] = [parts.classes[place] for place in known.classes]
+    return found
 
 
 def _tapped(model: nn.Module, spec: Spec, path: str) -> Tapped:

@@ -10,16 +10,18 @@ from torch import nn
 
 from limbeck.core import Address
 from limbeck.recipes import lessons
+from limbeck.recipes.classes import AllClasses
 from limbeck.recipes.forms import Parts, form_of
 from limbeck.recipes.measuring import Contestant
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Trained
 from limbeck.recipes.teachers import AsModel, closure
+from limbeck.teachers.map_classes import known_by
 
 __all__ = ["Contest"]
 
-# Writes `models/<name>`, given the section that builds it again; gives the bytes of its weights.
-Ship: TypeAlias = Callable[[str, nn.Module, Mapping[str, Any] | None], int]
+# Writes `models/<name>`, given the section that builds it again and its classes; gives the bytes of its weights.
+Ship: TypeAlias = Callable[[str, nn.Module, Mapping[str, Any] | None, Sequence[str] | None], int]
 
 
 class Contest:
@@ -71,11 +73,14 @@ class Contest:
 
     def contestants(self, controls: Sequence[Trained], ship: Ship) -> dict[str, Contestant]:
         """The models to measure, by name; the first teacher is the one that the student is compared with."""
-        sizes = {name: ship(name, model, self.models.architecture(name)) for name, model in self.teachers.items()}
+        sizes = {
+            name: ship(name, model, self.models.architecture(name), self.models.classes(name))
+            for name, model in self.teachers.items()
+        }
         found: dict[str, Contestant] = {}
         for name in sorted(self.ready, key=lambda name: name != self._reference()):
             if name in self.teachers:
-                model, inputs = self.teachers[name], self._inputs(name)
+                model, inputs = self.models.for_task(name, self.teachers[name]), self._inputs(name)
                 found[name] = Contestant([model], sizes[name], teaches=True, inputs=inputs)
             else:
                 found[name] = Contestant([self._joined(name)], None, teaches=True, inputs="batch")
@@ -106,7 +111,7 @@ class Contest:
     def _shipped(
         self, name: str, models: Sequence[nn.Module], section: str, part: str | None, ship: Ship
     ) -> Contestant:
-        size = ship(name, models[0], self.models.architecture(section, part))
+        size = ship(name, models[0], self.models.architecture(section, part), None)
         return Contestant(models, size, inputs=self._inputs(section))
 
     def _inputs(self, section: str) -> Address:
@@ -121,7 +126,9 @@ class Contest:
             if part in kept and section in self.models.names:
                 models[part] = self.models.shipped(section, kept[part], self.teachers)[""]
         classes = self.models.task.classes
-        return AsModel(name, Parts(recipe=self.recipe, classes=classes, models=models, kept=kept))
+        model = AsModel(name, Parts(recipe=self.recipe, classes=classes, models=models, kept=kept))
+        known = known_by(model.teacher)
+        return model if known is None else AllClasses(model, [classes[at] for at in known.classes], classes)
 
     def best(self, contestants: Mapping[str, Contestant]) -> str:
         """The one to export of those that trained together: by its metric on validation rows, the mean over seeds."""

@@ -44,13 +44,20 @@ class Ending:
         self.seeds = seeds
         self.stages = stages
 
-    def ship(self, name: str, model: nn.Module, architecture: Mapping[str, Any] | None) -> int:
+    def ship(
+        self,
+        name: str,
+        model: nn.Module,
+        architecture: Mapping[str, Any] | None,
+        classes: Sequence[str] | None = None,
+    ) -> int:
         """Write ``models/<name>``; the bytes of its weights.
 
         Args:
             name: of the folder.
             model: what was trained or taken.
             architecture: the section that builds it again; None if no section does.
+            classes: what its logits stand for; None for those of the task.
         """
         folder = self.stages.folder.model(name)
         if self.stages.accelerator.is_main_process:
@@ -59,7 +66,7 @@ class Ending:
                 "schema": 1,
                 "task": self.recipe["task"],
                 "model": architecture,
-                "classes": list(self.task.classes),
+                "classes": list(classes or self.task.classes),
                 "input": self.task.input,
             }
             write_json(folder / "config.json", config)

@@ -31,7 +31,7 @@ def data_key(task: Task, training: TrainingRows, train: Mapping[str, Any]) -> di
 
 def initial_key(spec: Mapping[str, Any]) -> dict[str, Any]:
     """What a stage reads of a model's section beside its training."""
-    return {key: value for key, value in spec.items() if key not in ("train", "objective", "taps")}
+    return {key: value for key, value in spec.items() if key not in ("train", "objective", "taps", "confidence")}
 
 
 def settings_key(train: Mapping[str, Any]) -> dict[str, Any]:

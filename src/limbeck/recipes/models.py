@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.files import canonical_hash
+from limbeck.recipes.classes import AllClasses
 from limbeck.recipes.equipment import Bench, bare, equipment_of
 from limbeck.recipes.forms import Workshop, has_weights, own_form
 from limbeck.recipes.keys import initial_key
@@ -79,6 +80,16 @@ class Models:
         model.load_state_dict(weights)
         return model
 
+    def classes(self, name: str) -> Sequence[str] | None:
+        """What the logits of a model stand for, where it is not the classes of the task in their order."""
+        names = own_form(self.specs[name]).classes(self.specs[name], f"models.{name}")
+        return None if names is None or list(names) == list(self.task.classes) else names
+
+    def for_task(self, name: str, model: nn.Module) -> nn.Module:
+        """A model of this section as one that has logits for the classes of the task."""
+        names = self.classes(name)
+        return model if names is None else AllClasses(model, names, self.task.classes)
+
     def shipped(
         self, name: str, weights: Mapping[str, Tensor], teachers: Mapping[str, nn.Module]
     ) -> dict[str, nn.Module]:
@@ -106,7 +117,9 @@ class Models:
         known = initial_key(spec)
         if own_form(spec).is_drawn(spec):
             return known
-        return {**known, "weights": _fingerprint(self.initial(name, 0))}
+        found = {**known, "weights": _fingerprint(self.initial(name, 0))}
+        names = self.classes(name)
+        return found if names is None else {**found, "classes": list(names)}
 
     def key(self, name: str) -> str:
         """The key of a model that is taken as it comes."""

@@ -12,6 +12,7 @@ from limbeck.core.addresses import parameter_path
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.options import construct
 from limbeck.students import Normalized, WithExits
+from limbeck.teachers import Preprocessed
 
 __all__ = ["AUTO", "READING_OPTIONS", "check_taps", "network", "reading", "tap_path", "term_in_models"]
 
@@ -54,10 +55,11 @@ def reading(model: nn.Module, spec: Mapping[str, Any], path: str) -> dict[str, A
 
 
 def network(model: nn.Module) -> tuple[nn.Module, str]:
-    """The network whose modules a recipe names, and its path: it stands inside normalization and exits."""
-    if isinstance(model, WithExits):
-        net, outer = network(model.model)
-        return net, ".".join(filter(None, ("body.model", outer)))
+    """The network whose modules a recipe names, and its path: it stands inside normalization, exits and preprocess."""
+    for kind, place in ((WithExits, "body.model"), (Preprocessed, "model")):
+        if isinstance(model, kind):
+            net, outer = network(model.model)
+            return net, ".".join(filter(None, (place, outer)))
     return (model.net, "net") if isinstance(model, Normalized) else (model, "")
 
 

@@ -75,7 +75,6 @@ class Road:
                     learners[name].load_state_dict(weights)
             return lesson.distiller(self.recipe, learners, teachers, classes=self.task.classes)
 
-        sections = {**lesson.learners, **dict(zip(needed, needed, strict=True))}
         reads = {
             "models": {
                 name: self.models.identity(section, without_equipment=lesson.bare)
@@ -84,15 +83,19 @@ class Road:
             "objective": lesson.terms,
             "balance": lesson.balance,
             "shared": lesson.shared,
-            "sources": {name: self._spoken(section) for name, section in sections.items()},
+            "sources": {
+                **{name: self._spoken(section, teaching=False) for name, section in lesson.learners.items()},
+                **{name: self._spoken(name, teaching=True) for name in needed},
+            },
             "upstream": {name: self.key(name) for name in leaves},
             "before": None if before is None else before.key,
         }
         return self._stage({**lesson.train, "seed": seed}, lesson, reads, distiller)
 
-    def _spoken(self, section: str) -> Mapping[str, Any]:
+    def _spoken(self, section: str, *, teaching: bool) -> Mapping[str, Any]:
         spec = self.recipe["models"][section]
-        return form_of(spec).speaks(spec)
+        sure = {"confidence": spec["confidence"]} if teaching and "confidence" in spec else {}
+        return {**form_of(spec).speaks(spec), **sure}
 
     def _stage(
         self, train: Mapping[str, Any], lesson: Lesson, reads: Mapping[str, Any], distiller: Callable[[], Distiller]

@@ -51,7 +51,9 @@ class Runner:
         check_rows(self.task)
         models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
         for name, model in models.items():
-            self.task.check_model(f"models.{name}", model)
+            self.task.check_model(f"models.{name}", self.models.for_task(name, model))
+        if self.models.classes("student") is not None:
+            raise RecipeError("models.student knows other classes than the data; a student needs the same")
         self._check_read()
         last = {**self.recipe["train"], "seed": self.seeds[-1]}
         construct(Settings, last, path="seeds")

@@ -112,6 +112,11 @@ class AsModel(nn.Module):
         # In a tuple: its modules stand in `members` already.
         self._teacher = (parts.teacher(name),)
 
+    @property
+    def teacher(self) -> Teacher:
+        """What it runs."""
+        return self._teacher[0]
+
     def forward(self, **batch: Any) -> Tensor:
-        logits: Tensor = self._teacher[0]({"batch": batch})["logits"]
+        logits: Tensor = self.teacher({"batch": batch})["logits"]
         return logits

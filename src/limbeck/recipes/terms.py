@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import limbeck.losses  # noqa: F401  # registers them
 from limbeck import registry
 from limbeck.core import Schedule, Term, source_of
-from limbeck.errors import RecipeError
+from limbeck.errors import RecipeError, suggest
 from limbeck.losses import CrossEntropy
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
@@ -37,6 +37,7 @@ class _Term:
     where: str | None = None
     scale: str | None = None
     detach: tuple[str, ...] | None = None
+    classes: tuple[str | int, ...] | None = None
     gather: bool = False
 
 
@@ -51,28 +52,44 @@ def resolve_objective(terms: Spec, path: str) -> dict[str, Any]:
 
 def _resolved(spec: Any, path: str) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
-        raise RecipeError(f"{path} is {spec!r}; a term is {{loss, inputs, where, scale, weight, detach, gather}}")
+        raise RecipeError(
+            f"{path} is {spec!r}; a term is {{loss, inputs, weight, where, scale, detach, classes, gather}}"
+        )
     term = resolve_options(_Term, spec, path=path, name="a term")
+    if term["classes"] is not None:
+        term["classes"] = [str(name) for name in term["classes"]]
     term["loss"] = resolve_use(["loss"], term["loss"], f"{path}.loss")
     return term
 
 
-def build_term(spec: Spec, path: str, train: Spec | None = None) -> Term:
+def build_term(spec: Spec, path: str, train: Spec | None = None, classes: Sequence[str] = ()) -> Term:
     """The term of a resolved recipe.
 
     Args:
         spec: its section.
         path: where it stands, for errors.
         train: the settings that it trains with; None where it is only asked what it reads and weighs.
+        classes: of the task; none where likewise.
+
+    Raises:
+        RecipeError: if it cannot be built, or names a class that the task does not have.
     """
     supplied = {name: 1 if train is None else train[name] for name in FROM_TRAIN}
     given, place = spec["loss"], f"{path}.loss"
     entry = construct(registry.lookup, {"kind": "loss", "name": given["use"]}, path=place)
     own = {key: value for key, value in given.items() if key != "use"}
     loss = construct(entry, own, path=place, supplied=supplied)
-    options = {key: value for key, value in spec.items() if key != "loss"}
+    options = {key: value for key, value in spec.items() if key not in ("loss", "classes")}
+    if classes and spec["classes"] is not None:
+        options["classes"] = [_place(name, classes, path) for name in spec["classes"]]
     term: Term = construct(Term, {"loss": loss, **options}, path=path)
     return term
+
+
+def _place(name: str, classes: Sequence[str], path: str) -> int:
+    if name not in classes:
+        raise RecipeError(f"{path}.classes: the data has no class {name!r}.{suggest(name, classes)}")
+    return classes.index(name)
 
 
 def sources(terms: Mapping[str, Spec], path: str) -> Iterator[tuple[str, str]]:
@@ -129,7 +146,7 @@ def _supervises(spec: Spec, name: str, lacking: Collection[str]) -> bool:
 def plain_term() -> Spec:
     """Cross-entropy on every row whose label is known."""
     loss = {"use": "cross_entropy", **resolve_options(CrossEntropy, {}, path="control", name="cross_entropy")}
-    addresses = dict.fromkeys(("inputs", "where", "scale", "detach"))
+    addresses = dict.fromkeys(("inputs", "where", "scale", "detach", "classes"))
     return {"loss": loss, **addresses, "weight": 1.0, "gather": False}
 
 

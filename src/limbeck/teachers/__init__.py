@@ -8,7 +8,7 @@ from limbeck.teachers.ensemble import Ensemble
 from limbeck.teachers.frozen import Frozen
 from limbeck.teachers.map_classes import MapClasses
 from limbeck.teachers.peers import Peer, PeerEnsemble, mutual_terms
-from limbeck.teachers.preprocess import Renormalize, Resize
+from limbeck.teachers.preprocess import Preprocessed, Renormalize, Resize
 from limbeck.teachers.random_teacher import RandomTeacher
 from limbeck.teachers.teacher_free import TeacherFree
 
@@ -22,6 +22,7 @@ __all__ = [
     "MapClasses",
     "Peer",
     "PeerEnsemble",
+    "Preprocessed",
     "RandomTeacher",
     "Renormalize",
     "Resize",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,32 @@ from torch import Tensor, nn
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
 
-__all__ = ["Renormalize", "Resize"]
+__all__ = ["Preprocessed", "Renormalize", "Resize"]
+
+
+class Preprocessed(nn.Module):
+    """A model behind what is done to its images: for one of another input size or normalization.
+
+    Args:
+        model: takes what the preprocess gives; it stands at ``model``.
+        preprocess: such as `Resize`.
+
+    Raises:
+        ArgumentError: when it is called without a tensor, by keyword alone.
+
+    >>> Preprocessed(nn.Flatten(), Resize(size=(2, 2)))(torch.ones(1, 1, 4, 4)).shape
+    torch.Size([1, 4])
+    """
+
+    def __init__(self, model: nn.Module, preprocess: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.preprocess = preprocess
+
+    def forward(self, *inputs: Tensor, **call: Any) -> Any:
+        if not inputs:
+            raise ArgumentError(f"preprocess: the model is called with {sorted(call)}; expected one tensor of images")
+        return self.model(self.preprocess(*inputs), **call)
 
 
 @register("preprocess", "resize")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,8 +13,9 @@ import limbeck.students  # noqa: F401  # registers them
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.equipment import bare, rebuilt
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
+from limbeck.recipes.forms.outfit import OUTFIT, behind, shape_behind
 from limbeck.recipes.options import construct, lookup, resolve_use
-from limbeck.recipes.reading import READING_OPTIONS
+from limbeck.recipes.reading import READING_OPTIONS, network
 from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.terms import resolve_objective
 from limbeck.students import load_weights
@@ -38,7 +39,8 @@ class Built(OwnWeights):
         return build_model(spec, workshop.task, seed=seed, path=path)
 
     def architecture(self, spec: Spec, path: str) -> Spec | None:
-        return {key: value for key, value in bare(spec).items() if key not in ("train", "objective")}
+        beside = ("train", "objective", "classes", "confidence")
+        return {key: value for key, value in bare(spec).items() if key not in beside}
 
     def is_drawn(self, spec: Spec) -> bool:
         return spec["checkpoint"] is None
@@ -84,15 +86,17 @@ def _learning(section: Section) -> dict[str, Any]:
 
 def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
-    beside = ("use", "train", "objective", "checkpoint", "exit", *READING_OPTIONS)
+    beside = ("use", "train", "objective", "checkpoint", "exit", *READING_OPTIONS, *OUTFIT)
     options = {key: value for key, value in bare(spec).items() if key not in beside}
     entry = lookup(task.models, spec["use"], path)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = task.model(lambda **shape: construct(entry, {**options, **shape}, path=path))
+        model = task.model(lambda **shape: construct(entry, {**options, **shape_behind(shape, spec, path)}, path=path))
+    model = rebuilt(model, spec, lambda other: build_model(other, task, seed=0, path=path), task, path)
+    whole = behind(model, spec, path)
     if spec["checkpoint"] is not None:
-        _load_checkpoint(model, Path(spec["checkpoint"]), path)
-    return rebuilt(model, spec, lambda other: build_model(other, task, seed=0, path=path), task, path)
+        _load_checkpoint(whole, Path(spec["checkpoint"]), path)
+    return whole
 
 
 def _load_checkpoint(model: nn.Module, file: Path, path: str) -> None:
@@ -101,6 +105,6 @@ def _load_checkpoint(model: nn.Module, file: Path, path: str) -> None:
         load_weights(model, file)
     except LimbeckError as whole:
         try:
-            load_weights(cast(nn.Module, model.net), file)
+            load_weights(network(model)[0], file)
         except LimbeckError as error:
             raise RecipeError(f"{path}.checkpoint: {error}") from whole

@@ -34,8 +34,7 @@ class FromAverage(Form):
         return followed
 
     def teacher(self, name: str, parts: Parts) -> Teacher:
-        spec = parts.recipe["models"][name]
-        options = {"student" if option == self.key else option: value for option, value in spec.items()}
+        options = {"student" if option == self.key else option: value for option, value in parts.options(name).items()}
         ema: EMA = construct(EMA, options, path=f"models.{name}")
         return ema
 

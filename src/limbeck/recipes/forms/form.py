@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError
+from limbeck.recipes.forms.outfit import OUTFIT, with_confidence
 from limbeck.recipes.options import construct, resolve_options
-from limbeck.recipes.reading import READING_OPTIONS, check_taps, reading
+from limbeck.recipes.reading import check_taps, reading
 from limbeck.tasks import Task
-from limbeck.teachers import Frozen, Peer
+from limbeck.teachers import Frozen, MapClasses, Peer
 
 __all__ = [
     "Form",
@@ -53,6 +54,7 @@ class Section:
         train: how it learns, as the recipe says it; None if it does not.
         objective: by which terms, likewise.
         reading: ``taps``, ``inputs`` and ``call``, where they are given.
+        outfit: ``classes``, ``preprocess`` and ``confidence``, resolved, where they are given.
     """
 
     task: type[Task]
@@ -62,6 +64,7 @@ class Section:
     train: Any
     objective: Any
     reading: Spec
+    outfit: Spec
 
     def read(self) -> dict[str, Any]:
         """How the board reads it, with every default written out.
@@ -151,12 +154,16 @@ class Parts:
             self._made[name] = self._make(name)
         return self._made[name]
 
+    def options(self, name: str) -> dict[str, Any]:
+        """The section of a model without what any teacher may have."""
+        return {key: value for key, value in self.recipe["models"][name].items() if key not in OUTFIT}
+
     def _make(self, name: str) -> Teacher:
         if name in self.learners:
             return Peer(name)
-        if name in self.models:
-            return _frozen(name, self)
-        return form_of(self.recipe["models"][name]).teacher(name, self)
+        spec = self.recipe["models"][name]
+        teacher = _frozen(name, self) if name in self.models else form_of(spec).teacher(name, self)
+        return with_confidence(teacher, spec, f"models.{name}")
 
 
 class Form(ABC):
@@ -222,6 +229,11 @@ class OwnWeights(Form):
     def architecture(self, spec: Spec, path: str) -> Spec | None:
         """The section with ``use`` that builds the model again; None if no section does."""
 
+    def classes(self, spec: Spec, path: str) -> Sequence[str] | None:
+        """What its logits stand for; None if that is the classes of the task."""
+        named: Sequence[str] | None = spec.get("classes")
+        return named
+
     def is_drawn(self, spec: Spec) -> bool:
         """Whether section and seed alone decide its initial weights."""
         return False
@@ -231,17 +243,20 @@ class OwnWeights(Form):
 
     def speaks(self, spec: Spec) -> dict[str, Any]:
         # All else decides the weights, which are told by keys.
-        return {key: spec[key] for key in READING_OPTIONS if key != "call"}
+        return {key: spec[key] for key in ("taps", "inputs", "classes") if key in spec}
 
 
 def _frozen(name: str, parts: Parts) -> Teacher:
     specs, path, model = parts.recipe["models"], f"models.{name}", parts.models[name]
     # What training has left of a learner is read as that was.
     read = reading(model, specs[form_of(specs[name]).follows(specs[name]) or name], path)
-    frozen: Teacher = construct(
-        Frozen, {"model": model, **read, "differentiable": name in parts.differentiated}, path=path
-    )
-    return frozen
+    options = {"model": model, **read, "differentiable": name in parts.differentiated}
+    frozen: Teacher = construct(Frozen, options, path=path)
+    names = own_form(specs[name]).classes(specs[name], path) if has_weights(specs[name]) else None
+    if names is None or list(names) == list(parts.classes):
+        return frozen
+    mapped: Teacher = construct(MapClasses, {"teacher": frozen, "classes": names, "to": parts.classes}, path=path)
+    return mapped
 
 
 _forms: dict[str, Form] = {}

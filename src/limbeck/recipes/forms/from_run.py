@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 from torch import nn
 
@@ -34,35 +35,53 @@ class FromRun(OwnWeights):
         return {**own, **section.read()}
 
     def initial(self, spec: Spec, workshop: Workshop, *, seed: int, path: str) -> nn.Module:
-        return load_run_model(_folder(spec), workshop.task, path)
+        return load_run_model(_folder(spec), workshop.task, path, spec)
 
     def architecture(self, spec: Spec, path: str) -> Spec | None:
-        return run_model_spec(_folder(spec), path)
+        return _with_preprocess(run_model_spec(_folder(spec), path), spec, path)
+
+    def classes(self, spec: Spec, path: str) -> Sequence[str] | None:
+        named = super().classes(spec, path)
+        known: Sequence[str] = _config(_folder(spec), path)["classes"]
+        return known if named is None else named
 
 
 def _folder(spec: Spec) -> Path:
     return Path(spec["run"], "models", spec["model"])
 
 
-def load_run_model(folder: Path, task: Task, path: str) -> nn.Module:
-    """A model of a run, from ``models/<name>``.
+def load_run_model(folder: Path, task: Task, path: str, spec: Spec = MappingProxyType({})) -> nn.Module:
+    """A model of a run, from ``models/<name>``, as the section that takes it has it.
 
     Raises:
-        RecipeError: if there is none, or it is for other classes than the task's.
+        RecipeError: if there is none, or it has hardly a class in common with the task.
     """
-    spec = run_model_spec(folder, path)
-    classes = _config(folder, path)["classes"]
-    if classes != list(task.classes):
+    inner, known = run_model_spec(folder, path), _config(folder, path)["classes"]
+    names = spec.get("classes", known)
+    if len(set(names) & set(task.classes)) < 2:
         raise RecipeError(
-            f"{path}: the model in {folder} knows {_few(classes)}, the data has {_few(list(task.classes))}; "
-            "teacher and student need the same"
+            f"{path}: the model in {folder} knows {_few(names)}, the data has {_few(list(task.classes))}; "
+            "teacher and student need the same, or at least two in common"
         )
-    model = build_model({**spec, "checkpoint": None}, task, seed=0, path=path)
+    if len(names) != len(known):
+        raise RecipeError(f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}")
+    built = {**_with_preprocess(inner, spec, path), "checkpoint": None, "classes": known}
+    model = build_model(built, task, seed=0, path=path)
     try:
-        load_weights(model, folder / "model.safetensors")
+        # Its file knows nothing of the preprocess that this section adds.
+        bare = cast(nn.Module, model.model) if "preprocess" in spec else model
+        load_weights(bare, folder / "model.safetensors")
     except LimbeckError as error:
         raise RecipeError(f"{path}: {error}") from error
     return model
+
+
+def _with_preprocess(inner: Spec, spec: Spec, path: str) -> Spec:
+    if "preprocess" not in spec:
+        return inner
+    if "preprocess" in inner:
+        raise RecipeError(f"{path}.preprocess: the model of that run has one already; remove it here")
+    return {**inner, "preprocess": spec["preprocess"]}
 
 
 def run_model_spec(folder: Path, path: str) -> Spec:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
+from limbeck.recipes.forms.outfit import behind
 
 __all__ = ["OBJECT", "Given"]
 
@@ -24,7 +25,7 @@ class Given(OwnWeights):
 
     def initial(self, spec: Spec, workshop: Workshop, *, seed: int, path: str) -> nn.Module:
         # It stays as its owner left it.
-        return copy.deepcopy(workshop.objects[spec[OBJECT]])
+        return behind(copy.deepcopy(workshop.objects[spec[OBJECT]]), spec, path)
 
     def architecture(self, spec: Spec, path: str) -> Spec | None:
         return None

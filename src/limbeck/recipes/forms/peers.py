@@ -29,10 +29,9 @@ class FromPeers(Form):
         return False
 
     def teacher(self, name: str, parts: Parts) -> Teacher:
-        spec = parts.recipe["models"][name]
-        for peer in spec[self.key]:
+        for peer in parts.options(name)[self.key]:
             if peer not in parts.learners:
                 raise RecipeError(f"models.{name}.{self.key}: {peer!r} does not train with {sorted(parts.learners)}")
-        options = {"students" if option == self.key else option: value for option, value in spec.items()}
+        options = {"students" if option == self.key else option: value for option, value in parts.options(name).items()}
         ensemble: PeerEnsemble = construct(PeerEnsemble, options, path=f"models.{name}")
         return ensemble

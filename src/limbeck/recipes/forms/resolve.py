@@ -8,8 +8,10 @@ from typing import Any
 from limbeck.core.addresses import check_name
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.equipment import resolve_equipment, take_equipment
-from limbeck.recipes.forms.form import Section, forms
+from limbeck.recipes.forms.built import TOGETHER
+from limbeck.recipes.forms.form import Form, OwnWeights, Section, forms
 from limbeck.recipes.forms.given import OBJECT
+from limbeck.recipes.forms.outfit import OUTFIT, resolve_outfit
 from limbeck.recipes.reading import READING_OPTIONS
 from limbeck.tasks import Task
 
@@ -41,7 +43,7 @@ def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> di
     worn = resolve_equipment(name, take_equipment(spec), path)
     section = _section(name, spec, task, path)
     if is_object:
-        return {**forms()[OBJECT].resolve(section), **worn}
+        return {**forms()[OBJECT].resolve(section), **_outfit(section, forms()[OBJECT]), **worn}
     if OBJECT in spec:
         raise RecipeError(
             f"{path}: this model was given in Python; give it again: limbeck.run(…, models={{{name!r}: …}})"
@@ -50,7 +52,27 @@ def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> di
     if len(said) != 1:
         known = ", ".join(key for key in forms() if key != OBJECT)
         raise RecipeError(f"{path} has the keys {list(section.options)}; it must have one of {known}")
-    return {**forms()[said[0]].resolve(section), **worn}
+    return {**forms()[said[0]].resolve(section), **_outfit(section, forms()[said[0]]), **worn}
+
+
+def _outfit(section: Section, form: Form) -> dict[str, Any]:
+    """What a teacher has beside its form, where its form allows it."""
+    learns = section.name == "student" or section.train == TOGETHER
+    for option in section.outfit:
+        if learns:
+            raise RecipeError(f"{section.path}.{option} is for teachers, and this model learns with the student")
+        if option != "confidence" and not isinstance(form, OwnWeights):
+            raise RecipeError(f"{section.path}.{option}: give it to the models that this one is made of")
+    if "classes" in section.outfit and "use" in section.options and not _is_taken(section):
+        raise RecipeError(
+            f"{section.path}.classes: a model that this run trains knows the classes of the data; it is for one with a "
+            "checkpoint"
+        )
+    return dict(section.outfit)
+
+
+def _is_taken(section: Section) -> bool:
+    return section.options.get("checkpoint") is not None and section.train is None and section.objective is None
 
 
 def _check_name(name: str) -> None:
@@ -65,10 +87,20 @@ def _check_name(name: str) -> None:
 def _section(name: str, spec: Mapping[str, Any], task: type[Task], path: str) -> Section:
     options = dict(spec)
     read = {option: options.pop(option) for option in READING_OPTIONS if option in options}
+    outfit = resolve_outfit({option: options.pop(option) for option in OUTFIT if option in options}, path)
     train, objective = options.pop("train", None), options.pop("objective", None)
     for section, given in (("train", train), ("objective", objective)):
         if given is not None and name == "student":
             raise RecipeError(
                 f"{path}.{section}: the student learns as the section {section} at the top says; move it there"
             )
-    return Section(task=task, name=name, path=path, options=options, train=train, objective=objective, reading=read)
+    return Section(
+        task=task,
+        name=name,
+        path=path,
+        options=options,
+        train=train,
+        objective=objective,
+        reading=read,
+        outfit=outfit,
+    )
