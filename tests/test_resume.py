@@ -23,6 +23,7 @@ RECIPES = {
     "dropout": (recipes.dropout(), None),
     "batch_norm": (recipes.batch_norm(), None),
     "noisy": (recipes.noisy(), recipes.PLUGIN),
+    "together": (recipes.together(), None),
 }
 
 

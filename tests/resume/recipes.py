@@ -59,4 +59,26 @@ def noisy() -> dict[str, Any]:
     return {**recipe, "objective": {**_OBJECTIVE, "hint": {"loss": hint, "inputs": inputs, "weight": weight}}}
 
 
+def together() -> dict[str, Any]:
+    """A peer with an optimizer of its own, the student's average, one of two teachers at random, learned weights."""
+    mlp = {"use": "mlp", "width": 12, "dropout": 0.3}
+    recipe = _recipe("together", {"labels": 40}, {**mlp, "width": 16}, mlp, {"select": "best"})
+    own = {"together": True, "optimizer": "sgd", "optimizer_options": {"momentum": 0.9}, "learning_rate": 0.05}
+    models = {
+        **recipe["models"],
+        "peer": {**mlp, "train": own},
+        "average": {"ema": "student", "decay": 0.9},
+        "drawn": {"random": ["teacher", "average"]},
+        "both": {"ensemble": ["teacher", "average"], "weights": "learned"},
+    }
+    hard = {"loss": "cross_entropy", "where": "batch.labelled"}
+    objective = {
+        "hard": {**hard, "each": ["student", "peer"]},
+        "dml": {"mutual": ["student", "peer"]},
+        "soft": {"loss": "kl_divergence", "inputs": {"teacher": "drawn.logits"}},
+        "weigh": {**hard, "inputs": {"student": "both.logits"}},
+    }
+    return {**recipe, "models": models, "objective": objective}
+
+
 PLUGIN = str(Path(__file__).with_name("noisy.py"))

@@ -11,8 +11,10 @@ from torch import nn
 from torch.optim import lr_scheduler
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from limbeck.core import Distiller, Term
 from limbeck.errors import ArgumentError
-from limbeck.training.optimizers import make_optimizer, rate_factor
+from limbeck.losses import CrossEntropy
+from limbeck.training.optimizers import make_optimizer, make_optimizers, rate_factor
 from limbeck.training.settings import Settings
 from training.toys import MLP, Place, make_job, settings
 
@@ -148,3 +150,21 @@ def test_the_loop_sets_the_rate_of_every_step(tmp_path):
     finally:
         handle.remove()
     assert seen == pytest.approx([0.5 * rate_factor(job.settings, step, 10) for step in range(10)])
+
+
+def test_students_with_optimizers_of_their_own():
+    """Every parameter is in one optimizer; what two students share is the first one's."""
+    a, b, c = (MLP() for _ in range(3))
+    c[1] = b[1]
+    terms = {name: Term(CrossEntropy(), {"student": f"{name}.logits"}) for name in ("student", "b", "c")}
+    distiller = Distiller({"student": a, "b": b, "c": c}, terms)
+    own = {"b": settings(optimizer="sgd", learning_rate=0.5), "c": settings(weight_decay=0.7)}
+    main, of_b, of_c = make_optimizers(settings(), own, distiller)
+    assert (type(main), type(of_b), type(of_c)) == (torch.optim.AdamW, torch.optim.SGD, torch.optim.AdamW)
+    assert of_c.param_groups[0]["weight_decay"] == 0.7
+    held = [{id(p) for group in one.param_groups for p in group["params"]} for one in (main, of_b, of_c)]
+    assert held[0] == {id(p) for p in a.parameters()}
+    assert held[1] == {id(p) for p in b.parameters()}
+    assert held[2] == {id(p) for p in c.parameters()} - held[1]
+    with pytest.raises(ArgumentError, match="student 'b': no optimizer 'sdg'"):
+        make_optimizers(settings(), {"b": settings(optimizer="sdg")}, distiller)

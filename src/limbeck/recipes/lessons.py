@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -11,9 +11,9 @@ from torch import nn
 from limbeck.core import Distiller
 from limbeck.recipes.build import build_distiller
 from limbeck.recipes.equipment import needed
-from limbeck.recipes.forms.built import TOGETHER
 from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
+from limbeck.recipes.together import own_settings, trains_together
 from limbeck.tasks import Task, TrainingRows
 
 __all__ = ["Lesson", "control", "last", "lessons", "peers", "student", "teaching"]
@@ -29,6 +29,7 @@ class Lesson:
         path: where its settings stand in the recipe.
         learners: name on the board -> section under ``models``. The first is called ``student``.
         train: its settings.
+        own: those of learners with an optimizer of their own, by name on the board.
         rows: what it learns from.
         terms: resolved terms, by name.
         balance: how these are weighed beside their own weights.
@@ -43,6 +44,7 @@ class Lesson:
     train: Mapping[str, Any]
     rows: TrainingRows
     terms: Mapping[str, Any]
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     balance: Mapping[str, Any] | None = None
     shared: bool = False
     bare: bool = False
@@ -88,7 +90,7 @@ class Lesson:
 
 def peers(recipe: Mapping[str, Any]) -> list[str]:
     """The models that train together with the student."""
-    return [name for name, spec in recipe["models"].items() if spec.get("train") == TOGETHER]
+    return [name for name, spec in recipe["models"].items() if trains_together(spec.get("train"))]
 
 
 def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
@@ -98,7 +100,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
     from those of them that have labels, like the control.
     """
     spec = recipe["models"][name]
-    if spec.get("train") in (None, TOGETHER):
+    if spec.get("train") is None or trains_together(spec["train"]):
         return None
     own = spec["objective"]
     rows = task.teacher_rows if own is None else task.student_rows if is_taught(own) else task.labelled_rows
@@ -115,12 +117,15 @@ def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
 
 def student(recipe: Mapping[str, Any], task: Task) -> Lesson:
     """The student's, with its peers: the whole objective."""
+    others = peers(recipe)
+    own = {name: own_settings(recipe["models"][name]["train"], recipe["train"]) for name in others}
     return Lesson(
         stage="student",
         title="the student",
         path="train",
-        learners={name: name for name in ("student", *peers(recipe))},
+        learners={name: name for name in ("student", *others)},
         train=recipe["train"],
+        own={name: settings for name, settings in own.items() if settings is not None},
         rows=task.student_rows,
         terms=recipe["objective"],
         balance=recipe["balance"],

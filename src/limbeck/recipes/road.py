@@ -12,7 +12,7 @@ from limbeck.core import Distiller
 from limbeck.recipes import lessons
 from limbeck.recipes.build import for_training
 from limbeck.recipes.forms import form_of
-from limbeck.recipes.keys import data_key
+from limbeck.recipes.keys import data_key, settings_key
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Stage, Stages, Trained
@@ -83,6 +83,7 @@ class Road:
             "objective": lesson.terms,
             "balance": lesson.balance,
             "shared": lesson.shared,
+            "own": {name: settings_key(own) for name, own in lesson.own.items()},
             "sources": {
                 **{name: self._spoken(section, teaching=False) for name, section in lesson.learners.items()},
                 **{name: self._spoken(name, teaching=True) for name in needed},
@@ -117,6 +118,7 @@ class Road:
                 batches=batches,
                 steps_per_epoch=length,
                 settings=Settings(**train),
+                own={name: Settings(**settings) for name, settings in lesson.own.items()},
                 validate=partial(task.validate, inputs=address) if len(task.validation) else None,
             )
 

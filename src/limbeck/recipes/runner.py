@@ -78,7 +78,7 @@ class Runner:
         for lesson in lessons.lessons(self.recipe, self.task):
             learners = self.models.learners(lesson, self.seeds[0], models)
             distiller = partial(lesson.distiller, self.recipe, learners, models, classes=self.task.classes)
-            yield Trial(lesson.title, lesson.path, lesson.train, lesson.rows, distiller)
+            yield Trial(lesson.title, lesson.path, lesson.train, lesson.rows, distiller, lesson.own)
 
     # The road.
 

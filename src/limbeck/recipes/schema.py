@@ -15,6 +15,7 @@ from limbeck.recipes.groups import expanded
 from limbeck.recipes.options import option_types, resolve_use
 from limbeck.recipes.sections import resolve_section, resolve_train
 from limbeck.recipes.terms import resolve_objective
+from limbeck.recipes.together import trains_together
 from limbeck.tasks import Task
 
 __all__ = ["ExportSettings", "MeasureSettings", "resolve"]
@@ -182,7 +183,8 @@ def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str
             "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}"
         )
     resolved = {name: resolve_model(name, spec, task, name in objects) for name, spec in models.items()}
-    _check_apart({name: spec for name, spec in resolved.items() if isinstance(spec.get("train"), Mapping)})
+    alone = {name: spec for name, spec in resolved.items() if not trains_together(spec.get("train"))}
+    _check_apart({name: spec for name, spec in alone.items() if spec.get("train") is not None})
     return resolved
 
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.forms import Parts, form_of
-from limbeck.recipes.forms.built import TOGETHER
 from limbeck.recipes.terms import sources
+from limbeck.recipes.together import trains_together
 from limbeck.teachers import Confidence, Ensemble, MapClasses, RandomTeacher
 
 __all__ = ["AsModel", "closure", "left_in", "made_of", "teachers_in_use"]
@@ -55,7 +55,7 @@ def teachers_in_use(
         visit(name, f"models.{name}", (), [])
     used = [name for name in used if name not in learners]
     for name in used:
-        if models[name].get("train") == TOGETHER:
+        if trains_together(models[name].get("train")):
             raise RecipeError(f"models.{name} trains together with the student; it teaches only in the same steps")
     return tuple(used)
 

@@ -13,6 +13,7 @@ from limbeck.errors import RecipeError, suggest
 from limbeck.losses import CrossEntropy
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
+from limbeck.recipes.shorthand import written_out
 from limbeck.registry import Entry
 
 __all__ = [
@@ -47,7 +48,7 @@ def resolve_objective(terms: Spec, path: str) -> dict[str, Any]:
     Raises:
         RecipeError: with the place in the recipe.
     """
-    return {name: _resolved(spec, f"{path}.{name}") for name, spec in terms.items()}
+    return {name: _resolved(spec, f"{path}.{name}") for name, spec in written_out(terms, path).items()}
 
 
 def _resolved(spec: Any, path: str) -> dict[str, Any]:

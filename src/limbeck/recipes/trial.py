@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,8 +13,9 @@ from torch import Tensor
 from limbeck.core import Counts, Distiller, Term, map_tensors
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
+from limbeck.recipes.options import construct
 from limbeck.tasks import Batch, Task, TrainingRows
-from limbeck.training.optimizers import make_optimizer
+from limbeck.training.optimizers import make_optimizers
 from limbeck.training.precision import supports_bfloat16
 from limbeck.training.settings import Settings
 
@@ -26,13 +27,15 @@ _rows = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """One kind of stage: its name, where its settings stand in the recipe, its settings, rows and distiller."""
+    """One kind of stage: its name, where its settings stand in the recipe, its settings, rows and distiller; the
+    settings of learners with an optimizer of their own, by name."""
 
     name: str
     path: str
     train: Mapping[str, Any]
     training: TrainingRows
     distiller: Callable[[], Distiller]
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def check_settings(self, task: Task, accelerator: Accelerator) -> None:
         """Refuse settings that fit neither the data nor the machine.
@@ -69,7 +72,7 @@ class Trial:
         try:
             distiller = for_training(self.distiller()).to(accelerator.device)
             distiller.prepare([batch])
-            make_optimizer(settings, distiller.parameters())
+            make_optimizers(settings, {name: _own(name, own) for name, own in self.own.items()}, distiller)
             size = min(_rows, settings.batch_size // parts)
             output = distiller.train()(map_tensors(batch, Tensor.__getitem__, slice(size)))
             output.loss(Counts({name: mean.count for name, mean in output.terms.items()}, 1, 1)).backward()
@@ -88,6 +91,11 @@ class Trial:
         except LimbeckError as error:
             raise RecipeError(f"{self.path}: {error}") from error
         return map_tensors(next(batches.iterate(0, 1)), Tensor.to, device), steps
+
+
+def _own(name: str, settings: Mapping[str, Any]) -> Settings:
+    found: Settings = construct(Settings, settings, path=f"models.{name}.train")
+    return found
 
 
 def check_rows(task: Task) -> None:

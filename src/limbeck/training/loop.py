@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -21,7 +21,7 @@ from limbeck.tasks import Batch, BatchSource
 from limbeck.training.checkpoint import Checkpoints, random_state, restore_random_state
 from limbeck.training.events import EventLog
 from limbeck.training.micro_batches import micro_batches
-from limbeck.training.optimizers import make_optimizer, rate_factor
+from limbeck.training.optimizers import make_optimizers, rate_factor
 from limbeck.training.progress import Progress
 from limbeck.training.settings import Settings
 
@@ -32,7 +32,12 @@ _Readings: TypeAlias = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What one stage trains, and on what; ``left`` gives what it leaves in teachers, by name."""
+    """What one stage trains, and on what.
+
+    Args:
+        own: the settings of learners with an optimizer of their own, by name.
+        left: gives what the training leaves in teachers, by name.
+    """
 
     stage: str
     seed: int
@@ -41,6 +46,7 @@ class Job:
     steps_per_epoch: int
     settings: Settings
     validate: Callable[[nn.Module], Mapping[str, float]] | None
+    own: Mapping[str, Settings] = field(default_factory=dict)
     left: Callable[[], dict[str, dict[str, Tensor]]] = dict
 
     @property
@@ -106,8 +112,8 @@ class _Loop:
         set_seed(job.seed)
         job.distiller.to(accelerator.device).prepare(self._first_batches())
         set_seed(job.seed + accelerator.process_index)
-        self.optimizer = make_optimizer(job.settings, job.distiller.parameters())
-        job.distiller.attach(self.optimizer)
+        self.optimizers = make_optimizers(job.settings, job.own, job.distiller)
+        job.distiller.attach(*self.optimizers)
         self.step = 0
         self.best = -math.inf
         self.waited = 0
@@ -130,15 +136,16 @@ class _Loop:
         state = self.checkpoints.latest()
         if state is not None:
             self.job.distiller.load_state_dict(state["distiller"])
-        prepared = self.accelerator.prepare(self.job.distiller, self.optimizer)
+        prepared = self.accelerator.prepare(self.job.distiller, *self.optimizers)
         self.model: nn.Module = prepared[0]
-        self.stepper: torch.optim.Optimizer = prepared[1]
+        self.steppers: Sequence[torch.optim.Optimizer] = prepared[1:]
         self.model.train()
         if state is None:
             if self.log is not None:
                 self.log.cut(0)
             return
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, found in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(found)
         self.step, self.best, self.waited = state["step"], state["best"], state["waited"]
         self.seconds = state["seconds"]
         if self.log is not None:
@@ -165,11 +172,14 @@ class _Loop:
             if self._due(logged or self.step == stop):
                 self.save()
 
+    def _set_rates(self) -> None:
+        for optimizer, settings in zip(self.optimizers, [self.job.settings, *self.job.own.values()], strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
+
     def _train(self, batch: Batch) -> tuple[dict[str, Mean], float, _Readings]:
         settings, accelerator = self.job.settings, self.accelerator
-        rate = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self._set_rates()
         parts = self._split(batch)
         alone = len(parts) == 1 and accelerator.num_processes == 1
         counts = None if alone else self.job.distiller.counts(parts)
@@ -190,8 +200,9 @@ class _Loop:
             accelerator.clip_grad_norm_(self.model.parameters(), settings.clip)
         # Before the step: what was in force in it.
         readings = self._readings(output) if self._logged else {}
-        self.stepper.step()
-        self.stepper.zero_grad()
+        for stepper in self.steppers:
+            stepper.step()
+            stepper.zero_grad()
         return means, total, readings
 
     def _readings(self, output: StepOutput) -> _Readings:
@@ -291,7 +302,7 @@ class _Loop:
         self._check_weights()
         state = {
             "distiller": self.job.distiller.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "best": self.best,
             "waited": self.waited,
             "seconds": self.seconds + time.monotonic() - self.resumed_at,

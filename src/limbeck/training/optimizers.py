@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from limbeck.core import Distiller
 from limbeck.errors import ArgumentError, suggest
 from limbeck.training.settings import Settings
 
-__all__ = ["make_optimizer", "rate_factor"]
+__all__ = ["make_optimizer", "make_optimizers", "rate_factor"]
 
 # They need a closure or another kind of parameter than a training step here gives them.
 _unsuited = {"LBFGS", "SparseAdam", "Optimizer"}
@@ -55,6 +56,31 @@ def make_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> to
         return known[name]([p for p in parameters if p.requires_grad], **options)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"optimizer {settings.optimizer}: {error}") from error
+
+
+def make_optimizers(
+    settings: Settings, own: Mapping[str, Settings], distiller: Distiller
+) -> list[torch.optim.Optimizer]:
+    """The optimizers of one training, in the order in which they step: the main one, and those of single students.
+
+    Args:
+        settings: of the main one, which has everything that is trained but these students.
+        own: by the name of the student. A parameter that several of them share is the first one's.
+        distiller: whose parameters they train.
+
+    Raises:
+        ArgumentError: as in `make_optimizer`; the message names the student.
+    """
+    taken: set[int] = set()
+    found = []
+    for name, one in own.items():
+        parameters = [p for p in distiller.students[name].parameters() if id(p) not in taken]
+        taken |= set(map(id, parameters))
+        try:
+            found.append(make_optimizer(one, parameters))
+        except ArgumentError as error:
+            raise ArgumentError(f"student {name!r}: {error}") from error
+    return [make_optimizer(settings, (p for p in distiller.parameters() if id(p) not in taken)), *found]
 
 
 def _one_cycle(progress: float) -> float:

@@ -18,13 +18,11 @@ from limbeck.recipes.options import construct, lookup, resolve_use
 from limbeck.recipes.reading import READING_OPTIONS, network
 from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.terms import resolve_objective
+from limbeck.recipes.together import TOGETHER, resolve_together, trains_together
 from limbeck.students import load_weights
 from limbeck.tasks import Task
 
-__all__ = ["TOGETHER", "Built", "build_model"]
-
-# What `train` says of a model that trains together with the student.
-TOGETHER = "together"
+__all__ = ["Built", "build_model"]
 
 
 class Built(OwnWeights):
@@ -61,12 +59,12 @@ def _learning(section: Section) -> dict[str, Any]:
     train, objective, path = section.train, section.objective, section.path
     if section.name == "student":
         return {}
-    if train == TOGETHER:
+    if trains_together(train):
         if objective is not None:
             raise RecipeError(
                 f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
             )
-        return {"train": TOGETHER, "objective": None}
+        return {"train": resolve_together(train, f"{path}.train"), "objective": None}
     # A teacher that comes with weights learns only when it is told to.
     if train is None and objective is None and section.options.get("checkpoint") is not None:
         return {"train": None, "objective": None}

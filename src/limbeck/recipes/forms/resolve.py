@@ -8,11 +8,11 @@ from typing import Any
 from limbeck.core.addresses import check_name
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.equipment import resolve_equipment, take_equipment
-from limbeck.recipes.forms.built import TOGETHER
 from limbeck.recipes.forms.form import Form, OwnWeights, Section, forms
 from limbeck.recipes.forms.given import OBJECT
 from limbeck.recipes.forms.outfit import OUTFIT, resolve_outfit
 from limbeck.recipes.reading import READING_OPTIONS
+from limbeck.recipes.together import trains_together
 from limbeck.tasks import Task
 
 __all__ = ["resolve_model"]
@@ -57,7 +57,7 @@ def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> di
 
 def _outfit(section: Section, form: Form) -> dict[str, Any]:
     """What a teacher has beside its form, where its form allows it."""
-    learns = section.name == "student" or section.train == TOGETHER
+    learns = section.name == "student" or trains_together(section.train)
     for option in section.outfit:
         if learns:
             raise RecipeError(f"{section.path}.{option} is for teachers, and this model learns with the student")
