@@ -78,7 +78,7 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     done = process(tmp_path, "run", "recipe.yaml", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["recipe"] == "recipe"
-    assert len(done.stderr.splitlines()) == 6, done.stderr
+    assert len(done.stderr.splitlines()) == 7, done.stderr
     wrong = process(tmp_path, "run", "recipe.yaml", "--set", "train.epochs=0", "--output", "new")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "limbeck: train: epochs is 0; it must be at least 1\n"
@@ -135,7 +135,7 @@ def test_recipes_schema_holds_every_entry_with_its_options(shell: Shell) -> None
     assert (code, err) == (0, "")
     schema = json.loads(out)
     assert schema["schema"] == 1
-    assert set(schema["sections"]) == {"data", "train", "measure", "export"}
+    assert set(schema["sections"]) == {"data", "cache", "train", "measure", "export"}
     assert schema["sections"]["train"]["epochs"] == {"type": "int", "default": 30}
     for kind in ("loss", "schedule", "model", "source"):
         assert set(schema[kind]) == set(registry.names(kind))

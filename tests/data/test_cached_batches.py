@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from limbeck.cache import CachedRows, Manifest, Store, build, fields_of
-from limbeck.data import Augment, Batches, ImageSet, Plan, from_dataset, pixels
+from limbeck.data import Augment, Batches, ImageSet, Plan, from_dataset
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.training.micro_batches import micro_batches
 
@@ -44,8 +44,10 @@ def images(*, in_memory: bool, labels: int | None) -> ImageSet:
 
 
 def repeating(data: ImageSet, augment: Augment) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+    batches = Batches(data, Plan(data.labelled, batch_size=SIZE, seed=1), augment, seed=SEED)
+
     def said(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
-        seen = pixels(data, rows, views, augment, SEED)
+        seen = batches.look(rows, views)
         return {"logits": seen.flatten(1), "map": seen}
 
     return said

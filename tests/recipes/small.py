@@ -44,5 +44,5 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
         if value is GONE:
             del place[last]
         else:
-            place[last] = value
+            place[last] = copy.deepcopy(value)
     return recipe

@@ -4,7 +4,7 @@ from limbeck.cache.builder import Built, build
 from limbeck.cache.codecs import Codec, Float16, Float32, Int8, Sampled, TopK
 from limbeck.cache.fingerprints import fingerprint_model, library_versions
 from limbeck.cache.manifest import Field, Manifest, fields_of
-from limbeck.cache.rows import CachedRows
+from limbeck.cache.rows import CachedRows, as_kept
 from limbeck.cache.store import Store
 from limbeck.cache.verification import Verified, verify
 
@@ -21,6 +21,7 @@ __all__ = [
     "Store",
     "TopK",
     "Verified",
+    "as_kept",
     "build",
     "fields_of",
     "fingerprint_model",

@@ -4,13 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import numpy as np
 from torch import Tensor
 
+from limbeck.cache.manifest import Field
 from limbeck.cache.store import Store
 from limbeck.errors import ArgumentError, suggest
 from limbeck.functional import SparseLogits
 
-__all__ = ["CachedRows"]
+__all__ = ["CachedRows", "as_kept"]
+
+
+def as_kept(fields: Mapping[str, Field], outputs: Mapping[str, Tensor]) -> dict[str, Tensor | SparseLogits]:
+    """What a cache of these fields gives back of these outputs; nothing is written.
+
+    >>> import torch
+    >>> from limbeck.cache import fields_of
+    >>> outputs = {"logits": torch.tensor([[1.0, 2.0], [0.1, 3.0]])}
+    >>> as_kept(fields_of(outputs, {"logits": {"use": "float16"}}), outputs)["logits"]
+    tensor([[1.0000, 2.0000],
+            [0.1000, 3.0000]])
+    """
+    return {name: _as_kept(field, outputs[name]) for name, field in fields.items()}
+
+
+def _as_kept(field: Field, values: Tensor) -> Tensor | SparseLogits:
+    shape, codec = field
+    sealed = codec.seal(codec.encode(values, 0).rows, shape)
+    heads = np.frombuffer(sealed.head, np.uint8).reshape(1, -1)
+    return codec.decode(sealed.rows, heads, np.zeros(len(values), np.int64), shape)
 
 
 class CachedRows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limbeck.data.augment import Augment
-from limbeck.data.batches import Batch, Batches, pixels, whole
+from limbeck.data.batches import Batch, Batches, whole
 from limbeck.data.digits import Digits
 from limbeck.data.files import FileImages
 from limbeck.data.from_dataset import from_dataset
@@ -37,7 +37,6 @@ __all__ = [
     "Splits",
     "WordSubstitution",
     "from_dataset",
-    "pixels",
     "split",
     "whole",
     "with_unlabelled",

@@ -18,7 +18,7 @@ from limbeck.data.plan import Plan
 from limbeck.errors import ArgumentError, CacheError, DataError
 from limbeck.functional import inverse_frequency
 
-__all__ = ["Batch", "Batches", "pixels", "whole"]
+__all__ = ["Batch", "Batches", "whole"]
 
 # Tensors by name, or mappings of them, as what cached teachers said.
 Batch = dict[str, Any]
@@ -118,6 +118,10 @@ class Batches:
             for start in range(0, len(part["row"]), self._size):
                 yield map_tensors(part, Tensor.__getitem__, slice(start, start + self._size))
 
+    def look(self, row: Tensor, view: Tensor) -> Tensor:
+        """What a model sees of these views of these rows, `[B, C, H, W]`: what a teacher is asked for a cache."""
+        return _pixels(self._data, row, view, self._augment, self._seed)
+
     def _read(self, steps: range) -> Batch:
         planned = [self._plan.rows(step) for step in steps]
         rows = torch.cat([rows[self._slice] for rows, _ in planned])
@@ -128,7 +132,7 @@ class Batches:
         batch = _assemble(self._data, rows, views, self._augment, self._seed)
         batch["class_weight"] = self._class_weight[rows]
         if self._cached is not None:
-            batch["cached"] = self._cached(rows, views % self._cached.views)
+            batch["cached"] = map_tensors(self._cached(rows, views % self._cached.views), _laid_out)
         return batch
 
 
@@ -178,8 +182,12 @@ def _check_cached(cached: CachedRows, data: ImageSet, augment: Augment, views: i
         )
 
 
-def pixels(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Tensor:
-    """What a model sees of some rows: float32 `[B, C, H, W]` in 0..1, a pure function of (seed, row, view)."""
+def _laid_out(value: Tensor) -> Tensor:
+    # Models in training give maps whose channels lie together: so sums over maps run in the same order, and as fast.
+    return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+
+
+def _pixels(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Tensor:
     images = augment(data.images.take(rows), rows, views, seed)
     return images if images.is_floating_point() else images.to(torch.float32).div_(255)
 
@@ -187,7 +195,7 @@ def pixels(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: 
 def _assemble(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Batch:
     target = data.target[rows]
     return {
-        "inputs": pixels(data, rows, views, augment, seed),
+        "inputs": _pixels(data, rows, views, augment, seed),
         "target": target,
         "index": data.index[rows],
         "row": rows,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,6 +34,7 @@ def build_distiller(
     balance: Spec | None = None,
     train: Spec | None = None,
     shared: bool = False,
+    cached: Collection[str] = (),
 ) -> Distiller:
     """The distiller of one training.
 
@@ -46,6 +47,7 @@ def build_distiller(
         balance: how the terms are weighed beside their own weights.
         train: its settings; those at the top of the recipe by default.
         shared: divide the weights of the terms by their sum.
+        cached: the names of the teachers whose outputs the batch brings along.
     """
     students = {
         name: _tapped(model, recipe["models"][section], f"models.{section}")
@@ -65,6 +67,7 @@ def build_distiller(
         models=teachers,
         learners=tuple(learners),
         differentiated=_differentiated(built, recipe),
+        cached=cached,
     )
     for name, known in _restricted(built, parts).items():
         built[name] = build_term({**placed[name], "classes": known}, f"objective.{name}", train, classes)

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from limbeck import registry
+from limbeck.recipes.caching.settings import CacheSettings
 from limbeck.recipes.methods import KINDS, Input, Method, Option, find, methods, options_of
 from limbeck.recipes.options import option_types
 from limbeck.recipes.schema import ExportSettings, MeasureSettings
@@ -18,7 +19,13 @@ from limbeck.training.settings import Settings
 
 __all__ = ["as_json", "describe", "explain", "listing"]
 
-_sections = {"data": DataSettings, "train": Settings, "measure": MeasureSettings, "export": ExportSettings}
+_sections = {
+    "data": DataSettings,
+    "cache": CacheSettings,
+    "train": Settings,
+    "measure": MeasureSettings,
+    "export": ExportSettings,
+}
 
 
 def describe() -> dict[str, Any]:

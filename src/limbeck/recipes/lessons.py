@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +66,7 @@ class Lesson:
         teachers: Mapping[str, nn.Module],
         *,
         classes: Sequence[str] = (),
+        cached: Collection[str] = (),
     ) -> Distiller:
         """One step of it.
 
@@ -74,6 +75,7 @@ class Lesson:
             learners: by their name on the board.
             teachers: models with weights of their own, by section.
             classes: of the task.
+            cached: those of them whose outputs the batch brings along.
         """
         learning = {name: (section, learners[name]) for name, section in self.learners.items()}
         return build_distiller(
@@ -85,6 +87,7 @@ class Lesson:
             balance=self.balance,
             train=self.train,
             shared=self.shared,
+            cached=cached,
         )
 
 

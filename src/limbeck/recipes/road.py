@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from limbeck.core import Distiller
 from limbeck.recipes import lessons
 from limbeck.recipes.build import for_training
+from limbeck.recipes.caching import CachePlan, Caches
 from limbeck.recipes.forms import form_of
 from limbeck.recipes.keys import data_key, settings_key
 from limbeck.recipes.lessons import Lesson
@@ -27,11 +29,12 @@ __all__ = ["Road"]
 class Road:
     """The teachers of one run, each trained when something first needs it, and the stages that stand on them."""
 
-    def __init__(self, recipe: Mapping[str, Any], task: Task, models: Models, stages: Stages) -> None:
+    def __init__(self, recipe: Mapping[str, Any], task: Task, models: Models, stages: Stages, plan: CachePlan) -> None:
         self.recipe = recipe
         self.task = task
         self.models = models
         self.stages = stages
+        self.caches = Caches(recipe, task, plan, stages)
         self._found: dict[str, tuple[nn.Module, str]] = {}
 
     def model(self, name: str) -> nn.Module:
@@ -68,12 +71,12 @@ class Road:
         leaves = [name for name in needed if name in self.models.names]
         teachers = {name: self.model(name) for name in leaves}
 
-        def distiller() -> Distiller:
+        def distiller(cached: Collection[str]) -> Distiller:
             learners = self.models.learners(lesson, seed, teachers)
             for name, weights in (before.weights if before is not None else {}).items():
                 if name in learners:
                     learners[name].load_state_dict(weights)
-            return lesson.distiller(self.recipe, learners, teachers, classes=self.task.classes)
+            return lesson.distiller(self.recipe, learners, teachers, classes=self.task.classes, cached=cached)
 
         reads = {
             "models": {
@@ -90,8 +93,9 @@ class Road:
             },
             "upstream": {name: self.key(name) for name in leaves},
             "before": None if before is None else before.key,
+            **self.caches.plan.reads(lesson, self.recipe, self.task),
         }
-        return self._stage({**lesson.train, "seed": seed}, lesson, reads, distiller)
+        return self._stage({**lesson.train, "seed": seed}, lesson, reads, teachers, distiller)
 
     def _spoken(self, section: str, *, teaching: bool) -> Mapping[str, Any]:
         spec = self.recipe["models"][section]
@@ -99,17 +103,30 @@ class Road:
         return {**form_of(spec).speaks(spec), **sure}
 
     def _stage(
-        self, train: Mapping[str, Any], lesson: Lesson, reads: Mapping[str, Any], distiller: Callable[[], Distiller]
+        self,
+        train: Mapping[str, Any],
+        lesson: Lesson,
+        reads: Mapping[str, Any],
+        teachers: Mapping[str, nn.Module],
+        distiller: Callable[[Collection[str]], Distiller],
     ) -> Stage:
         task, accelerator = self.task, self.stages.accelerator
         address = self.recipe["models"][lesson.learners["student"]]["inputs"]
         rank, world = accelerator.process_index, accelerator.num_processes
+        views = self.caches.plan.views_of(lesson, task)
 
-        def job() -> Job:
+        def job(precision: torch.dtype | None) -> Job:
+            cached = None if precision is None else self.caches.open(lesson, teachers, precision)
             batches, length = task.batches(
-                lesson.rows, batch_size=train["batch_size"], seed=train["seed"], rank=rank, world=world
+                lesson.rows,
+                batch_size=train["batch_size"],
+                seed=train["seed"],
+                rank=rank,
+                world=world,
+                views=views,
+                cached=cached,
             )
-            made = for_training(distiller())
+            made = for_training(distiller(() if cached is None else cached.stores))
             return Job(
                 stage=lesson.stage,
                 seed=train["seed"],

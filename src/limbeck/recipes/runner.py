@@ -11,6 +11,7 @@ from torch import nn
 
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes import lessons
+from limbeck.recipes.caching import kept_of, plan_of
 from limbeck.recipes.contest import Contest
 from limbeck.recipes.ending import Ending
 from limbeck.recipes.models import Models
@@ -38,6 +39,7 @@ class Runner:
         self.recipe = recipe
         self.task = task
         self.models = Models(recipe, task, objects)
+        self.caching = plan_of(recipe, task)
         self.peers = lessons.peers(recipe)
         self.used = lessons.student(recipe, task).teachers(recipe)
         self.seeds = [recipe["train"]["seed"] + number for number in range(recipe["seeds"])]
@@ -76,15 +78,20 @@ class Runner:
 
     def _trials(self, models: Mapping[str, nn.Module]) -> Iterator[Trial]:
         for lesson in lessons.lessons(self.recipe, self.task):
-            learners = self.models.learners(lesson, self.seeds[0], models)
-            distiller = partial(lesson.distiller, self.recipe, learners, models, classes=self.task.classes)
-            yield Trial(lesson.title, lesson.path, lesson.train, lesson.rows, distiller, lesson.own)
+            # What a recipe does not ask for changes nothing that a trial could find.
+            cached = self.caching.cached_in(lesson, self.recipe) if self.caching.asked else []
+            learners, classes = self.models.learners(lesson, self.seeds[0], models), self.task.classes
+            distiller = partial(lesson.distiller, self.recipe, learners, models, classes=classes, cached=cached)
+            kept = partial(kept_of, self.caching, cached, self.recipe, models) if cached else None
+            yield Trial(lesson.title, lesson.path, lesson.train, lesson.rows, distiller, lesson.own, kept)
 
     # The road.
 
     def run(self, stages: Stages) -> dict[str, Any]:
         """Train, measure, export; the content of results.json."""
-        road = Road(self.recipe, self.task, self.models, stages)
+        for name, reason in self.caching.live.items():
+            stages.progress.note(f"cache: {name} stays live: {reason}")
+        road = Road(self.recipe, self.task, self.models, stages, self.caching)
         controls, students = [], []
         for seed in self.seeds:
             student = road.stage(lessons.student(self.recipe, self.task), seed)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError, suggest
+from limbeck.recipes.caching.settings import resolve_cache
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.forms import resolve_model
 from limbeck.recipes.groups import expanded
@@ -31,6 +32,7 @@ _sections = (
     "student",
     "objective",
     "balance",
+    "cache",
     "train",
     "control",
     "seeds",
@@ -102,6 +104,7 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "models": models,
         "objective": resolve_objective(objective, "objective"),
         "balance": None if recipe.get("balance") is None else resolve_use(["balance"], recipe["balance"], "balance"),
+        "cache": resolve_cache(recipe.get("cache")),
         "train": train,
         **top,
         "measure": resolve_section(MeasureSettings, _mapping(recipe, "measure"), "measure"),

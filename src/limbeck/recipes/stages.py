@@ -32,13 +32,16 @@ __all__ = ["Stage", "Stages", "Trained"]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One model to train: what decides the result, and how to make the job."""
+    """One model to train: what decides the result, and how to make the job.
+
+    The job is made for a precision; for None it is one that shows what a step costs before any teacher is cached.
+    """
 
     name: str
     seed: int
     reads: Mapping[str, Any]
     train: Mapping[str, Any]
-    job: Callable[[], Job]
+    job: Callable[[torch.dtype | None], Job]
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Stages:
         )
         # A loss draws its own initial weights, and those must not depend on what this process has trained before.
         set_seed(stage.seed)
-        job = stage.job()
+        job = stage.job(precision)
         weights = fit(
             job,
             accelerator=self.accelerator,
@@ -178,7 +181,7 @@ class Stages:
         )
 
         def write(beside: Path) -> None:
-            job = stage.job()
+            job = stage.job(None)
             batch = next(job.batches.iterate(0, 1))
             job.distiller.prepare([batch])
             write_json(beside / "precision.json", {"speedup": measure_bfloat16(job.distiller, batch, device=device)})

@@ -28,7 +28,8 @@ _rows = 2
 @dataclass(frozen=True)
 class Trial:
     """One kind of stage: its name, where its settings stand in the recipe, its settings, rows and distiller; the
-    settings of learners with an optimizer of their own, by name."""
+    settings of learners with an optimizer of their own, by name; and what gives what caches would bring along with a
+    batch, if the distiller reads any."""
 
     name: str
     path: str
@@ -36,6 +37,7 @@ class Trial:
     training: TrainingRows
     distiller: Callable[[], Distiller]
     own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cached: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     def check_settings(self, task: Task, accelerator: Accelerator) -> None:
         """Refuse settings that fit neither the data nor the machine.
@@ -70,6 +72,8 @@ class Trial:
         batch, steps = self._first(task, accelerator.device)
         parts = accelerator.num_processes * settings.accumulate
         try:
+            if self.cached is not None:
+                batch = {**batch, "cached": map_tensors(self.cached(batch), Tensor.to, accelerator.device)}
             distiller = for_training(self.distiller()).to(accelerator.device)
             distiller.prepare([batch])
             make_optimizers(settings, {name: _own(name, own) for name, own in self.own.items()}, distiller)

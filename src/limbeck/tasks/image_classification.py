@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from limbeck.cache import CachedRows
 from limbeck.core import Address, logits_of
 from limbeck.data import UNKNOWN, Augment, Batches, ImageSet, Plan, Splits, from_dataset, split, whole, with_unlabelled
 from limbeck.errors import ArgumentError, DataError
@@ -26,6 +27,7 @@ __all__ = ["DataSettings", "ImageClassification"]
 
 _evaluation_batch = 256
 _statistics_rows = 2048
+_views_seed = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +187,15 @@ class ImageClassification:
         check_forward(label, model, self.channels, len(self.classes), self.size)
 
     def batches(
-        self, training: TrainingRows, *, batch_size: int, seed: int, rank: int, world: int
+        self,
+        training: TrainingRows,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world: int,
+        views: int | None = None,
+        cached: CachedRows | None = None,
     ) -> tuple[Batches, int]:
         """The batches that a model trains on, and how many make an epoch."""
         plan = Plan(
@@ -197,7 +207,17 @@ class ImageClassification:
             classes=training.rows.target if self.settings.class_balance else None,
         )
         workers = self.settings.workers
-        batches = Batches(training.rows, plan, self.augment, seed=seed, workers=workers, rank=rank, world=world)
+        batches = Batches(
+            training.rows,
+            plan,
+            self.augment,
+            seed=seed if views is None else _views_seed,
+            workers=workers,
+            rank=rank,
+            world=world,
+            views=views,
+            cached=cached,
+        )
         return batches, plan.steps_per_epoch
 
     def key(self, training: TrainingRows) -> dict[str, Any]:
@@ -210,6 +230,15 @@ class ImageClassification:
             "augment": self.settings.augment,
             "statistics": self.statistics,
         }
+
+    @property
+    def varies(self) -> bool:
+        return self.augment.changes
+
+    def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
+        """What decides the looks at the rows that caches are made of."""
+        augment = None if views is None else {**(self.settings.augment or {}), "seed": _views_seed}
+        return {"images": training.rows.images.digest(), "augment": augment}
 
     def evaluation(self, rows: ImageSet) -> Iterator[Batch]:
         """Rows in order, as they are."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from limbeck.cache import CachedRows
 from limbeck.core import Address
 
 __all__ = ["Batch", "BatchSource", "Inputs", "Rows", "Task", "TrainingRows"]
@@ -36,6 +37,9 @@ class BatchSource(Protocol):
     """Batches as a function of the step."""
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[Batch]: ...
+
+    def look(self, row: Tensor, view: Tensor) -> Inputs:
+        """What a model sees of these views of these rows."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +115,35 @@ class Task(Protocol):
         """
 
     def batches(
-        self, training: TrainingRows, *, batch_size: int, seed: int, rank: int, world: int
+        self,
+        training: TrainingRows,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world: int,
+        views: int | None = None,
+        cached: CachedRows | None = None,
     ) -> tuple[BatchSource, int]:
-        """The batches that a model trains on, and how many make an epoch."""
+        """The batches that a model trains on, and how many make an epoch.
+
+        Args:
+            training: its rows.
+            batch_size: of all processes together.
+            seed: of the order; and of what changes from view to view, unless ``views`` are given: caches serve every
+                seed.
+            rank: of this process.
+            world: how many there are.
+            views: how many looks at each row there are; if None, every epoch has its own.
+            cached: what teachers said of these looks.
+        """
+
+    @property
+    def varies(self) -> bool:
+        """Whether a row looks different from view to view."""
+
+    def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
+        """What decides the looks at the rows, as caches record it."""
 
     def key(self, training: TrainingRows) -> dict[str, Any]:
         """What decides these batches, beside the settings of the training."""

@@ -16,7 +16,7 @@ from limbeck.recipes.forms.outfit import OUTFIT, with_confidence
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.recipes.reading import check_taps, reading
 from limbeck.tasks import Task
-from limbeck.teachers import Frozen, MapClasses, Peer
+from limbeck.teachers import Cached, Frozen, MapClasses, Peer
 
 __all__ = [
     "Form",
@@ -26,6 +26,7 @@ __all__ = [
     "Spec",
     "Workshop",
     "add_forms",
+    "bare",
     "form_of",
     "forms",
     "has_weights",
@@ -134,6 +135,7 @@ class Parts:
         learners: the names of those that train in the same steps.
         differentiated: the names of those that a loss differentiates.
         kept: what a training that is over has left in teachers, by name.
+        cached: the names of those whose outputs the batch brings along.
     """
 
     recipe: Spec
@@ -142,6 +144,7 @@ class Parts:
     learners: Collection[str] = ()
     differentiated: Collection[str] = ()
     kept: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    cached: Collection[str] = ()
     _made: dict[str, Teacher] = field(default_factory=dict, init=False)
 
     def teacher(self, name: str) -> Teacher:
@@ -246,13 +249,21 @@ class OwnWeights(Form):
         return {key: spec[key] for key in ("taps", "inputs", "classes") if key in spec}
 
 
-def _frozen(name: str, parts: Parts) -> Teacher:
+def bare(name: str, parts: Parts) -> Teacher:
+    """A model with weights as a teacher, without what its section puts around any teacher: what a cache holds of it."""
+    if name in parts.cached:
+        return Cached(name)
     specs, path, model = parts.recipe["models"], f"models.{name}", parts.models[name]
     # What training has left of a learner is read as that was.
     read = reading(model, specs[form_of(specs[name]).follows(specs[name]) or name], path)
     options = {"model": model, **read, "differentiable": name in parts.differentiated}
     frozen: Teacher = construct(Frozen, options, path=path)
-    names = own_form(specs[name]).classes(specs[name], path) if has_weights(specs[name]) else None
+    return frozen
+
+
+def _frozen(name: str, parts: Parts) -> Teacher:
+    spec, path, frozen = parts.recipe["models"][name], f"models.{name}", bare(name, parts)
+    names = own_form(spec).classes(spec, path) if has_weights(spec) else None
     if names is None or list(names) == list(parts.classes):
         return frozen
     mapped: Teacher = construct(MapClasses, {"teacher": frozen, "classes": names, "to": parts.classes}, path=path)

@@ -1,0 +1,73 @@
+"""What a frozen teacher of a recipe says, as a cache takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core import Outputs, Teacher
+from limbeck.core.addresses import at, map_tensors
+
+__all__ = ["Asked"]
+
+
+class Asked:
+    """A teacher that is asked for looks at rows: called with rows and views `[B]`, it gives its outputs `[B, …]`.
+
+    Args:
+        teacher: reads the inputs of the batch alone.
+        look: the inputs of some looks at some rows.
+        outputs: which of its outputs, by their addresses behind the teacher's name.
+        device: where it computes.
+        precision: in which it computes, as a training stage does.
+    """
+
+    def __init__(
+        self,
+        teacher: Teacher,
+        look: Callable[[Tensor, Tensor], Any],
+        outputs: Iterable[str],
+        *,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.teacher = teacher
+        self.look = look
+        self.outputs = tuple(outputs)
+        self.device = device
+        self.precision = precision
+
+    def __call__(self, rows: Tensor, views: Tensor) -> dict[str, Any]:
+        return self.said({"inputs": map_tensors(self.look(rows, views), Tensor.to, self.device)})
+
+    @torch.no_grad()
+    def said(self, batch: Outputs) -> dict[str, Any]:
+        """What it says of a batch; an output that is a tuple of tensors stands as one for each of these."""
+        half = self.precision != torch.float32
+        with torch.autocast(self.device.type, dtype=self.precision) if half else nullcontext():
+            found = self.teacher({"batch": batch})
+        return dict(part for name in self.outputs for part in _parts(name, at({"teacher": found}, f"teacher.{name}")))
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Meanwhile, the teacher is on its device and laid out as a live one is in training."""
+        modules = [self.teacher] if isinstance(self.teacher, nn.Module) else []
+        for module in modules:
+            module.to(self.device).to(memory_format=torch.channels_last)
+        try:
+            yield
+        finally:
+            for module in modules:
+                # It is measured later: like one that has taught nobody, to the bit.
+                module.to(memory_format=torch.contiguous_format)
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, tuple | list):
+        yield from ((f"{name}.{number}", part) for number, part in enumerate(value))
+    else:
+        yield name, value
