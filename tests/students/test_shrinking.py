@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError
 from limbeck.students import shrink
-from limbeck.students._narrow import low_rank
+from limbeck.students._narrow import Basis, low_rank
 
 SIZES: dict[str, Any] = {
     "vocab_size": 30,
@@ -278,34 +278,63 @@ def test_a_model_whose_states_are_a_small_models_is_shrunk_to_what_it_computes(n
                 parameter.fill_(0.7)
     large = enlarged(name, source)
     torch.testing.assert_close(run(large), run(source), atol=1e-4, rtol=1e-4)
-    small = shrink(large, width=8, neurons=6)
+    small = shrink(large, width=8, neurons=6, method="svd")
     torch.testing.assert_close(run(small), run(source), atol=1e-4, rtol=1e-4)
 
 
-def test_select_takes_the_coordinates_of_numpys_gram_matrix() -> None:
-    teacher = model("bert_tokens")
-    small = shrink(teacher, width=4, method="select")
+def check_selected(teacher: Any, small: Any, moments: Any) -> None:
+    """Coordinates and the map back from them, from second moments by NumPy."""
+    chosen = np.sort(np.argsort(moments.diagonal())[-4:])
+    rest = np.setdiff1d(np.arange(8), chosen)
+    back = np.zeros((8, 4))
+    back[chosen] = np.eye(4)
+    back[rest] = np.linalg.solve(moments[np.ix_(chosen, chosen)], moments[np.ix_(chosen, rest)]).T
     weights = {name: value.double().numpy() for name, value in teacher.state_dict().items()}
-    rows = [w for name, w in weights.items() if "embeddings.weight" in name]
-    rows += [w.T for name, w in weights.items() if name.endswith("output.dense.weight")]
+    found = {name: value.double().numpy() for name, value in small.state_dict().items()}
+    for end in ("embeddings.word_embeddings.weight", "embeddings.LayerNorm.weight", "layer.1.output.dense.bias"):
+        (name,) = [name for name in weights if name.endswith(end)]
+        kept = weights[name][..., chosen]
+        np.testing.assert_allclose(found[name], kept, atol=1e-6)
+    for end in ("layer.0.intermediate.dense.weight", "classifier.weight"):
+        for name in [name for name in weights if name.endswith(end)]:
+            np.testing.assert_allclose(found[name], weights[name] @ back, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bert_tokens", "bert_words"])
+def test_select_is_numpys_regression_on_what_weights_add(name: str) -> None:
+    teacher = model(name)
+    weights = {key: value.double().numpy() for key, value in teacher.state_dict().items()}
+    rows = [w for key, w in weights.items() if "_embeddings.weight" in key]
+    rows += [w.T for key, w in weights.items() if key.endswith("output.dense.weight")]
     assert len(rows) == 3 + 2 * 2
-    energy = sum((w**2).sum(0) / (w**2).sum() for w in rows)
-    chosen = np.sort(np.argsort(energy)[-4:])
-    for name in (
-        "embeddings.word_embeddings.weight",
-        "embeddings.LayerNorm.weight",
-        "encoder.layer.1.output.dense.bias",
-    ):
-        found = small.bert.get_parameter(name).detach().numpy()
-        np.testing.assert_array_equal(found, weights[f"bert.{name}"][..., chosen].astype(np.float32))
-    np.testing.assert_array_equal(
-        small.classifier.weight.detach().numpy(), teacher.classifier.weight.detach()[:, chosen]
-    )
+    check_selected(teacher, shrink(teacher, width=4), sum(w.T @ w / (w**2).sum() for w in rows))
+
+
+def test_select_is_numpys_regression_on_states_without_padding() -> None:
+    teacher = model("bert_tokens", num_hidden_layers=3).train()
+    small = shrink(teacher, layers=[0, 2], width=4, batches=[inputs(), {k: v[1:2] for k, v in inputs().items()}])
+    assert teacher.training
+    kept = inputs()["attention_mask"].numpy() > 0
+    moments = np.zeros((8, 8))
+    found = states(teacher.eval())
+    for place in (0, 1, 3):
+        state = found[place].double().numpy()
+        rows = np.concatenate([state[kept], state[1][kept[1]]])
+        moments += rows.T @ rows / (rows**2).sum()
+    check_selected(shrink(teacher, layers=[0, 2]), small, moments)
+
+
+def test_a_narrow_gain_is_the_diagonal() -> None:
+    torch.manual_seed(0)
+    basis = Basis(torch.randn(3, 5), torch.randn(5, 3))
+    gain = torch.rand(5)
+    expected = np.diag(basis.down.numpy() @ np.diag(gain.numpy()) @ basis.up.numpy())
+    np.testing.assert_allclose(basis.gain(gain).numpy(), expected, atol=1e-6)
 
 
 def test_svd_keeps_ones_and_numpys_eigenvectors() -> None:
     teacher = model("bert_tokens")
-    small = shrink(teacher, width=4)
+    small = shrink(teacher, width=4, method="svd")
     weights = {name: value.double().numpy() for name, value in teacher.state_dict().items()}
     rows = [w for name, w in weights.items() if "embeddings.weight" in name]
     rows += [w.T for name, w in weights.items() if name.endswith("output.dense.weight")]
@@ -318,29 +347,35 @@ def test_svd_keeps_ones_and_numpys_eigenvectors() -> None:
     np.testing.assert_allclose(words.sum(1), 4 / 8 * old.sum(1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["bert_tokens", "mpnet_classes", "gpt2_words"])
-def test_fewer_heads_are_those_that_give_most(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("bert_tokens", ([1, 3], [2, 3])), ("gpt2_words", ([1, 3], [2, 3])), ("mpnet_classes", ([2, 3],) * 2)],
+)
+def test_fewer_heads_are_those_that_give_most(name: str, kept: tuple[list[int], list[int]]) -> None:
     teacher = model(name, hidden_size=16, num_attention_heads=4)
-    mute(teacher, heads=(0, 2), size=4)
+    # In MPNet all layers have the same heads: 1 gives something in one layer, 2 more in the other.
+    mute(teacher, 0, heads=(0, 2), factor=0.0)
+    mute(teacher, 1, heads=(0, 1), factor=0.0)
+    mute(teacher, 0, heads=(1,), factor=0.1)
     cut = shrink(teacher, width=8, heads=2)
-    kept = [1, 3]
     if name == "mpnet_classes":
-        bias = teacher.mpnet.encoder.relative_attention_bias.weight[:, kept]
+        bias = teacher.mpnet.encoder.relative_attention_bias.weight[:, kept[0]]
         torch.testing.assert_close(cut.mpnet.encoder.relative_attention_bias.weight, bias)
     for layer in range(2):
         wide, narrow = (value_bias(made, layer) for made in (teacher, cut))
-        torch.testing.assert_close(narrow, wide.reshape(4, 4)[kept].flatten())
+        torch.testing.assert_close(narrow, wide.reshape(4, 4)[kept[layer]].flatten())
 
 
-def mute(made: Any, heads: tuple[int, ...], size: int) -> None:
-    """Let some heads give nothing."""
+def mute(made: Any, layer: int, heads: tuple[int, ...], factor: float) -> None:
+    """Let some heads of a layer, of size 4, give less."""
     with torch.no_grad():
         for key, weight in made.named_parameters():
             for head in heads:
-                if re.search(r"attention\.output\.dense\.weight|attn\.o\.weight", key):
-                    weight[:, head * size : (head + 1) * size] = 0
-                elif re.search(r"attn\.c_proj\.weight", key):
-                    weight[head * size : (head + 1) * size] = 0
+                own = slice(4 * head, 4 * head + 4)
+                if re.search(rf"\.{layer}\.(attention\.output\.dense|attention\.attn\.o)\.weight", key):
+                    weight[:, own] *= factor
+                elif re.search(rf"\.{layer}\.attn\.c_proj\.weight", key):
+                    weight[own] *= factor
 
 
 def value_bias(made: Any, layer: int) -> Tensor:

@@ -82,12 +82,13 @@ def test_leaves_of_a_classifier_are_mean_probabilities() -> None:
 
 
 def test_thresholds_between_two_float32_are_kept() -> None:
-    low = np.float32(1.0)
-    high = np.nextafter(low, np.float32(2.0))
+    # Their mean, rounded to float32, is the higher one.
+    low, high = np.float32(4 + 2**-21), np.float32(4 + 2**-20)
     features = np.array([[low], [high]] * 3, dtype=np.float32)
     estimator = DecisionTreeRegressor()
     module = fit_soft_labels(estimator, features, np.array([[0.0], [1.0]] * 3))
-    assert estimator.predict(features).tolist() == [0.0, 1.0] * 3 or len(estimator.tree_.threshold) == 1
+    assert estimator.predict(features).tolist() == [0.0, 1.0] * 3
+    assert np.float32(estimator.tree_.threshold[0]) == high
     np.testing.assert_array_equal(module(torch.from_numpy(features)).squeeze(1).numpy(), estimator.predict(features))
 
 

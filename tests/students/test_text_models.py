@@ -53,6 +53,13 @@ def test_empty_rows_are_alike_whatever_stands_beside_them(name: str) -> None:
     torch.testing.assert_close(without_columns, torch.stack([beside, beside]), atol=1e-6, rtol=1e-6)
 
 
+def test_empty_rows_have_the_state_0() -> None:
+    made = student("bilstm")
+    with torch.no_grad():
+        expected = made.head(made.hidden(torch.zeros(1, 10)))
+    torch.testing.assert_close(logits(made, rows(0, 4, width=4))[:1], expected)
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_without_a_mask_zeros_are_padding(name: str) -> None:
     made, given = student(name), rows(7, 4, width=7)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Basis", "hidden_basis", "largest", "low_rank", "narrower_heads"]
+__all__ = ["Basis", "energy", "hidden_basis", "largest", "low_rank", "narrower_heads"]
 
 
 class Basis(NamedTuple):
@@ -23,32 +23,38 @@ class Basis(NamedTuple):
 
     @property
     def tied(self) -> float:
-        """The c of uᵀ h ≈ c (down u)ᵀ z, for embeddings u that also give the words their scores."""
-        return float(self.up.norm() / self.down.norm())
+        """The c for which c down is nearest to what reads states as up does, for weights that also write them."""
+        return float((self.up.T * self.down).sum() / self.down.square().sum())
 
 
-def hidden_basis(writing: Iterable[Tensor], width: int, method: Literal["svd", "select"]) -> Basis:
+def energy(parts: Iterable[Tensor]) -> Tensor:
+    """The sum of Gram matrices [D, D], each divided by its trace."""
+    return sum((gram / gram.trace().clamp_min(1e-30) for gram in parts), torch.zeros(()))
+
+
+def hidden_basis(energy: Tensor, width: int, method: Literal["svd", "select"]) -> Basis:
     """The part of the hidden state that a width keeps.
 
     Args:
-        writing: matrices [·, D], whose rows are what embeddings and layers add to the hidden state; of equal weight.
+        energy: the second moments [D, D] of the hidden state, in any unit.
         width: d.
         method: as in `limbeck.students.shrink`.
 
     Returns:
         A `Basis` with down [d, D] and up [D, d].
     """
-    energy = sum((m.T @ m / m.square().sum().clamp_min(1e-30) for m in writing), torch.zeros(()))
     wide = len(energy)
     if method == "select":
         chosen = largest(energy.diagonal(), width)
-        down = torch.eye(wide, dtype=energy.dtype, device=energy.device)[chosen]
-        return Basis(down, down.T)
+        one = torch.eye(wide, dtype=energy.dtype, device=energy.device)
+        up = energy[:, chosen] @ torch.linalg.pinv(energy[chosen][:, chosen], hermitian=True)
+        up[chosen] = one[chosen][:, chosen]
+        return Basis(one[chosen], up)
     ones = energy.new_ones(wide, 1) / wide**0.5
     centred = energy - ones @ (ones.T @ energy)
     centred = centred - (centred @ ones) @ ones.T
     # Ascending: the direction of the ones, whose eigenvalue is 0, may mix with others of 0, so it is moved below them.
-    directions = torch.linalg.eigh(centred - ones @ ones.T)[1].flip(1)[:, : width - 1]
+    directions = torch.linalg.eigh(centred - energy.trace() * ones @ ones.T)[1].flip(1)[:, : width - 1]
     kept = torch.cat([ones, directions], 1) @ _first_to_ones(width, energy).T
     return Basis((width / wide) ** 0.5 * kept.T, (wide / width) ** 0.5 * kept)
 

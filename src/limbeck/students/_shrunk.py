@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limbeck.errors import ArgumentError
 from limbeck.students._families import Axis, Family
-from limbeck.students._narrow import Basis, hidden_basis, largest, narrower_heads
+from limbeck.students._narrow import Basis, energy, hidden_basis, largest, narrower_heads
 
 __all__ = ["State", "narrowed", "with_layers"]
 
@@ -31,8 +31,25 @@ def with_layers(state: Mapping[str, Tensor], family: Family, taken: Sequence[int
     return found
 
 
-def narrowed(model: str, state: State, family: Family, old: Any, new: Any, method: Literal["svd", "select"]) -> State:
+def narrowed(
+    model: str,
+    state: State,
+    family: Family,
+    old: Any,
+    new: Any,
+    method: Literal["svd", "select"],
+    grams: Sequence[Tensor],
+) -> State:
     """The weights of a model of the configuration ``old`` at the sizes of ``new``.
+
+    Args:
+        model: its name, for errors.
+        state: its weights.
+        family: their names.
+        old: its configuration.
+        new: with the new sizes.
+        method: as in `limbeck.students.shrink`.
+        grams: Gram matrices of hidden states; those of what weights add to them, if there are none.
 
     Raises:
         ArgumentError: if a size changes, and what an axis of a weight runs over is not known.
@@ -48,7 +65,8 @@ def narrowed(model: str, state: State, family: Family, old: Any, new: Any, metho
         state |= _fewer("neurons", getattr(new, family.neurons), {name: state[name] for name in names}, kinds)
     if narrower:
         state |= _fewer("features", new.hidden_size, {n: v for n, v in state.items() if "features" in kinds[n]}, kinds)
-        basis = hidden_basis(_writing(state, kinds, old.hidden_size), new.hidden_size, method)
+        grams = grams or [rows.T @ rows for rows in _writing(state, kinds, old.hidden_size)]
+        basis = hidden_basis(energy(grams), new.hidden_size, method)
         state = _in_basis(state, kinds, basis, tied)
         state |= _smaller_attention(state, family, old, new)
     return {name: value.to(dtypes[name]) for name, value in state.items()}

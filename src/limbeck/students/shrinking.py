@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError, suggest
 from limbeck.functional import layer_map
@@ -19,7 +19,7 @@ __all__ = ["shrink"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
-_methods = ("svd", "select")
+_methods = ("select", "svd")
 _rules = ("uniform", "last", "skip")
 
 
@@ -31,7 +31,8 @@ def shrink(
     width: int | None = None,
     heads: int | None = None,
     neurons: int | None = None,
-    method: Literal["svd", "select"] = "svd",
+    method: Literal["svd", "select"] = "select",
+    batches: Iterable[Mapping[str, Tensor]] = (),
 ) -> Model:
     r"""A smaller model of the same kind, with layers, and the most of each, taken from a transformer.
 
@@ -40,15 +41,16 @@ def shrink(
 
     A hidden state h of D numbers becomes z = P h of d, and h ≈ P⁺ z. Weights that add to h are multiplied by P from the
     left, weights that read it by P⁺ from the right; a layer norm's bias β becomes P β and its gain γ the diagonal of
-    P diag(γ) P⁺. With the Gram matrix G of all embeddings and of all weights that add to h in the layers taken, each
-    divided by its squared norm,
+    P diag(γ) P⁺. G is the sum of the Gram matrices of the states that enter and leave the layers taken, each divided by
+    its trace; without batches, of all embeddings and all weights that add to h in these layers, which tells much less.
 
+    - ``select``: z is the d coordinates of h with the largest diagonal of G, and P⁺ = G Pᵀ (P G Pᵀ)⁺ the linear map
+      from them to all with the least squares. Gains and elementwise functions are exact; a layer norm has the mean and
+      the deviation of the coordinates that are kept.
     - ``svd``: P = √(d/D) Uᵀ and P⁺ = √(D/d) U, where the columns of U span the ones, whose share a layer norm takes
       away, and the first d − 1 eigenvectors of G beside them, turned so that ones go to ones: then a layer norm of z is
       P times that of h for every h = P⁺ z and equal gains. So the small model equals the large one if its states lie in
-      that subspace and the gains of each norm are equal; other gains are met in the mean;
-    - ``select``: the d coordinates with the largest diagonal of G. Gains and elementwise functions are exact, and a
-      layer norm has mean and deviation over the rest.
+      that subspace and the gains of each norm are equal; other gains are met in the mean.
 
     Attention keeps its number of heads, if ``heads`` is not given, else those with the largest ‖W_O W_V‖ (MPNet: in the
     mean over the layers, which share a bias for each head). A smaller head has the nearest bilinear form of queries and
@@ -65,7 +67,8 @@ def shrink(
         width: d, a multiple of the number of heads.
         heads: their number; of a size, width / heads, that is at most the model's.
         neurons: the intermediate width of each layer.
-        method: ``svd`` or ``select``, for the width.
+        method: ``select`` or ``svd``, for the width.
+        batches: inputs of the model by keyword, some hundred rows of its data; read only if the width changes.
 
     Returns:
         A model of the same class, on the same device, in the same dtype and mode, whose configuration has its sizes, so
@@ -93,7 +96,8 @@ def shrink(
     config.num_hidden_layers = len(taken)
     with torch.no_grad():
         state = with_layers(model.state_dict(), family, taken)
-        state = narrowed(type(model).__name__, state, family, old, config, method)
+        grams = _grams(model, batches, taken) if config.hidden_size != old.hidden_size else []
+        state = narrowed(type(model).__name__, state, family, old, config, method, grams)
     return _built(model, config, state)
 
 
@@ -153,6 +157,22 @@ def _set_embeddings(config: Any, width: int) -> None:
         raise ArgumentError(
             f"shrink: width {width} is the size of the embeddings, which would lose the map behind them; choose another"
         )
+
+
+def _grams(model: nn.Module, batches: Iterable[Mapping[str, Tensor]], taken: Sequence[int]) -> list[Tensor]:
+    """Gram matrices [D, D] of the states before and after the layers taken, over all tokens that are no padding."""
+    device, mode = next(model.parameters()).device, model.training
+    totals: dict[int, Tensor] = {}
+    model.eval()
+    for batch in batches:
+        inputs = {name: value.to(device) for name, value in batch.items()}
+        states = model(**inputs, output_hidden_states=True).hidden_states
+        for place in dict.fromkeys((0, *(layer + 1 for layer in taken))):
+            rows = states[place]
+            rows = rows[inputs["attention_mask"] != 0] if "attention_mask" in inputs else rows.flatten(0, 1)
+            totals[place] = totals.get(place, 0) + rows.double().T @ rows.double()
+    model.train(mode)
+    return list(totals.values())
 
 
 def _built(model: Model, config: Any, state: State) -> Model:
