@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from limbeck.recipes.contest import Contest
+from limbeck.recipes.measuring import Contestant
+from limbeck.recipes.models import Models
 from limbeck.recipes.read import recipe_text
 from limbeck.recipes.schema import resolve
+from limbeck.recipes.stages import Trained
 from limbeck.teachers import EMA, Dynamic, Ensemble, PeerEnsemble, RandomTeacher, TeacherFree
 from limbeck.training.loop import Job
 from recipes.runs import Go, Run, digits
@@ -71,6 +75,16 @@ def test_a_mean_teacher_of_the_best_epoch_is_that_of_the_student(go: Go, jobs: J
     assert isinstance(end, EMA)
     weights = run.weights("teacher")
     assert accuracy_of(weights) == pytest.approx(run.accuracy("teacher"))
+
+
+@pytest.mark.parametrize("best", ["student", "teacher"])
+def test_the_average_is_exported_where_it_is_the_best(monkeypatch: pytest.MonkeyPatch, best: str) -> None:
+    recipe, task = resolve(changed(MEAN), name="x"), digits(labels=100)
+    models = {name: torch.nn.Linear(1, 1) for name in ("student", "teacher")}
+    trained = Trained("key", {name: dict(model.state_dict()) for name, model in models.items()})
+    contest = Contest(recipe, Models(recipe, task, {}), ["teacher"], {}, [trained])
+    monkeypatch.setattr(task, "validate", lambda model, inputs: {"accuracy": float(model is models[best])})
+    assert contest.best({name: Contestant([model], None) for name, model in models.items()}) == best
 
 
 def test_the_model_of_a_mean_teacher_can_be_taken_from_its_run(go: Go) -> None:

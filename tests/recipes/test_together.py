@@ -57,8 +57,9 @@ def test_the_settings_of_a_peer_move_that_peer_alone(go: Go) -> None:
         weights = run.weights("student")
         assert all(torch.equal(value, weights[name]) for name, value in plain.weights("student").items())
     assert all(torch.equal(value, same.weights("peer")[name]) for name, value in plain.weights("peer").items())
-    moved = [not torch.equal(v, frozen.weights("peer")[n]) for n, v in plain.weights("peer").items() if "net" in n]
-    assert all(moved)
+    # Its rate, and not only its decay, is its own.
+    moved = [(v - frozen.weights("peer")[n]).abs().max() for n, v in plain.weights("peer").items() if "net" in n]
+    assert min(moved) > 1e-3
 
 
 def test_what_a_peer_does_not_say_is_as_the_student_has_it() -> None:
