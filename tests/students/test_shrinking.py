@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError
 from limbeck.students import shrink
-from limbeck.students._narrow import Basis, low_rank
+from limbeck.students._narrow import Basis, energy, hidden_basis, low_rank
 
 SIZES: dict[str, Any] = {
     "vocab_size": 30,
@@ -322,6 +322,14 @@ def test_select_is_numpys_regression_on_states_without_padding() -> None:
         rows = np.concatenate([state[kept], state[1][kept[1]]])
         moments += rows.T @ rows / (rows**2).sum()
     check_selected(shrink(teacher, layers=[0, 2]), small, moments)
+
+
+@pytest.mark.parametrize("method", ["svd", "select"])
+def test_few_states_still_give_a_basis(method: Any) -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(2, 8, dtype=torch.float64)
+    basis = hidden_basis(energy([rows.T @ rows]), 4, method)
+    torch.testing.assert_close(basis.down @ basis.up, torch.eye(4, dtype=torch.float64))
 
 
 def test_a_narrow_gain_is_the_diagonal() -> None:
