@@ -26,6 +26,7 @@ from limbeck.data import ImageSet
 from limbeck.errors import ArgumentError, RecipeError, RunError
 from limbeck.files import write_json, write_text
 from limbeck.recipes.attach import with_taps
+from limbeck.recipes.inputs import with_inputs
 from limbeck.recipes.options import construct, lookup, option_types
 from limbeck.recipes.read import override, read_recipe, recipe_text
 from limbeck.recipes.runner import Runner
@@ -139,8 +140,7 @@ def _checked(
     resolved, task = _resolved(recipe, models, data, overrides, plugin)
     resolved, notes = _shared(with_taps(resolved, task, models))
     runner = Runner(resolved, task, models)
-    runner.check(accelerator)
-    return runner, notes
+    return runner, [*task.notes, *notes, *runner.check(accelerator)]
 
 
 def _resolved(
@@ -158,7 +158,7 @@ def _resolved(
     name, raw = read_recipe(recipe)
     objects = {*models, *(() if data is None else ("data",))}
     resolved = resolve(override(raw, overrides), name=name, objects=objects)
-    return resolved, _task(resolved, data)
+    return with_inputs(resolved, _task(resolved, data), models)
 
 
 def resume(
@@ -193,7 +193,8 @@ def resume(
     objects = {*(models or {}), *(() if data is None else ("data",))}
     _check_objects(resolved, objects)
     resolved = resolve(resolved, name=resolved["name"], objects=objects)
-    runner = Runner(resolved, _task(resolved, data), models or {})
+    resolved, task = with_inputs(resolved, _task(resolved, data), models or {})
+    runner = Runner(resolved, task, models or {})
     return _go(runner, folder, accelerator, plugin=plugin, fresh=False, progress=progress)
 
 

@@ -47,7 +47,7 @@ def repeating(data: ImageSet, augment: Augment) -> Callable[[Tensor, Tensor], di
     batches = Batches(data, Plan(data.labelled, batch_size=SIZE, seed=1), augment, seed=SEED)
 
     def said(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
-        seen = batches.look(rows, views)
+        seen = batches.look(rows, views)["inputs"]
         return {"logits": seen.flatten(1), "map": seen}
 
     return said

@@ -119,7 +119,7 @@ def test_a_limit_that_cannot_be_is_refused(limit):
 @pytest.mark.parametrize(
     ("test", "message"),
     [
-        (make(start=100, shape=(1, 3, 3)), r"test images have shape \(1, 3, 3\), train images \(1, 2, 2\)"),
+        (make(start=100, shape=(1, 3, 3)), r"test rows have shape \(1, 3, 3\), train rows \(1, 2, 2\)"),
         (make((5, 5), start=100), "test has classes"),
         (make(), "the sets train, test share an index"),
     ],

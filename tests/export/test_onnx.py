@@ -207,7 +207,7 @@ def test_what_cannot_be_exported_is_told_in_one_line_and_writes_nothing(
         ({"example": torch.zeros(1, 24, 24)}, r"example is torch.float32 of shape \[1, 24, 24\]"),
         ({"example": torch.zeros(0, 1, 24, 24)}, "at least one"),
         ({"example": torch.zeros(1, 1, 24, 24, dtype=torch.uint8)}, "example is torch.uint8"),
-        ({"classes": CLASSES[:4]}, r"gives \[2, 5\] for 2 images and 4 class names"),
+        ({"classes": CLASSES[:4]}, r"gives \[2, 5\] for 2 rows and 4 class names"),
         ({"metadata": {"classes": "[]"}}, "the metadata has 'classes'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Images to learn from: sources, splits, augmentation and batches."""
+"""Images and texts to learn from: sources, splits, augmentation and batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from limbeck.data.masked_words import MaskedWords
 from limbeck.data.mnist5k import Mnist5k
 from limbeck.data.npz import Npz
 from limbeck.data.plan import Plan
+from limbeck.data.saved_datasets import Datasets
 from limbeck.data.splits import Splits, split
+from limbeck.data.text_files import Csv, JsonLines, Parquet
+from limbeck.data.texts import Texts, TextSet
 from limbeck.data.word_substitution import WordSubstitution
 
 __all__ = [
@@ -23,18 +26,24 @@ __all__ = [
     "Augment",
     "Batch",
     "Batches",
+    "Csv",
+    "Datasets",
     "Digits",
     "FileImages",
     "Idx",
     "ImageFolder",
     "ImageSet",
     "Images",
+    "JsonLines",
     "MaskedWords",
     "MemoryImages",
     "Mnist5k",
     "Npz",
+    "Parquet",
     "Plan",
     "Splits",
+    "TextSet",
+    "Texts",
     "WordSubstitution",
     "from_dataset",
     "split",

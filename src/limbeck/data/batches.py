@@ -14,11 +14,12 @@ from limbeck.cache import CachedRows
 from limbeck.core.addresses import map_tensors
 from limbeck.data.augment import Augment
 from limbeck.data.images import UNKNOWN, ImageSet, MemoryImages
+from limbeck.data.labelled import RowSet
 from limbeck.data.plan import Plan
 from limbeck.errors import ArgumentError, CacheError, DataError
 from limbeck.functional import inverse_frequency
 
-__all__ = ["Batch", "Batches", "whole"]
+__all__ = ["Batch", "Batches", "class_weights", "whole"]
 
 # Tensors by name, or mappings of them, as what cached teachers said.
 Batch = dict[str, Any]
@@ -96,7 +97,7 @@ class Batches:
         size = plan.batch_size // world
         channels, height, width = data.shape
         self._data = data
-        self._class_weight = _class_weights(data)
+        self._class_weight = class_weights(data)
         self._plan = plan
         self._augment = augment or Augment()
         self._seed = seed
@@ -118,9 +119,9 @@ class Batches:
             for start in range(0, len(part["row"]), self._size):
                 yield map_tensors(part, Tensor.__getitem__, slice(start, start + self._size))
 
-    def look(self, row: Tensor, view: Tensor) -> Tensor:
-        """What a model sees of these views of these rows, `[B, C, H, W]`: what a teacher is asked for a cache."""
-        return _pixels(self._data, row, view, self._augment, self._seed)
+    def look(self, row: Tensor, view: Tensor) -> Batch:
+        """What a model sees of these views of these rows: what a teacher is asked for a cache."""
+        return {"inputs": _pixels(self._data, row, view, self._augment, self._seed)}
 
     def _read(self, steps: range) -> Batch:
         planned = [self._plan.rows(step) for step in steps]
@@ -165,7 +166,8 @@ def _plain(data: ImageSet, numbers: range) -> Batch:
     return _assemble(data, rows, torch.zeros_like(rows), Augment(), 0)
 
 
-def _class_weights(data: ImageSet) -> Tensor:
+def class_weights(data: RowSet) -> Tensor:
+    """For each row the weight of its class, float32 `[N]`, by inverse frequency; 1 where it is not known."""
     known = data.target != UNKNOWN
     if not known.any():
         return torch.ones(len(data))

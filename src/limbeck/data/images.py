@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from limbeck.data.strata import choose
-from limbeck.errors import ArgumentError, DataError
+from limbeck.data.labelled import UNKNOWN, Labelled, check_labels
+from limbeck.errors import DataError
 
 __all__ = ["UNKNOWN", "ImageSet", "Images", "MemoryImages"]
-
-UNKNOWN = -100
-"""The target of a row whose label is not known; torch's cross-entropy ignores it by default."""
 
 
 class Images(Protocol):
@@ -112,7 +109,7 @@ def check_range(pixels: Tensor, first: int = 0) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class ImageSet:
+class ImageSet(Labelled):
     """Images, what they show, and where each came from.
 
     Args:
@@ -135,25 +132,7 @@ class ImageSet:
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for name, column in (("target", self.target), ("index", self.index)):
-            if column.dtype != torch.int64 or column.shape != (len(self.images),):
-                raise DataError(
-                    f"{name} has type {column.dtype} and shape {tuple(column.shape)}; "
-                    f"expected torch.int64 of shape ({len(self.images)},), one number per image"
-                )
-        if len(self.classes) < 2:
-            raise DataError(f"the data has {len(self.classes)} class(es), {self.classes}; expected at least 2")
-        if len(set(self.classes)) < len(self.classes):
-            raise DataError(f"the class names {self.classes} hold a name twice; expected each once")
-        wrong = ((self.target != UNKNOWN) & ((self.target < 0) | (self.target >= len(self.classes)))).nonzero()
-        if len(wrong):
-            row = int(wrong[0])
-            raise DataError(
-                f"row {row} has target {int(self.target[row])}; expected 0..{len(self.classes) - 1}, or {UNKNOWN} "
-                "where the class is not known"
-            )
-        if len(torch.unique(self.index)) < len(self.index):
-            raise DataError("index holds a number twice; expected one number per row of the source")
+        check_labels("image", len(self.images), self.target, self.index, self.classes)
 
     @classmethod
     def from_tensor(cls, pixels: Tensor, target: Tensor, classes: tuple[str, ...], *, start: int = 0) -> ImageSet:
@@ -167,45 +146,14 @@ class ImageSet:
         """
         return cls(MemoryImages(pixels), target, torch.arange(start, start + len(pixels)), classes)
 
-    def __len__(self) -> int:
-        return len(self.target)
-
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one image."""
         return self.images.shape
 
-    @property
-    def labelled(self) -> Tensor:
-        """Bool `[N]`: the rows whose class is known."""
-        return self.target != UNKNOWN
-
     def subset(self, rows: Tensor) -> ImageSet:
         """The set with these rows (int64 `[B]`) only, in this order; each keeps its index."""
         return ImageSet(self.images.subset(rows), self.target[rows], self.index[rows], self.classes)
-
-    def with_labels(self, count: int, seed: int) -> tuple[ImageSet, Tensor]:
-        """The set with count labels kept, every class in proportion, and all other targets -100.
-
-        Args:
-            count: how many labels to keep.
-            seed: decides which.
-
-        Returns:
-            The set, and bool `[N]`: the rows that keep their label.
-
-        Raises:
-            ArgumentError: if count is larger than the number of labelled rows or smaller than that of classes.
-        """
-        known = self.labelled.nonzero().squeeze(1)
-        if not len(self.classes) <= count <= len(known):
-            raise ArgumentError(
-                f"cannot keep {count} labels of {len(known)} labelled rows in {len(self.classes)} classes: "
-                f"expected a number from {len(self.classes)} (one per class) to {len(known)}"
-            )
-        kept = torch.zeros(len(self), dtype=torch.bool)
-        kept[known[choose(self.target[known], count, seed)]] = True
-        return replace(self, target=self.target.masked_fill(~kept, UNKNOWN)), kept
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, over targets, index, class names and the digest of the images."""

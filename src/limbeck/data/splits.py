@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from limbeck.data.images import ImageSet
+from limbeck.data.labelled import RowSet
 from limbeck.data.strata import choose
 from limbeck.errors import ArgumentError, DataError
 from limbeck.hashing import derive
@@ -17,19 +18,21 @@ __all__ = ["Splits", "split"]
 
 _TEST, _VALIDATION, _LIMIT = range(3)
 
+Set = TypeVar("Set", bound=RowSet)
+
 
 @dataclass(frozen=True)
-class Splits:
+class Splits(Generic[Set]):
     """Three sets without a row in common; validation may be empty."""
 
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
+    train: Set
+    validation: Set
+    test: Set
 
 
 def split(
-    source: Mapping[str, ImageSet], *, validation: float, test: float, seed: int, limit: int | None = None
-) -> Splits:
+    source: Mapping[str, Set], *, validation: float, test: float, seed: int, limit: int | None = None
+) -> Splits[Set]:
     """Divide a source into training, validation and test rows, every class in proportion.
 
     The test rows depend on (seed, test) alone and the validation rows on (seed, test, validation), so runs that differ
@@ -57,7 +60,7 @@ def split(
     train = source["train"]
     rows = train.labelled.nonzero().squeeze(1)
     total = len(rows)
-    sets: dict[str, ImageSet] = {}
+    sets: dict[str, Set] = {}
     for name, share, word in (("test", test, _TEST), ("validation", validation, _VALIDATION)):
         if name in source:
             sets[name] = source[name]
@@ -82,7 +85,7 @@ def _draw(name: str, target: Tensor, rows: Tensor, count: int, seed: int) -> Ten
         raise DataError(f"{name} split: {error}") from error
 
 
-def _check_shares(source: Mapping[str, ImageSet], validation: float, test: float) -> None:
+def _check_shares(source: Mapping[str, RowSet], validation: float, test: float) -> None:
     if not 0 <= validation < 1:
         raise ArgumentError(f"validation is {validation}; expected a share from 0 to below 1")
     if "test" not in source and not 0 < test < 1:
@@ -94,13 +97,13 @@ def _check_shares(source: Mapping[str, ImageSet], validation: float, test: float
         raise ArgumentError(f"validation {validation} and test {test} leave no rows to train on; make them smaller")
 
 
-def _check_agreement(source: Mapping[str, ImageSet]) -> None:
+def _check_agreement(source: Mapping[str, RowSet]) -> None:
     if "train" not in source or not set(source) <= {"train", "validation", "test"}:
         raise DataError(f"the source has the sets {sorted(source)}; expected train, and optionally validation and test")
     train = source["train"]
     for name, data in source.items():
         if data.shape != train.shape:
-            raise DataError(f"{name} images have shape {data.shape}, train images {train.shape}; expected the same")
+            raise DataError(f"{name} rows have shape {data.shape}, train rows {train.shape}; expected the same")
         if data.classes != train.classes:
             raise DataError(f"{name} has classes {data.classes}, train has {train.classes}; expected the same")
     index = torch.cat([data.index for data in source.values()])
@@ -108,7 +111,7 @@ def _check_agreement(source: Mapping[str, ImageSet]) -> None:
         raise DataError(f"the sets {', '.join(source)} share an index; expected one number per row of the source")
 
 
-def _check_classes(sets: Mapping[str, ImageSet]) -> None:
+def _check_classes(sets: Mapping[str, RowSet]) -> None:
     for name, data in sets.items():
         present = torch.bincount(data.target[data.labelled], minlength=len(data.classes)) > 0
         if (name == "validation" and not len(data)) or present.all():

@@ -16,6 +16,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from limbeck.core import called
 from limbeck.errors import ArgumentError, ExportError
 from limbeck.files import atomic
 
@@ -29,20 +30,29 @@ _LARGEST = 2**31 - 1  # bytes of one protobuf message
 
 
 def export_onnx(
-    model: nn.Module, path: Path, *, example: Tensor, classes: Sequence[str], metadata: Mapping[str, str]
+    model: nn.Module,
+    path: Path,
+    *,
+    example: Tensor | Mapping[str, Tensor],
+    classes: Sequence[str],
+    metadata: Mapping[str, str],
+    axes: Sequence[str] = ("batch",),
 ) -> None:
-    """Write a model of images to one ONNX file, in eval mode, with its weights inside and any batch size.
+    """Write a model to one ONNX file, in eval mode, with its weights inside and any batch size.
 
-    The graph takes ``image``, float32 [batch, C, H, W] in 0..1, and gives ``logits``, float32 [batch, classes]. The
-    file's metadata has ``schema`` ("1"), ``classes`` (a JSON list), ``input`` (what the graph takes, in words) and what
-    the caller adds. The file appears whole or not at all. A copy on the CPU is exported, the model is left as it is.
+    The graph takes ``image``, float32 [batch, C, H, W] in 0..1, or what the example names, and gives ``logits``,
+    float32 [batch, classes]. The file's metadata has ``schema`` ("1"), ``classes`` (a JSON list), ``input`` (what the
+    graph takes, in words) and what the caller adds. The file appears whole or not at
+    all. A copy on the CPU is exported, the model is left as it is.
 
     Args:
-        model: turns images [B, C, H, W] into logits [B, len(classes)]; with its normalization, if it has one.
+        model: turns images [B, C, H, W], or by keyword what the example names, into logits [B, len(classes)].
         path: of the file; a file that is there is replaced.
-        example: images [B, C, H, W], float32, of which the first gives the shape.
+        example: images [B, C, H, W], float32, of which the first gives the shape; or what the model takes, by name.
         classes: the name of each logit.
         metadata: more entries, by key.
+        axes: the names of the first axes of every input, which may have any size. In the example, those after the batch
+            have at least size 2.
 
     Raises:
         ArgumentError: if the example, the classes or the metadata cannot be right.
@@ -60,41 +70,63 @@ def export_onnx(
     """
     model = copy.deepcopy(model).cpu().eval()
     pair = _pair(example)
+    model = _Positional(model, list(pair), alone=isinstance(example, Tensor)).eval()
     _check(model, pair, classes, metadata)
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > _LARGEST:
         raise ExportError(f"export to {path}: the weights are {size} bytes; one ONNX file holds at most {_LARGEST}")
-    graph = _translate(model, pair, path)
+    graph = _translate(model, pair, path, axes)
     _strip(graph)
-    channels, height, width = pair.shape[1:]
-    described = f"image: float32 [batch, {channels}, {height}, {width}], values in 0..1"
+    described = "; ".join(_described(name, value, axes) for name, value in pair.items())
     entries = {"schema": "1", "classes": json.dumps(list(classes)), "input": described, **metadata}
     onnx.helper.set_model_props(graph, entries)
     onnx.checker.check_model(graph)
     _write(path, graph.SerializeToString())
 
 
-def _pair(example: Tensor) -> Tensor:
-    if example.ndim != 4 or example.dtype != torch.float32 or not len(example):
-        raise ArgumentError(
-            f"export_onnx: example is {example.dtype} of shape {list(example.shape)}; "
-            "expected float32 images [B, C, H, W], at least one"
-        )
+class _Positional(nn.Module):
+    """A model whose inputs come by position, as torch names them in a graph, and that gives logits alone."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str], *, alone: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.names = names
+        self.alone = alone
+
+    def forward(self, *inputs: Tensor) -> Any:
+        given = called(self.model, inputs[0] if self.alone else dict(zip(self.names, inputs, strict=True)))
+        return given["logits"] if isinstance(given, Mapping) else given
+
+
+def _described(name: str, value: Tensor, axes: Sequence[str]) -> str:
+    kind = str(value.dtype).removeprefix("torch.")
+    shape = ", ".join([*axes, *map(str, value.shape[len(axes) :])])
+    return f"{name}: {kind} [{shape}]" + (", values in 0..1" if value.is_floating_point() else "")
+
+
+def _pair(example: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    if isinstance(example, Tensor):
+        if example.ndim != 4 or example.dtype != torch.float32 or not len(example):
+            raise ArgumentError(
+                f"export_onnx: example is {example.dtype} of shape {list(example.shape)}; "
+                "expected float32 images [B, C, H, W], at least one"
+            )
+        example = {"image": example}
     # A batch of 1 can be taken for a constant by torch.export, so the example is always a batch of 2.
-    return example[:1].detach().cpu().repeat(2, 1, 1, 1)
+    return {name: torch.cat([value[:1]] * 2).detach().cpu() for name, value in example.items()}
 
 
-def _check(model: nn.Module, images: Tensor, classes: Sequence[str], metadata: Mapping[str, str]) -> None:
+def _check(model: nn.Module, pair: Mapping[str, Tensor], classes: Sequence[str], metadata: Mapping[str, str]) -> None:
     taken = [key for key in metadata if key in _RESERVED]
     if taken:
         raise ArgumentError(f"export_onnx: the metadata has {taken[0]!r}, which is written already; choose another key")
     with torch.no_grad():
-        logits = model(images)
+        logits = model(*pair.values())
     shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != [len(images), len(classes)]:
+    if shape != [2, len(classes)]:
         raise ArgumentError(
-            f"export_onnx: the model gives {shape} for {len(images)} images and {len(classes)} class names; "
-            f"expected logits of shape {[len(images), len(classes)]}"
+            f"export_onnx: the model gives {shape} for 2 rows and {len(classes)} class names; "
+            f"expected logits of shape {[2, len(classes)]}"
         )
 
 
@@ -111,35 +143,41 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
             for module in ("torch", "onnxscript", "onnx_ir", "copyreg"):
                 warnings.filterwarnings("ignore", module=rf"{module}(\.|$)")
+            # What torch deprecates of itself, in graphs that it has written as code.
+            warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
 
 
-def _translate(model: nn.Module, images: Tensor, path: Path) -> Any:
+def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes: Sequence[str]) -> Any:
+    any_size = {number: torch.export.Dim(name) for number, name in enumerate(axes)}
     try:
         with _quiet():
             program = torch.onnx.export(
                 model,
-                (images,),
+                tuple(pair.values()),
                 dynamo=True,
                 verbose=False,
-                input_names=["image"],
+                input_names=list(pair),
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=(tuple(any_size for _ in pair),),
                 opset_version=OPSET,
                 external_data=False,
             )
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
-        raise ExportError(f"export to {path}: torch cannot translate {type(model).__name__} ({reason})") from error
+        raise ExportError(
+            f"export to {path}: torch cannot translate {type(model.model).__name__} ({reason})"
+        ) from error
     assert program is not None
     graph = program.model_proto
-    taken, given = (value.type.tensor_type.shape.dim[0] for value in (graph.graph.input[0], graph.graph.output[0]))
-    if not taken.dim_param or taken.dim_param != given.dim_param:
+    taken, given = (value.type.tensor_type.shape.dim for value in (graph.graph.input[0], graph.graph.output[0]))
+    fixed = [name for name, size in zip(axes, taken, strict=False) if not size.dim_param]
+    if fixed or taken[0].dim_param != given[0].dim_param:
         raise ExportError(
-            f"export to {path}: {type(model).__name__} works for one batch size only; "
+            f"export to {path}: {type(model.model).__name__} works for one {(fixed or axes)[0]} size only; "
             "mend its forward, which must not write the number of rows into a shape"
         )
     return graph

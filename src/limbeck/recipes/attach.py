@@ -90,7 +90,8 @@ def built(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module
     found = Models(recipe, task, objects)
     models = {name: found.initial(name, recipe["train"]["seed"]) for name in found.names}
     for name, model in models.items():
-        task.check_model(f"models.{name}", found.for_task(name, model))
+        inputs = recipe["models"][name]["inputs"]
+        task.check_model(f"models.{name}", found.for_task(name, model), inputs)
     return models
 
 

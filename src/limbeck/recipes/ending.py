@@ -63,6 +63,7 @@ class Ending:
         if self.stages.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             config = {
+                **self.task.ship(model, folder),
                 "schema": 1,
                 "task": self.recipe["task"],
                 "model": architecture,
@@ -120,6 +121,7 @@ class Ending:
             file.parent.mkdir(parents=True, exist_ok=True)
             with atomic(file) as beside:
                 shutil.copyfile(found / "student.onnx", beside)
+            self.task.ship(model.models[0], file.parent)
         made = json.loads((found / "export.json").read_text(encoding="utf-8"))
         return {"file": f"export/{file.name}", **made}
 

@@ -44,8 +44,8 @@ class Runner:
         self.used = lessons.student(recipe, task).teachers(recipe)
         self.seeds = [recipe["train"]["seed"] + number for number in range(recipe["seeds"])]
 
-    def check(self, accelerator: Accelerator) -> None:
-        """Build everything once and try a step of every stage, before anything is written.
+    def check(self, accelerator: Accelerator) -> list[str]:
+        """Build everything once and try a step of every stage, before anything is written; what there is to say.
 
         Raises:
             LimbeckError: if models, terms or data do not fit together.
@@ -53,7 +53,8 @@ class Runner:
         check_rows(self.task)
         models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
         for name, model in models.items():
-            self.task.check_model(f"models.{name}", self.models.for_task(name, model))
+            inputs = self.recipe["models"][name]["inputs"]
+            self.task.check_model(f"models.{name}", self.models.for_task(name, model), inputs)
         if self.models.classes("student") is not None:
             raise RecipeError("models.student knows other classes than the data; a student needs the same")
         self._check_read()
@@ -63,6 +64,16 @@ class Runner:
             trial.check_settings(self.task, accelerator)
         for trial in self._trials(models):
             trial.step(self.task, accelerator)
+        return list(self._untrained(models))
+
+    def _untrained(self, models: Mapping[str, nn.Module]) -> Iterator[str]:
+        """What has random weights in models that came with others."""
+        for name, model in models.items():
+            what = getattr(model, "untrained", "")
+            if what and name != "student" and self.recipe["models"][name].get("train") is None:
+                raise RecipeError(f"models.{name}: {what}; train it, as in train: {{epochs: 2}}")
+            if what:
+                yield f"models.{name}: {what}"
 
     def _check_read(self) -> None:
         for name in self.models.objects:

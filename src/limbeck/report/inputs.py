@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["ImageInput"]
+__all__ = ["ImageInput", "Input", "TextInput"]
 
 
 class ImageInput(BaseModel):
@@ -40,3 +42,41 @@ class ImageInput(BaseModel):
             "put your images here\n"
             'feed = {"image": image}'
         )
+
+
+class TextInput(BaseModel):
+    """Texts, or pairs of them, up to a number of tokens."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    texts: int
+    max_length: int
+
+    @property
+    def shape(self) -> str:
+        return f"{'text' if self.texts == 1 else 'pair of texts'}, up to {self.max_length} tokens"
+
+    @property
+    def described(self) -> str:
+        return f"inputs of {'one text' if self.texts == 1 else 'a pair of texts'}, cut at {self.max_length} tokens"
+
+    @property
+    def taken(self) -> str:
+        return "the tokens that the tokenizer beside it gives, int64 in any number"
+
+    @property
+    def imports(self) -> str:
+        return "import numpy as np\nimport onnxruntime\nfrom transformers import PreTrainedTokenizerFast"
+
+    @property
+    def code(self) -> str:
+        """Lines of Python that make `feed` for the session."""
+        texts = ", ".join(['["a text"]', '["its pair"]'][: self.texts])
+        return (
+            'tokenizer = PreTrainedTokenizerFast.from_pretrained("export")\n'
+            f"rows = tokenizer({texts}, padding=True, truncation=True, max_length={self.max_length})\n"
+            "feed = {taken.name: np.array(rows[taken.name], dtype=np.int64) for taken in session.get_inputs()}"
+        )
+
+
+Input: TypeAlias = ImageInput | TextInput

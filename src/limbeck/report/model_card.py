@@ -13,7 +13,7 @@ import yaml
 from limbeck.report.charts import difference_text
 from limbeck.report.files import Run, read_run, write_text
 from limbeck.report.formatting import bracket, count, finite, metric_text, metric_title, milliseconds, significant, size
-from limbeck.report.inputs import ImageInput
+from limbeck.report.inputs import Input
 from limbeck.report.results import ModelResult, Results, title
 
 __all__ = ["write_model_card"]
@@ -150,7 +150,7 @@ def _latency(model: ModelResult) -> str:
     return f"{milliseconds(latency.median)} {quartiles}".rstrip()
 
 
-def _usage(inputs: ImageInput, file: str) -> str:
+def _usage(inputs: Input, file: str) -> str:
     code = f"""\
 import json
 from pathlib import Path

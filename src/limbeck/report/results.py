@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from limbeck.errors import RunError
-from limbeck.report.inputs import ImageInput
+from limbeck.report.inputs import Input
 
 __all__ = [
     "Bin",
@@ -116,7 +116,7 @@ class Results(BaseModel):
     recipe: str
     task: str
     classes: list[str] = Field(default_factory=list)
-    input: ImageInput | None = None
+    input: Input | None = None
     test_rows: int | None = None
     seeds: list[int] = Field(default_factory=list)
     teachers: list[str] = Field(default_factory=lambda: ["teacher"])

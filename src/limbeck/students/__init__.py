@@ -4,6 +4,7 @@ from limbeck.students.bag_of_words import BagOfWords
 from limbeck.students.bilstm import BiLSTM
 from limbeck.students.checkpoint import load_weights, save_weights
 from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
+from limbeck.students.hugging_face import folder_tokenizer, hugging_face
 from limbeck.students.mlp import MLP
 from limbeck.students.mobilenet import MobileNet
 from limbeck.students.normalized import Normalized
@@ -35,6 +36,8 @@ __all__ = [
     "exit_sections",
     "exit_terms",
     "fit_soft_labels",
+    "folder_tokenizer",
+    "hugging_face",
     "load_weights",
     "save_weights",
     "share_",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from limbeck.errors import ArgumentError
+from limbeck.registry import register
 from limbeck.students.checks import check_positive
 from limbeck.students.library import import_library
 
@@ -14,6 +15,7 @@ __all__ = ["word_tokenizer"]
 _special = ("[PAD]", "[UNK]", "[SEP]")
 
 
+@register("tokenizer", "words")
 def word_tokenizer(texts: Iterable[str], *, size: int = 8000, least: int = 1) -> Any:
     """A tokenizer whose vocabulary is the most frequent words of some texts.
 

@@ -1,6 +1,18 @@
 """One file per task: what a batch holds, how models are built and judged."""
 
 from limbeck.tasks.image_classification import DataSettings, ImageClassification
-from limbeck.tasks.task import Batch, BatchSource, Inputs, Task, TrainingRows
+from limbeck.tasks.task import Batch, BatchSource, Inputs, Part, Task, TrainingRows
+from limbeck.tasks.text_classification import TextClassification, TextSettings
 
-__all__ = ["Batch", "BatchSource", "DataSettings", "ImageClassification", "Inputs", "Task", "TrainingRows"]
+__all__ = [
+    "Batch",
+    "BatchSource",
+    "DataSettings",
+    "ImageClassification",
+    "Inputs",
+    "Part",
+    "Task",
+    "TextClassification",
+    "TextSettings",
+    "TrainingRows",
+]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
 from limbeck.core import Address, logits_of
-from limbeck.data import UNKNOWN, Augment, Batches, ImageSet, Plan, Splits, from_dataset, split, whole, with_unlabelled
-from limbeck.errors import ArgumentError, DataError
+from limbeck.data import Augment, Batches, ImageSet, Plan, from_dataset, whole, with_unlabelled
 from limbeck.export import export_onnx
 from limbeck.registry import register
 from limbeck.students import Normalized
 from limbeck.students.library import check_forward
-from limbeck.tasks.task import Batch, TrainingRows
+from limbeck.tasks.division import SplitSettings, divide
+from limbeck.tasks.task import Batch, Part, TrainingRows
 
 __all__ = ["DataSettings", "ImageClassification"]
 
@@ -31,40 +32,16 @@ _views_seed = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """What a recipe says of the data beside its source.
+class DataSettings(SplitSettings):
+    """What a recipe says of images beside their source: what `SplitSettings` has, and
 
     Args:
-        validation: the share of the source's labelled training rows that is held out for model selection.
-        test: the share that is held out for the one measurement at the end, if the source has no test set of its own.
-        split_seed: decides which rows are held out, which labels stay and which rows ``limit`` keeps.
-        limit: training rows for the student and its control; all if null. A teacher trains on all.
-        labels: of these, how many keep their label; all if null. With 0 there can be no control.
-        labelled_share: labelled rows in each batch of the student, where only some rows have a label.
-        class_balance: draw the labelled rows of the student and its control equally from every class.
-        unlabelled: another source, whose training rows the student gets without labels.
-        test_from: another source, whose test rows are those of the one measurement at the end.
         augment: ``flip``, ``crop`` and ``erase``, as in `limbeck.data.Augment`.
         workers: processes that read images which do not fit in memory.
     """
 
-    validation: float = 0.15
-    test: float = 0.2
-    split_seed: int = 0
-    limit: int | None = None
-    labels: int | None = None
-    labelled_share: float = 0.25
-    class_balance: bool = False
-    unlabelled: Mapping[str, Any] | None = None
-    test_from: Mapping[str, Any] | None = None
     augment: Mapping[str, Any] | None = None
     workers: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("limit", 1), ("labels", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ArgumentError(f"{name} is {value}; it must be at least {least}, or null for all")
 
 
 @register("task", "image_classification")
@@ -86,7 +63,9 @@ class ImageClassification:
     sections: ClassVar = {"augment": Augment}
     sources: ClassVar = ("source",)
     models: ClassVar = ("model",)
+    pretrained: ClassVar = ()
     supplied: ClassVar = ("channels", "classes", "size")
+    parts: ClassVar[Mapping[str, Part]] = {}
     metric: ClassVar = "accuracy"
 
     @classmethod
@@ -106,36 +85,9 @@ class ImageClassification:
     ) -> None:
         self.settings = settings
         self.augment = Augment(**(settings.augment or {}))
-        splits = self._split(source)
-        self.validation = splits.validation
-        self.test = splits.test if test_from is None else self._test_of(test_from, splits.train)
-        self.teacher_rows = TrainingRows(splits.train)
-        student = splits.train if settings.limit is None else self._split(source, limit=settings.limit).train
-        if settings.labels == 0:
-            student = replace(student, target=torch.full_like(student.target, UNKNOWN))
-        elif settings.labels is not None:
-            student, _ = student.with_labels(settings.labels, settings.split_seed)
-        if unlabelled is not None:
-            # Of a source that the test rows come from too, these are the others.
-            student = with_unlabelled(student, self._split(unlabelled, validation=0.0).train)
-        self.student_rows = TrainingRows(student)
-        self.labelled_rows = TrainingRows(student, labelled_only=True)
-
-    def _split(
-        self, source: Mapping[str, ImageSet], *, validation: float | None = None, limit: int | None = None
-    ) -> Splits:
-        settings = self.settings
-        share = settings.validation if validation is None else validation
-        return split(source, validation=share, test=settings.test, seed=settings.split_seed, limit=limit)
-
-    def _test_of(self, source: Mapping[str, ImageSet], train: ImageSet) -> ImageSet:
-        test = self._split(source, validation=0.0).test
-        if (test.shape, test.classes) != (train.shape, train.classes):
-            raise DataError(
-                f"test_from has images of shape {test.shape} and classes {test.classes}, the training rows "
-                f"{train.shape} and {train.classes}; expected the same"
-            )
-        return test
+        rows = divide(source, settings, with_unlabelled, unlabelled=unlabelled, test_from=test_from)
+        self.validation, self.test = rows.validation, rows.test
+        self.teacher_rows, self.student_rows, self.labelled_rows = rows.teacher, rows.student, rows.labelled
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -148,6 +100,14 @@ class ImageClassification:
     @property
     def size(self) -> tuple[int, int]:
         return self.test.shape[1:]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    def reading(self, models: Callable[[], Mapping[str, nn.Module]]) -> tuple[Self, dict[str, Address]]:
+        """The task itself: every model reads the same images."""
+        return self, {}
 
     @property
     def input(self) -> dict[str, Any]:
@@ -177,12 +137,12 @@ class ImageClassification:
         labelled = self.student_rows.rows.labelled
         return {"training": int(labelled.sum()), "unlabelled": int((~labelled).sum())}
 
-    def model(self, build: Callable[..., nn.Module]) -> nn.Module:
+    def model(self, build: Callable[..., nn.Module], parts: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
         """A model for these images and classes, behind the normalization of the training rows."""
         net = build(channels=self.channels, classes=len(self.classes), size=self.size)
         return Normalized(net, *self.statistics)
 
-    def check_model(self, label: str, model: nn.Module) -> None:
+    def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
         """Refuse a model that cannot turn one image into logits."""
         check_forward(label, model, self.channels, len(self.classes), self.size)
 
@@ -256,6 +216,14 @@ class ImageClassification:
             logits.append(read(batch).double().cpu())
             target.append(batch["target"])
         return torch.cat(logits).numpy(), torch.cat(target).numpy()
+
+    def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        """The section as it is."""
+        return spec
+
+    def ship(self, model: nn.Module, folder: Path) -> dict[str, Any]:
+        """Nothing: weights and config.json say all."""
+        return {}
 
     def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
         """Write the model to an ONNX file that takes ``image``."""

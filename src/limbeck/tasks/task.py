@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from limbeck.cache import CachedRows
 from limbeck.core import Address
 
-__all__ = ["Batch", "BatchSource", "Inputs", "Rows", "Task", "TrainingRows"]
+__all__ = ["Batch", "BatchSource", "Inputs", "Part", "Rows", "Task", "TrainingRows"]
 
 Batch: TypeAlias = dict[str, Any]
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
@@ -38,7 +39,7 @@ class BatchSource(Protocol):
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[Batch]: ...
 
-    def look(self, row: Tensor, view: Tensor) -> Inputs:
+    def look(self, row: Tensor, view: Tensor) -> Batch:
         """What a model sees of these views of these rows."""
 
 
@@ -48,6 +49,23 @@ class TrainingRows:
 
     rows: Any
     labelled_only: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that a model is made with, chosen by an entry of the registry.
+
+    Args:
+        kinds: of these entries.
+        default: the one that is taken where a section names none.
+        gives: the parameter of a model's constructor that comes from it; a model without that brings its own.
+        supplied: the parameters of these entries that the data gives.
+    """
+
+    kinds: tuple[str, ...]
+    default: str
+    gives: str
+    supplied: tuple[str, ...]
 
 
 class Task(Protocol):
@@ -64,6 +82,10 @@ class Task(Protocol):
     """The kinds of registry entries that ``data: {use: NAME}`` means."""
     models: ClassVar[tuple[str, ...]]
     """The kinds of registry entries that a model's ``use`` means."""
+    pretrained: ClassVar[tuple[str, ...]]
+    """Of these, the kinds whose models come with weights."""
+    parts: ClassVar[Mapping[str, Part]]
+    """What a model's section may say beside the options of its constructor."""
     supplied: ClassVar[tuple[str, ...]]
     """The parameters of their constructors that the data gives, and no recipe."""
     metric: ClassVar[str]
@@ -91,6 +113,20 @@ class Task(Protocol):
         """The name of each logit."""
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What there is to say of the data when a run begins."""
+
+    def reading(self, models: Callable[[], Mapping[str, nn.Module]]) -> tuple[Self, Mapping[str, Address]]:
+        """The task with batches that hold what these models read, and for each the address where it stands.
+
+        Args:
+            models: builds them, by section; the first is the one whose inputs are ``batch.inputs``.
+
+        Returns:
+            The task, and the addresses other than ``batch.inputs``.
+        """
+
+    @property
     def input(self) -> Mapping[str, Any]:
         """The shape of one input, as config.json and results.json have it."""
 
@@ -104,10 +140,10 @@ class Task(Protocol):
     def budget(self) -> dict[str, int]:
         """How many labels the student and its control may see."""
 
-    def model(self, build: Callable[..., nn.Module]) -> nn.Module:
-        """A model for this data, from a constructor that takes what is `supplied`."""
+    def model(self, build: Callable[..., nn.Module], parts: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
+        """A model for this data, from a constructor that takes some of what is `supplied`."""
 
-    def check_model(self, label: str, model: nn.Module) -> None:
+    def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
         """Refuse a model that cannot turn one row into logits.
 
         Raises:
@@ -156,6 +192,12 @@ class Task(Protocol):
 
     def logits(self, read: Callable[[Batch], Tensor], rows: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Logits ``[N, C]`` and targets ``[N]`` of all rows; ``read`` turns a batch into logits."""
+
+    def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        """The section of a model that was shipped into a folder, so that what stands there builds it again."""
+
+    def ship(self, model: nn.Module, folder: Path) -> dict[str, Any]:
+        """Write what a model needs beside its weights into a folder; more entries of its config.json."""
 
     def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
         """Write the model to an ONNX file.

@@ -20,7 +20,7 @@ class Asked:
 
     Args:
         teacher: reads the inputs of the batch alone.
-        look: the inputs of some looks at some rows.
+        look: some looks at some rows, as a batch.
         outputs: which of its outputs, by their addresses behind the teacher's name.
         device: where it computes.
         precision: in which it computes, as a training stage does.
@@ -29,7 +29,7 @@ class Asked:
     def __init__(
         self,
         teacher: Teacher,
-        look: Callable[[Tensor, Tensor], Any],
+        look: Callable[[Tensor, Tensor], Outputs],
         outputs: Iterable[str],
         *,
         device: torch.device,
@@ -42,7 +42,7 @@ class Asked:
         self.precision = precision
 
     def __call__(self, rows: Tensor, views: Tensor) -> dict[str, Any]:
-        return self.said({"inputs": map_tensors(self.look(rows, views), Tensor.to, self.device)})
+        return self.said(map_tensors(self.look(rows, views), Tensor.to, self.device))
 
     @torch.no_grad()
     def said(self, batch: Outputs) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 import limbeck.students  # noqa: F401  # registers them
+from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.equipment import bare, rebuilt
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
@@ -20,7 +22,7 @@ from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.terms import resolve_objective
 from limbeck.recipes.together import TOGETHER, resolve_together, trains_together
 from limbeck.students import load_weights
-from limbeck.tasks import Task
+from limbeck.tasks import Part, Task
 
 __all__ = ["Built", "build_model"]
 
@@ -41,7 +43,7 @@ class Built(OwnWeights):
         return {key: value for key, value in bare(spec).items() if key not in beside}
 
     def is_drawn(self, spec: Spec) -> bool:
-        return spec["checkpoint"] is None
+        return not _has_weights(spec)
 
 
 def _architecture(section: Section) -> dict[str, Any]:
@@ -50,8 +52,27 @@ def _architecture(section: Section) -> dict[str, Any]:
         raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
     options = {key: value for key, value in section.options.items() if key != "checkpoint"}
     beside = ("train", "objective", "checkpoint", *READING_OPTIONS)
-    model = resolve_use(section.task.models, options, path, (*section.task.supplied, "checkpoint"), beside)
-    return {**model, "checkpoint": None if checkpoint is None else str(checkpoint)}
+    task = section.task
+    parts = {name: options.pop(name, None) for name in task.parts}
+    model = resolve_use(task.models, options, path, (*task.supplied, "checkpoint"), (*beside, *task.parts))
+    entry = lookup(task.models, model["use"], path)
+    made = {name: _part(task.parts[name], given, entry, f"{path}.{name}") for name, given in parts.items()}
+    return {**model, **made, "checkpoint": None if checkpoint is None else str(checkpoint)}
+
+
+def _part(part: Part, given: Any, entry: Any, path: str) -> dict[str, Any] | None:
+    """What a model is made with; None for one that brings it."""
+    if part.gives in inspect.signature(entry).parameters:
+        return resolve_use(part.kinds, part.default if given is None else given, path, part.supplied)
+    if given is not None:
+        raise RecipeError(f"{path}: the model brings its own; remove it")
+    return None
+
+
+def _has_weights(spec: Spec) -> bool:
+    tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
+    known = {name for task in tasks for kind in task.pretrained for name in registry.names(kind)}
+    return spec.get("checkpoint") is not None or spec["use"] in known
 
 
 def _learning(section: Section) -> dict[str, Any]:
@@ -66,7 +87,7 @@ def _learning(section: Section) -> dict[str, Any]:
             )
         return {"train": resolve_together(train, f"{path}.train"), "objective": None}
     # A teacher that comes with weights learns only when it is told to.
-    if train is None and objective is None and section.options.get("checkpoint") is not None:
+    if train is None and objective is None and _has_weights(section.options):
         return {"train": None, "objective": None}
     if not isinstance(train, Mapping | None):
         raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
@@ -84,12 +105,17 @@ def _learning(section: Section) -> dict[str, Any]:
 
 def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
-    beside = ("use", "train", "objective", "checkpoint", "exit", *READING_OPTIONS, *OUTFIT)
+    beside = ("use", "train", "objective", "checkpoint", "exit", *READING_OPTIONS, *OUTFIT, *task.parts)
     options = {key: value for key, value in bare(spec).items() if key not in beside}
     entry = lookup(task.models, spec["use"], path)
+
+    def build(**supplied: Any) -> nn.Module:
+        model: nn.Module = construct(entry, {**options, **shape_behind(supplied, spec, path)}, path=path)
+        return model
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = task.model(lambda **shape: construct(entry, {**options, **shape_behind(shape, spec, path)}, path=path))
+        model = task.model(build, {name: spec.get(name) for name in task.parts})
     model = rebuilt(model, spec, lambda other: build_model(other, task, seed=0, path=path), task, path)
     whole = behind(model, spec, path)
     if spec["checkpoint"] is not None:

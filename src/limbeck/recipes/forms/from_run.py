@@ -66,7 +66,7 @@ def load_run_model(folder: Path, task: Task, path: str, spec: Spec = MappingProx
     if len(names) != len(known):
         raise RecipeError(f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}")
     built = {**_with_preprocess(inner, spec, path), "checkpoint": None, "classes": known}
-    model = build_model(built, task, seed=0, path=path)
+    model = build_model(task.restored(built, folder), task, seed=0, path=path)
     try:
         # Its file knows nothing of the preprocess that this section adds.
         bare = cast(nn.Module, model.model) if "preprocess" in spec else model

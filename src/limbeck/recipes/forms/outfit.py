@@ -53,7 +53,8 @@ def shape_behind(shape: Spec, spec: Spec, path: str) -> dict[str, Any]:
     """What the data supplies to a constructor, as it is behind the section's ``preprocess`` and for its ``classes``."""
     shape, preprocess = dict(shape), _preprocess(spec, path)
     if spec.get("classes") is not None:
-        shape["classes"] = len(spec["classes"])
+        own = {"classes": len(spec["classes"]), "names": tuple(spec["classes"])}
+        shape |= {name: value for name, value in own.items() if name in shape}
     if preprocess is not None and "size" in shape:
         shape["size"] = tuple(preprocess(torch.zeros(1, shape["channels"], *shape["size"])).shape[2:])
     return shape

@@ -1,0 +1,109 @@
+"""What every set of rows with classes has, whatever the rows are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from limbeck.data.strata import choose
+from limbeck.errors import ArgumentError, DataError
+
+__all__ = ["UNKNOWN", "Labelled", "RowSet", "check_labels"]
+
+UNKNOWN = -100
+"""The target of a row whose label is not known; torch's cross-entropy ignores it by default."""
+
+
+class RowSet(Protocol):
+    """A set of rows, each of one class or of a class that is not known."""
+
+    @property
+    def target(self) -> Tensor: ...
+
+    @property
+    def index(self) -> Tensor: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labelled(self) -> Tensor: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one row: sets of other shapes are not of one source."""
+
+    def __len__(self) -> int: ...
+
+    def subset(self, rows: Tensor) -> Self:
+        """The set with these rows (int64 `[B]`) only, in this order; each keeps its index."""
+
+
+class Labelled:
+    """Sets with ``target``, ``index`` and ``classes``."""
+
+    target: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    @property
+    def labelled(self) -> Tensor:
+        """Bool `[N]`: the rows whose class is known."""
+        return self.target != UNKNOWN
+
+    def with_labels(self, count: int, seed: int) -> tuple[Self, Tensor]:
+        """The set with count labels kept, every class in proportion, and all other targets -100.
+
+        Args:
+            count: how many labels to keep.
+            seed: decides which.
+
+        Returns:
+            The set, and bool `[N]`: the rows that keep their label.
+
+        Raises:
+            ArgumentError: if count is larger than the number of labelled rows or smaller than that of classes.
+        """
+        known = self.labelled.nonzero().squeeze(1)
+        if not len(self.classes) <= count <= len(known):
+            raise ArgumentError(
+                f"cannot keep {count} labels of {len(known)} labelled rows in {len(self.classes)} classes: "
+                f"expected a number from {len(self.classes)} (one per class) to {len(known)}"
+            )
+        kept = torch.zeros(len(self), dtype=torch.bool)
+        kept[known[choose(self.target[known], count, seed)]] = True
+        changed: Any = replace(self, target=self.target.masked_fill(~kept, UNKNOWN))  # type: ignore[type-var]
+        return changed, kept
+
+
+def check_labels(what: str, rows: int, target: Tensor, index: Tensor, classes: tuple[str, ...]) -> None:
+    """Refuse targets, numbers and class names that do not belong to these rows.
+
+    Raises:
+        DataError: if lengths or types disagree, a target is out of range, a number is there twice, or there are fewer
+            than two classes.
+    """
+    for name, column in (("target", target), ("index", index)):
+        if column.dtype != torch.int64 or column.shape != (rows,):
+            raise DataError(
+                f"{name} has type {column.dtype} and shape {tuple(column.shape)}; "
+                f"expected torch.int64 of shape ({rows},), one number per {what}"
+            )
+    if len(classes) < 2 and bool((target != UNKNOWN).any()):
+        raise DataError(f"the data has {len(classes)} class(es), {classes}; expected at least 2")
+    if len(set(classes)) < len(classes):
+        raise DataError(f"the class names {classes} hold a name twice; expected each once")
+    wrong = ((target != UNKNOWN) & ((target < 0) | (target >= len(classes)))).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"row {row} has target {int(target[row])}; expected 0..{len(classes) - 1}, or {UNKNOWN} "
+            "where the class is not known"
+        )
+    if len(torch.unique(index)) < len(index):
+        raise DataError("index holds a number twice; expected one number per row of the source")

@@ -1,0 +1,89 @@
+"""Texts from the data sets of Hugging Face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from limbeck.data.text_rows import Columns, Table, text_sets
+from limbeck.data.texts import TextSet
+from limbeck.errors import DataError, suggest
+from limbeck.registry import register
+from limbeck.students.library import import_library
+
+__all__ = ["Datasets"]
+
+
+@register("text_source", "datasets")
+class Datasets:
+    """A data set of Hugging Face ``datasets``: a folder that ``save_to_disk`` wrote, or one by name.
+
+    Args:
+        name: the path of the folder, or the name. No hub is asked for a path.
+        config: with a name, which of its configurations.
+        split: the name of the split with the training rows.
+        validation_split: that of the validation rows; without it, a share of the training rows is held out.
+        test_split: that of the test rows, likewise.
+        text: the column of the text.
+        pair: that of a second text, where two belong together.
+        label: that of the class; null for rows without labels. Where the data set knows its classes, -1 stands for a
+            label that is not known.
+        skip: leave out and count rows that cannot be right, instead of refusing the data set.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config: str | None = None,
+        split: str = "train",
+        validation_split: str | None = None,
+        test_split: str | None = None,
+        text: str = "text",
+        pair: str | None = None,
+        label: str | None = "label",
+        skip: bool = False,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.splits = {"train": split, "validation": validation_split, "test": test_split}
+        self.columns = Columns(text, pair, label, skip)
+
+    def load(self) -> dict[str, TextSet]:
+        """The sets by name.
+
+        Raises:
+            DataError: if there is no such data set or split, or a row is refused.
+        """
+        found = _opened(self.name, self.config)
+        if not isinstance(found, Mapping):
+            found = {"train": found}
+        tables = {}
+        for name, split in self.splits.items():
+            if split is not None:
+                if split not in found:
+                    raise DataError(f"the data set {self.name} has no split {split!r}.{suggest(split, found)}")
+                tables[name] = Table(f"{self.name}, split {split}", found[split], self._classes(found[split]))
+        return text_sets(tables, self.columns)
+
+    def _classes(self, rows: Any) -> tuple[str, ...] | None:
+        names = getattr(rows.features.get(self.columns.label), "names", None)
+        return None if names is None else tuple(names)
+
+
+def _opened(name: str, config: str | None) -> Any:
+    library = import_library("datasets", "text")
+    path = Path(name)
+    if path.is_dir():
+        try:
+            return library.load_from_disk(name)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{name} is no folder of save_to_disk ({str(error).splitlines()[0]})") from error
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
+        raise DataError(f"no folder {name}; give one that save_to_disk wrote, or the name of a data set")
+    try:
+        return library.load_dataset(name, config)
+    except Exception as error:  # of the hub, of its connection, of a script: each has classes of its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"the data set {name!r} cannot be loaded ({reason})") from error

@@ -1,0 +1,106 @@
+"""Batches of texts: as each model reads them, padded to the longest row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from limbeck.cache import CachedRows
+from limbeck.data.batches import Batch, class_weights
+from limbeck.data.bucketed import Bucketed
+from limbeck.data.labelled import UNKNOWN
+from limbeck.data.plan import Plan
+from limbeck.data.texts import TextSet
+from limbeck.data.tokens import Reading
+from limbeck.errors import ArgumentError
+
+__all__ = ["TextBatches", "read_rows", "whole_texts"]
+
+
+class TextBatches:
+    """The batches of a plan, rows of about one length together.
+
+    A batch holds what `limbeck.data.Batches` has, but "inputs" is a mapping of what the student reads (``input_ids``,
+    ``attention_mask`` and, where the model takes it, ``token_type_ids``: int64 `[B, L]`), and "tokens" has such a
+    mapping for each of the other readings. What it holds depends on the plan, the seed and the step alone.
+
+    Args:
+        data: the training rows.
+        plan: which rows there are to each step.
+        readings: how models read them, by name; the first is the student's.
+        rank: which of the processes that train together this one is.
+        world: how many they are; each takes one contiguous slice of every batch.
+        views: how many looks at a row a cache tells apart; texts look the same in all.
+        cached: the caches to read for each batch.
+
+    Raises:
+        ArgumentError: if batch_size does not divide by world.
+    """
+
+    def __init__(
+        self,
+        data: TextSet,
+        plan: Plan,
+        readings: Mapping[str, Reading],
+        *,
+        rank: int = 0,
+        world: int = 1,
+        views: int | None = None,
+        cached: CachedRows | None = None,
+    ) -> None:
+        if plan.batch_size % world:
+            raise ArgumentError(
+                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple"
+            )
+        size = plan.batch_size // world
+        first = next(iter(readings.values()))
+        self._plan = Bucketed(plan, first.of(data).lengths[data.place])
+        self._data = data
+        self._readings = readings
+        self._slice = slice(rank * size, (rank + 1) * size)
+        self._class_weight = class_weights(data)
+        self._views = views
+        self._cached = cached
+
+    def iterate(self, start_step: int, stop_step: int) -> Iterator[Batch]:
+        """The batches of the steps from start_step up to and without stop_step, counted over all epochs from 0."""
+        for step in range(start_step, stop_step):
+            rows, views = (column[self._slice] for column in self._plan.rows(step))
+            yield self.look(rows, views if self._views is None else views % self._views)
+
+    def look(self, rows: Tensor, views: Tensor) -> Batch:
+        """These rows (int64 `[B]`) as a batch; each with the number of the look at it."""
+        batch = read_rows(self._data, rows, self._readings)
+        batch["view"] = views
+        batch["class_weight"] = self._class_weight[rows]
+        if self._cached is not None:
+            batch["cached"] = self._cached(rows, views % self._cached.views)
+        return batch
+
+
+def read_rows(data: TextSet, rows: Tensor, readings: Mapping[str, Reading], least: int = 1) -> Batch:
+    """These rows (int64 `[B]`) as a batch, in this order, padded to the longest of them or to the least length."""
+    place = data.place[rows]
+    read = {name: reading.inputs(reading.of(data), place, least) for name, reading in readings.items()}
+    first, *others = read
+    target = data.target[rows]
+    batch: Batch = {
+        "inputs": read[first],
+        "target": target,
+        "index": data.index[rows],
+        "row": rows,
+        "labelled": target != UNKNOWN,
+        "unlabelled": target == UNKNOWN,
+        "view": torch.zeros_like(rows),
+    }
+    return {**batch, "tokens": {name: read[name] for name in others}} if others else batch
+
+
+def whole_texts(data: TextSet, batch_size: int, readings: Mapping[str, Reading]) -> Iterator[Batch]:
+    """All rows once, from short to long; "row" says which they are."""
+    first = next(iter(readings.values()))
+    order = first.of(data).lengths[data.place].argsort(stable=True)
+    for start in range(0, len(data), batch_size):
+        yield read_rows(data, order[start : start + batch_size], readings)

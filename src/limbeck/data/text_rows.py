@@ -1,0 +1,227 @@
+"""From the rows of a table to texts and classes; what cannot be right is refused, or skipped and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from limbeck.data.labelled import UNKNOWN
+from limbeck.data.texts import TextSet
+from limbeck.errors import DataError, suggest
+
+__all__ = ["Broken", "Columns", "Table", "text_sets"]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A row that could not be read at all, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one file, each with its columns by name.
+
+    Args:
+        origin: the file, for messages.
+        rows: the first is row 1.
+        classes: the names of the classes that stand for 0, 1, …, where the file has them.
+    """
+
+    origin: str
+    rows: Iterable[Mapping[str, Any] | Broken]
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is where.
+
+    Args:
+        text: the column of the text.
+        pair: that of a second text, which belongs to the first.
+        label: that of the class; None if there is none.
+        skip: leave out rows that cannot be right, instead of refusing the file.
+    """
+
+    text: str
+    pair: str | None
+    label: str | None
+    skip: bool
+
+    def texts(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """The texts of a row.
+
+        Raises:
+            ValueError: if one is none; the message says why.
+        """
+        return tuple(_text(row, name) for name in (self.text, self.pair) if name is not None)
+
+    def known(self, row: Mapping[str, Any], classes: tuple[str, ...] | None) -> str | int | None:
+        """The label of a row, None where it has none.
+
+        Raises:
+            ValueError: if it is neither text nor a whole number.
+        """
+        if self.label is None:
+            return None
+        value = _cell(row, self.label)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise ValueError(f"the column {self.label!r} holds a {type(value).__name__}, not text or a whole number")
+        if classes is None:
+            _utf8(str(value), self.label)
+            return value
+        # Of a data set that knows its classes, -1 stands for none.
+        if value == -1:
+            return None
+        if not isinstance(value, int) or not 0 <= value < len(classes):
+            raise ValueError(f"the column {self.label!r} holds {value!r}, not one of 0 to {len(classes) - 1}")
+        return classes[value]
+
+
+def _text(row: Mapping[str, Any], column: str) -> str:
+    value = _cell(row, column)
+    if not isinstance(value, str):
+        raise ValueError(f"the column {column!r} holds {_kind(value)}, not text")
+    _utf8(value, column)
+    if not value.strip():
+        raise ValueError(f"the column {column!r} is empty")
+    return value
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def _utf8(value: str, column: str) -> None:
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"the column {column!r} is not UTF-8") from None
+
+
+def _cell(row: Mapping[str, Any], column: str) -> Any:
+    if column not in row:
+        raise KeyError(column)
+    return row[column]
+
+
+@dataclass
+class _Found:
+    """What was read of one table."""
+
+    table: Table
+    columns: Columns
+    texts: list[tuple[str, ...]] = field(default_factory=list)
+    labels: list[str | int | None] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def read(self) -> None:
+        for number, row in enumerate(self.table.rows, start=1):
+            try:
+                if isinstance(row, Broken):
+                    raise ValueError(row.reason)
+                texts, label = self.columns.texts(row), self.columns.known(row, self.table.classes)
+            except KeyError as error:
+                raise self._without(str(error.args[0]), row) from None
+            except ValueError as error:
+                self.refuse(number, str(error))
+                continue
+            self.texts.append(texts)
+            self.labels.append(label)
+            self.numbers.append(number)
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Skip the row, where the recipe says so.
+
+        Raises:
+            DataError: where it does not.
+        """
+        if not self.columns.skip:
+            raise DataError(f"{self.table.origin}, row {number}: {reason}; mend the row, or say skip: true")
+        self.reasons[reason] += 1
+
+    def _without(self, column: str, row: Any) -> DataError:
+        return DataError(f"{self.table.origin} has no column {column!r}.{suggest(column, [str(name) for name in row])}")
+
+    def of_classes(self, classes: tuple[str, ...]) -> None:
+        """Only rows of these classes, and those without any."""
+        self._drop(
+            {
+                at: f"the label {label!r} does not occur in the training rows"
+                for at, label in enumerate(self.labels)
+                if label is not None and str(label) not in classes
+            }
+        )
+
+    def of_one_type(self) -> None:
+        """Only rows whose label is of the type of the first one."""
+        first = next((type(label) for label in self.labels if label is not None), str)
+        self._drop(
+            {
+                at: f"the label is {_kind(label)}, that of the first row a {first.__name__}"
+                for at, label in enumerate(self.labels)
+                if label is not None and type(label) is not first
+            }
+        )
+
+    def _drop(self, strange: Mapping[int, str]) -> None:
+        for at, reason in strange.items():
+            self.refuse(self.numbers[at], reason)
+        kept = [at for at in range(len(self.labels)) if at not in strange]
+        self.texts = [self.texts[at] for at in kept]
+        self.labels = [self.labels[at] for at in kept]
+        self.numbers = [self.numbers[at] for at in kept]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        if not self.reasons:
+            return ()
+        reasons = ", ".join(f"{count} because {reason}" for reason, count in self.reasons.most_common())
+        return (f"{self.table.origin}: {self.reasons.total()} rows skipped, {reasons}",)
+
+    def set(self, classes: tuple[str, ...], start: int) -> TextSet:
+        place = {name: number for number, name in enumerate(classes)}
+        target = [UNKNOWN if label is None else place[str(label)] for label in self.labels]
+        if not self.texts:
+            raise DataError(f"{self.table.origin} has no row that can be used; expected at least one")
+        # Of the source's own numbering: a row keeps its number when others are skipped.
+        index = torch.tensor(self.numbers) + (start - 1)
+        return TextSet.of(self.texts, torch.tensor(target), classes, index=index, skipped=self.lines)
+
+
+def text_sets(tables: Mapping[str, Table], columns: Columns) -> dict[str, TextSet]:
+    """The sets of a source, numbered on from one to the next; the classes are those of ``train``, in rising order.
+
+    Raises:
+        DataError: if a column is missing; or if a row has no text, a wrong label or is not UTF-8, unless these are
+            skipped. The message has file and row.
+    """
+    found = {name: _Found(table, columns) for name, table in tables.items()}
+    for one in found.values():
+        one.read()
+        one.of_one_type()
+    classes = tables["train"].classes if columns.label is not None else None
+    if classes is None:
+        classes = _rising([label for label in found["train"].labels if label is not None])
+    sets, start = {}, 0
+    for name, one in found.items():
+        one.of_classes(classes)
+        sets[name] = one.set(classes, start)
+        start = int(sets[name].index.max()) + 1
+    return sets
+
+
+def _rising(labels: Sequence[str | int]) -> tuple[str, ...]:
+    distinct = list({str(label) for label in labels})
+    if all(label.lstrip("-").isdecimal() for label in distinct):
+        return tuple(sorted(distinct, key=int))
+    return tuple(sorted(distinct))

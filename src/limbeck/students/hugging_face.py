@@ -1,0 +1,134 @@
+"""Models and tokenizers of Hugging Face, from a local folder or by name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from limbeck.errors import ArgumentError
+from limbeck.registry import register
+from limbeck.students.library import import_library
+
+__all__ = ["folder_tokenizer", "hugging_face"]
+
+_tokenizer_files = ("tokenizer.json", "vocab.txt", "tokenizer.model", "vocab.json")
+
+
+@register("pretrained_text_model", "hugging_face")
+def hugging_face(*, names: Sequence[str], folder: str) -> Any:
+    """Any ``AutoModelForSequenceClassification``, with its own tokenizer.
+
+    A model that was tuned for these classes is taken as it is. An encoder without a head, or with one for another
+    number of classes, gets a new one, which must be trained; the run says so.
+
+    Args:
+        names: of the classes, in the order of the logits.
+        folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
+            path.
+
+    Returns:
+        The model; ``tokenizer`` is its tokenizer, and ``untrained`` says in words what of it has random weights, or is
+        empty.
+
+    Raises:
+        ArgumentError: if a file is missing or unreadable, or the model was tuned for these classes in another order.
+    """
+    transformers = import_library("transformers", "text")
+    local = _local(folder)
+    with _told(folder), _quiet(transformers):
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=local)
+        known = _known(config)
+        if len(known) == len(names) and set(known) == set(names) and known != list(names):
+            raise ArgumentError(
+                f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
+                "write the labels of the data as whole numbers in the model's order"
+            )
+        labels = {"id2label": dict(enumerate(names)), "label2id": {name: n for n, name in enumerate(names)}}
+        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=len(names),
+            local_files_only=local,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            use_safetensors=True,
+            **labels,
+        )
+        model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
+    fresh = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
+    if not fresh:
+        model.untrained = ""
+    return model
+
+
+def _known(config: Any) -> list[str]:
+    """The names of the classes that a model was tuned for; none where they are but numbered."""
+    named = [str(name) for _, name in sorted((getattr(config, "id2label", None) or {}).items())]
+    return [] if all(name == f"LABEL_{number}" for number, name in enumerate(named)) else named
+
+
+@register("tokenizer", "folder")
+def folder_tokenizer(*, folder: str) -> Any:
+    """The tokenizer of Hugging Face in a local folder, or of a model by name.
+
+    Args:
+        folder: of ``save_pretrained``, or the name of a model. No hub is asked for a path.
+
+    Returns:
+        A fast tokenizer.
+
+    Raises:
+        ArgumentError: if there is none.
+    """
+    transformers = import_library("transformers", "text")
+    local = _local(folder, _tokenizer_files)
+    with _told(folder), _quiet(transformers):
+        if local and not Path(folder, "config.json").is_file():
+            return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
+
+
+def _local(folder: str, *needed: tuple[str, ...]) -> bool:
+    """Whether it is a path.
+
+    Raises:
+        ArgumentError: if it is, and there is no model.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        if path.is_absolute() or folder.startswith((".", "~")) or folder.count("/") > 1:
+            raise ArgumentError(f"no folder {folder}; give one of save_pretrained, or the name of a model")
+        return False
+    for files in needed or (("config.json",), ("model.safetensors", "model.safetensors.index.json"), _tokenizer_files):
+        if not any((path / file).is_file() for file in files):
+            raise ArgumentError(f"the folder {folder} has no {' or '.join(files)}; save model and tokenizer there")
+    return True
+
+
+@contextmanager
+def _told(folder: str) -> Iterator[None]:
+    try:
+        yield
+    except ArgumentError:
+        raise
+    except Exception as error:  # of files, parsers and the hub: each has classes of its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ArgumentError(f"{folder} cannot be loaded ({reason})") from error
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    # What it has to say of missing weights is said here.
+    library = transformers.logging
+    before, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity(logging.CRITICAL)
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(before)
+        if bars:
+            library.enable_progress_bar()

@@ -1,0 +1,118 @@
+"""Which rows a task's models train on, choose by and are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from limbeck.data import UNKNOWN, Splits, split
+from limbeck.data.labelled import RowSet
+from limbeck.errors import ArgumentError, DataError
+from limbeck.tasks.task import TrainingRows
+
+__all__ = ["Division", "SplitSettings", "divide"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitSettings:
+    """What a recipe says of the rows of any data.
+
+    Args:
+        validation: the share of the source's labelled training rows that is held out for model selection.
+        test: the share that is held out for the one measurement at the end, if the source has no test set of its own.
+        split_seed: decides which rows are held out, which labels stay and which rows ``limit`` keeps.
+        limit: training rows for the student and its control; all if null. A teacher trains on all.
+        labels: of these, how many keep their label; all if null. With 0 there can be no control.
+        labelled_share: labelled rows in each batch of the student, where only some rows have a label.
+        class_balance: draw the labelled rows of the student and its control equally from every class.
+        unlabelled: another source, whose training rows the student gets without labels.
+        test_from: another source, whose test rows are those of the one measurement at the end.
+    """
+
+    validation: float = 0.15
+    test: float = 0.2
+    split_seed: int = 0
+    limit: int | None = None
+    labels: int | None = None
+    labelled_share: float = 0.25
+    class_balance: bool = False
+    unlabelled: Mapping[str, Any] | None = None
+    test_from: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("labels", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ArgumentError(f"{name} is {value}; it must be at least {least}, or null for all")
+
+
+class _Rows(RowSet, Protocol):
+    def with_labels(self, count: int, seed: int) -> tuple[Self, Tensor]: ...
+
+
+Set = TypeVar("Set", bound=_Rows)
+
+
+@dataclass(frozen=True)
+class Division(Generic[Set]):
+    """Training rows of teachers, of the student and of its control; validation and test rows."""
+
+    teacher: TrainingRows
+    student: TrainingRows
+    labelled: TrainingRows
+    validation: Set
+    test: Set
+
+
+def divide(
+    source: Mapping[str, Set],
+    settings: SplitSettings,
+    join: Callable[[Set, Set], Set],
+    *,
+    unlabelled: Mapping[str, Set] | None = None,
+    test_from: Mapping[str, Set] | None = None,
+) -> Division[Set]:
+    """The rows of a source, split as the settings say.
+
+    Args:
+        source: ``train``, and where the source has them ``validation`` and ``test``.
+        settings: how to split them.
+        join: puts rows behind others, without their labels.
+        unlabelled: the source of further rows without labels.
+        test_from: the source of the test rows, where it is another one.
+
+    Raises:
+        DataError: if rows cannot be split as asked, some have no label although ``labels`` counts them, or the rows of
+            another source do not fit.
+    """
+
+    def splits(of: Mapping[str, Set], *, validation: float | None = None, limit: int | None = None) -> Splits[Set]:
+        share = settings.validation if validation is None else validation
+        return split(of, validation=share, test=settings.test, seed=settings.split_seed, limit=limit)
+
+    whole = splits(source)
+    student = whole.train if settings.limit is None else splits(source, limit=settings.limit).train
+    if settings.labels == 0:
+        student = _without_labels(student)
+    elif settings.labels is not None:
+        student, _ = student.with_labels(settings.labels, settings.split_seed)
+    if unlabelled is not None:
+        # Of a source that the test rows come from too, these are the others.
+        student = join(student, splits(unlabelled, validation=0.0).train)
+    test = whole.test if test_from is None else splits(test_from, validation=0.0).test
+    if (test.shape, test.classes) != (whole.train.shape, whole.train.classes):
+        raise DataError(
+            f"test_from has rows of shape {test.shape} and classes {test.classes}, the training rows "
+            f"{whole.train.shape} and {whole.train.classes}; expected the same"
+        )
+    rows = TrainingRows(whole.train), TrainingRows(student), TrainingRows(student, labelled_only=True)
+    return Division(*rows, validation=whole.validation, test=test)
+
+
+def _without_labels(rows: Set) -> Set:
+    changed: Any = replace(rows, target=torch.full_like(rows.target, UNKNOWN))  # type: ignore[type-var]
+    return changed  # type: ignore[no-any-return]

@@ -1,0 +1,312 @@
+"""Text classification: one class for each text or pair of texts."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from limbeck import registry
+from limbeck.cache import CachedRows
+from limbeck.core import Address, at, logits_of
+from limbeck.data import Plan
+from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
+from limbeck.data.texts import TextSet
+from limbeck.data.tokens import Reading
+from limbeck.errors import ArgumentError, DataError
+from limbeck.export import export_onnx
+from limbeck.registry import register
+from limbeck.tasks.division import SplitSettings, divide
+from limbeck.tasks.task import Batch, Part, TrainingRows
+
+__all__ = ["TextClassification", "TextSettings"]
+
+_evaluation_batch = 64
+_takes = ("input_ids", "attention_mask", "token_type_ids")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSettings(SplitSettings):
+    """What a recipe says of texts beside their source: what `SplitSettings` has, and
+
+    Args:
+        max_length: the most tokens of a row that a model reads; the others are cut off, and the run says of how many
+            rows.
+    """
+
+    max_length: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_length < 2:
+            raise ArgumentError(f"max_length is {self.max_length}; it must be at least 2 tokens")
+
+
+@register("task", "text_classification")
+class TextClassification:
+    """The rows of a source of texts, split; and everything that a run asks of the task.
+
+    Args:
+        source: ``train``, and where the source has them ``validation`` and ``test``.
+        settings: how to split and to cut them.
+        unlabelled: the source of further rows without labels.
+        test_from: the source of the test rows, where it is another one.
+
+    Raises:
+        DataError: if there are fewer than two classes, rows cannot be split as asked, or the rows of another source do
+            not fit.
+    """
+
+    Settings: ClassVar = TextSettings
+    sections: ClassVar[Mapping[str, type]] = {}
+    sources: ClassVar = ("text_source",)
+    models: ClassVar = ("text_model", "pretrained_text_model")
+    pretrained: ClassVar = ("pretrained_text_model",)
+    supplied: ClassVar = ("classes", "names", "vocabulary")
+    parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
+    metric: ClassVar = "accuracy"
+
+    @classmethod
+    def from_objects(cls, data: Any) -> Mapping[str, TextSet]:
+        """What a source would load: sets of texts by name."""
+        if not isinstance(data, Mapping) or not all(isinstance(rows, TextSet) for rows in data.values()):
+            raise ArgumentError(f"data is a {type(data).__name__}; give {{'train': TextSet, …}}, as a source loads it")
+        return data
+
+    def __init__(
+        self,
+        source: Mapping[str, TextSet],
+        settings: TextSettings,
+        *,
+        unlabelled: Mapping[str, TextSet] | None = None,
+        test_from: Mapping[str, TextSet] | None = None,
+    ) -> None:
+        if len(source["train"].classes) < 2:
+            raise DataError(
+                f"the training rows have {len(source['train'].classes)} class(es); a classifier needs at least 2"
+            )
+        self.settings = settings
+        rows = divide(source, settings, TextSet.with_unlabelled, unlabelled=unlabelled, test_from=test_from)
+        self.validation, self.test = rows.validation, rows.test
+        self.teacher_rows, self.student_rows, self.labelled_rows = rows.teacher, rows.student, rows.labelled
+        sets = [data for one in (source, unlabelled or {}, test_from or {}) for data in one.values()]
+        self._skipped = tuple(line for data in sets for line in data.skipped)
+        self._tokenizers: dict[str, Any] = {}
+        self.readings: dict[str, Reading] = {}
+
+    # The data.
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.test.classes
+
+    @property
+    def input(self) -> dict[str, Any]:
+        return {"texts": self.test.shape[0], "max_length": self.settings.max_length}
+
+    @property
+    def notes(self) -> list[str]:
+        return [*(f"data: {line}" for line in self._skipped), *(f"data: {line}" for line in self._cuts())]
+
+    def _cuts(self) -> Iterator[str]:
+        for name, reading in self.readings.items():
+            data = self.student_rows.rows
+            share = float(reading.of(data).cut[data.place].double().mean())
+            yield f"{name} reads at most {reading.max_length} tokens, {share:.1%} of its training rows are cut"
+
+    def budget(self) -> dict[str, int]:
+        """How many labels the student and its control may see."""
+        labelled = self.student_rows.rows.labelled
+        return {"training": int(labelled.sum()), "unlabelled": int((~labelled).sum())}
+
+    # Models, and how they read.
+
+    def model(self, build: Callable[..., nn.Module], parts: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
+        """A model for these classes; ``tokenizer`` is what it reads with."""
+        tokenizer = parts.get("tokenizer")
+        if tokenizer is None:
+            return build(names=self.classes)
+        made = self._tokenizer(tokenizer)
+        model = build(classes=len(self.classes), vocabulary=len(made))
+        model.tokenizer = made
+        return model
+
+    def _tokenizer(self, spec: Mapping[str, Any]) -> Any:
+        key = json.dumps(spec, sort_keys=True)
+        if key not in self._tokenizers:
+            options = {name: value for name, value in spec.items() if name != "use"}
+            entry = registry.lookup("tokenizer", spec["use"])
+            if "texts" in inspect.signature(entry).parameters:
+                options["texts"] = [text for row in self.student_rows.rows.texts for text in row]
+            self._tokenizers[key] = entry(**options)
+        return self._tokenizers[key]
+
+    def reading(self, models: Callable[[], Mapping[str, nn.Module]]) -> tuple[Self, dict[str, Address]]:
+        """The task with tokens for all these models; those that read as an earlier one does share its address."""
+        bound = copy.copy(self)
+        bound.readings = {}
+        names: dict[str, str] = {}
+        addresses: dict[str, Address] = {}
+        for name, model in models().items():
+            reading = self._reading(model, f"models.{name}")
+            first = names.setdefault(reading.fingerprint, name)
+            bound.readings.setdefault(first, reading)
+            if first != next(iter(bound.readings)):
+                addresses[name] = f"batch.tokens.{first}"
+        return bound, addresses
+
+    def _reading(self, model: nn.Module, label: str) -> Reading:
+        tokenizer = getattr(model, "tokenizer", None)
+        if tokenizer is None:
+            raise ArgumentError(f"{label} has no tokenizer; set model.tokenizer to a fast one of transformers")
+        parameters = inspect.signature(model.forward).parameters
+        names = [name for name in _takes if name in parameters and name in tokenizer.model_input_names]
+        longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+        if longest is not None and self.settings.max_length > longest:
+            raise ArgumentError(
+                f"{label} has positions for {longest} tokens, data.max_length is {self.settings.max_length}; lower it"
+            )
+        return Reading(tokenizer, names, self.settings.max_length)
+
+    def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
+        """Refuse a model that cannot turn one row into logits."""
+        mode = model.training
+        try:
+            logits = logits_of(model.eval(), self.example, inputs)
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ArgumentError(
+                f"{label} cannot read the texts ({reason}); choose another model or tokenizer"
+            ) from error
+        finally:
+            model.train(mode)
+        if list(logits.shape) != [1, len(self.classes)]:
+            raise ArgumentError(
+                f"{label} gives {list(logits.shape)} for one row; expected logits of shape {[1, len(self.classes)]}"
+            )
+
+    # Batches.
+
+    @property
+    def example(self) -> Batch:
+        """The longest validation or test row."""
+        rows = self.validation if len(self.validation) else self.test
+        lengths = next(iter(self.readings.values())).of(rows).lengths[rows.place]
+        return self._read(rows, lengths.argmax()[None])
+
+    def sample(self, count: int) -> Batch:
+        """At most this many training rows, at equal distances, as a batch."""
+        rows = self.teacher_rows.rows
+        return self._read(rows, torch.arange(0, len(rows), -(-len(rows) // count)))
+
+    def _read(self, rows: TextSet, numbers: Tensor) -> Batch:
+        # At least two: torch.export takes a size of 1 for a constant.
+        return read_rows(rows, numbers, self.readings, least=2)
+
+    def batches(
+        self,
+        training: TrainingRows,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world: int,
+        views: int | None = None,
+        cached: CachedRows | None = None,
+    ) -> tuple[TextBatches, int]:
+        """The batches that a model trains on, and how many make an epoch."""
+        rows = training.rows
+        plan = Plan(
+            rows.labelled,
+            batch_size=batch_size,
+            seed=seed,
+            labelled_share=self.settings.labelled_share,
+            labelled_only=training.labelled_only,
+            classes=rows.target if self.settings.class_balance else None,
+        )
+        batches = TextBatches(rows, plan, self.readings, rank=rank, world=world, views=views, cached=cached)
+        return batches, plan.steps_per_epoch
+
+    def key(self, training: TrainingRows) -> dict[str, Any]:
+        """What decides these batches."""
+        return {
+            "rows": training.rows.fingerprint(),
+            "labelled_only": training.labelled_only,
+            "labelled_share": self.settings.labelled_share,
+            "class_balance": self.settings.class_balance,
+            "readings": self._fingerprints,
+        }
+
+    @property
+    def varies(self) -> bool:
+        return False
+
+    def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
+        """What decides the looks at the rows that caches are made of."""
+        return {"texts": training.rows.fingerprint(), "readings": self._fingerprints}
+
+    @property
+    def _fingerprints(self) -> dict[str, str]:
+        return {name: reading.fingerprint for name, reading in self.readings.items()}
+
+    # Judgement.
+
+    def evaluation(self, rows: TextSet) -> Iterator[Batch]:
+        """All rows once, from short to long."""
+        return whole_texts(rows, _evaluation_batch, self.readings)
+
+    def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
+        """Accuracy on the validation rows, for a model in eval mode."""
+        logits, target = self.logits(partial(logits_of, model, inputs=inputs), self.validation)
+        return {"accuracy": float((logits.argmax(1) == target).mean())}
+
+    def logits(self, read: Callable[[Batch], Tensor], rows: TextSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The logits ``[N, C]`` and targets ``[N]`` of all rows, in order; ``read`` turns a batch into logits."""
+        logits = torch.empty(len(rows), len(self.classes), dtype=torch.float64)
+        for batch in self.evaluation(rows):
+            logits[batch["row"]] = read(batch).double().cpu()
+        return logits.numpy(), rows.target.numpy()
+
+    # What is shipped.
+
+    def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        """The section with the tokenizer, or the model, that stands in the folder."""
+        if spec["use"] in registry.names("pretrained_text_model"):
+            return {**spec, "folder": str(folder.absolute())}
+        return {**spec, "tokenizer": {"use": "folder", "folder": str(folder.absolute())}}
+
+    def ship(self, model: nn.Module, folder: Path) -> dict[str, Any]:
+        """Write the tokenizer into the folder; the entries of a Hugging Face model's own config.json."""
+        tokenizer: Any = model.tokenizer
+        tokenizer.save_pretrained(folder)
+        config: Any = getattr(model, "config", None)
+        if config is None:
+            return {}
+        made: dict[str, Any] = {**config.to_diff_dict(), "architectures": [type(model).__name__]}
+        return made
+
+    def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
+        """Write the model to an ONNX file that takes tokens, in batches of any size and length."""
+        reading = self._reading(model, "the model to export")
+        rows = self.validation if len(self.validation) else self.test
+        example = read_rows(rows, torch.arange(min(2, len(rows))), {"own": reading}, least=2)
+        added = {"max_length": str(self.settings.max_length), **metadata}
+        export_onnx(
+            model,
+            file,
+            example=at({"batch": example}, "batch.inputs"),
+            classes=self.classes,
+            metadata=added,
+            axes=("batch", "length"),
+        )

@@ -1,0 +1,224 @@
+"""Texts from files: against readers of others, and what is refused or skipped."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+
+from limbeck.data import Csv, Datasets, JsonLines, Parquet, TextSet
+from limbeck.errors import DataError
+
+ROWS: list[dict[str, Any]] = [
+    {"text": "a good film", "label": "yes"},
+    {"text": 'said "no",\nthen left', "label": "no"},
+    {"text": "Überraschend, 良い", "label": "yes"},
+    {"text": "of no label", "label": None},
+]
+
+
+def to_csv(file: Path, rows: list[dict[str, Any]]) -> Path:
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def to_jsonl(file: Path, rows: list[dict[str, Any]]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def to_parquet(file: Path, rows: list[dict[str, Any]]) -> Path:
+    pyarrow.parquet.write_table(pa.Table.from_pylist(rows), file)
+    return file
+
+
+FORMATS: dict[str, tuple[Any, Callable[[Path, list[dict[str, Any]]], Path]]] = {
+    "csv": (Csv, to_csv),
+    "jsonl": (JsonLines, to_jsonl),
+    "parquet": (Parquet, to_parquet),
+}
+
+
+def labels(data: TextSet) -> list[str | None]:
+    return [None if number == -100 else data.classes[number] for number in data.target.tolist()]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_is_read_as_datasets_reads_it(name: str, tmp_path: Path) -> None:
+    source, write = FORMATS[name]
+    file = write(tmp_path / f"rows.{name}", ROWS)
+    data = source(file=str(file)).load()["train"]
+    builder = {"csv": "csv", "jsonl": "json", "parquet": "parquet"}[name]
+    theirs = datasets.load_dataset(builder, data_files=str(file), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [row for (row,) in data.texts] == theirs["text"][:]
+    assert labels(data) == [label or None for label in theirs["label"]]
+    assert data.classes == ("no", "yes")
+    assert data.index.tolist() == [0, 1, 2, 3]
+
+
+def test_a_data_set_saved_to_disk_names_its_classes(tmp_path: Path) -> None:
+    features = datasets.Features({"a": datasets.Value("string"), "b": datasets.Value("string")})
+    features["label"] = datasets.ClassLabel(names=["same", "other", "unused"])
+    rows = {"a": ["x", "y", "z"], "b": ["p", "q", "r"], "label": [1, 0, -1]}
+    train = datasets.Dataset.from_dict(rows, features=features)
+    datasets.DatasetDict({"train": train, "dev": train}).save_to_disk(str(tmp_path / "saved"))
+    source = Datasets(name=str(tmp_path / "saved"), validation_split="dev", text="a", pair="b")
+    sets = source.load()
+    assert sets["train"].classes == ("same", "other", "unused")
+    assert sets["train"].texts == [("x", "p"), ("y", "q"), ("z", "r")]
+    assert sets["train"].target.tolist() == [1, 0, -100]
+    assert sets["validation"].index.tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("name", ["no_such/folder/anywhere", "./missing", "/missing/folder"])
+def test_a_missing_folder_is_told_in_one_line_without_a_hub(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr(datasets, "load_dataset", asked)
+    with pytest.raises(DataError, match=f"no folder {name}; give one that save_to_disk wrote") as caught:
+        Datasets(name=name).load()
+    assert "\n" not in str(caught.value)
+
+
+BAD: dict[str, tuple[str, list[dict[str, Any]], str]] = {
+    "empty": ("jsonl", [{"text": " \t", "label": 0}], "the column 'text' is empty"),
+    "nothing": ("jsonl", [{"text": None, "label": 0}], "the column 'text' holds nothing, not text"),
+    "number": ("jsonl", [{"text": 5, "label": 0}], "the column 'text' holds a int, not text"),
+    "lone surrogate": ("jsonl", [{"text": "\ud800", "label": 0}], "the column 'text' is not UTF-8"),
+    "float label": ("jsonl", [{"text": "b", "label": 0.5}], "the column 'label' holds a float"),
+    "list label": ("parquet", [{"text": "b", "label": [1]}], "the column 'label' holds a list"),
+    "true": ("jsonl", [{"text": "b", "label": True}], "the column 'label' holds a bool"),
+    "another type": ("jsonl", [{"text": "b", "label": "0"}], "the label is a str, that of the first row a int"),
+    "empty csv": ("csv", [{"text": "", "label": "no"}], "the column 'text' is empty"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_wrong_row_is_refused_by_file_and_number_or_skipped_and_counted(
+    case: str, skip: bool, tmp_path: Path
+) -> None:
+    kind, bad, reason = BAD[case]
+    good = {
+        "jsonl": [{"text": "a", "label": 0}, {"text": "c", "label": 1}],
+        "csv": [{"text": "a", "label": "no"}, {"text": "c", "label": "yes"}],
+        "parquet": [],
+    }[kind]
+    source, write = FORMATS[kind]
+    file = write(tmp_path / "rows", [*good[:1], *bad, *good[1:]])
+    read = source(file=str(file), skip=skip)
+    number = len(good[:1]) + 1
+    if not skip:
+        with pytest.raises(DataError) as caught:
+            read.load()
+        assert str(caught.value).startswith(f"{file}, row {number}: {reason}")
+        assert "\n" not in str(caught.value)
+    elif good:
+        data = read.load()["train"]
+        assert [text for (text,) in data.texts] == ["a", "c"]
+        # Rows keep their numbers.
+        assert data.index.tolist() == [0, 2]
+        assert data.skipped == (data.skipped[0],)
+        assert data.skipped[0].startswith(f"{file}: 1 rows skipped, 1 because {reason}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("csv", "the column 'text' is not UTF-8"), ("jsonl", "the line is not UTF-8")]
+)
+def test_bytes_that_are_not_utf_8(kind: str, reason: str, tmp_path: Path) -> None:
+    source, write = FORMATS[kind]
+    rows = [{"text": "erstens", "label": "a"}, {"text": "größer", "label": "b"}, {"text": "c", "label": "b"}]
+    file = write(tmp_path / "rows", rows)
+    if kind == "jsonl":
+        file.write_text(file.read_text().encode().decode("unicode_escape"), encoding="latin-1")
+    else:
+        file.write_text(file.read_text(encoding="utf-8"), encoding="latin-1")
+    with pytest.raises(DataError, match=f"row 2: {reason}"):
+        source(file=str(file)).load()
+    assert [text for (text,) in source(file=str(file), skip=True).load()["train"].texts] == ["erstens", "c"]
+
+
+@pytest.mark.parametrize("line", ["{", "[1, 2]", '"text"'])
+def test_a_line_that_is_no_object(line: str, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(f'{{"text": "a", "label": 1}}\n{line}\n')
+    with pytest.raises(DataError, match="row 2: the line "):
+        JsonLines(file=str(file)).load()
+
+
+def test_a_row_of_other_columns_and_a_column_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("text,label\na,1\nb,0,9\n")
+    with pytest.raises(DataError, match=r"row 2: it has other columns than the first line"):
+        Csv(file=str(file)).load()
+    with pytest.raises(DataError, match=r"has no column 'txet'\. Did you mean 'text'"):
+        Csv(file=str(file), text="txet", skip=True).load()
+    with pytest.raises(DataError, match=r"no file .*none\.csv"):
+        Csv(file=str(tmp_path / "none.csv")).load()
+
+
+def test_labels_of_other_files_are_those_of_the_training_rows(tmp_path: Path) -> None:
+    train = to_jsonl(tmp_path / "train.jsonl", [{"text": "a", "label": 10}, {"text": "b", "label": 9}])
+    test = to_jsonl(tmp_path / "test.jsonl", [{"text": "c", "label": 9}, {"text": "d", "label": 11}])
+    with pytest.raises(DataError, match=r"test\.jsonl, row 2: the label 11 does not occur in the training rows"):
+        JsonLines(file=str(train), test_file=str(test)).load()
+    sets = JsonLines(file=str(train), test_file=str(test), skip=True).load()
+    # As numbers, not as text.
+    assert sets["train"].classes == ("9", "10")
+    assert (sets["test"].target.tolist(), sets["test"].index.tolist()) == ([0], [2])
+
+
+def test_a_file_without_labels(tmp_path: Path) -> None:
+    data = JsonLines(file=str(to_jsonl(tmp_path / "plain.jsonl", [{"text": "a"}])), label=None).load()["train"]
+    assert (data.classes, data.target.tolist()) == ((), [-100])
+
+
+def test_a_long_cell_and_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    before = csv.field_size_limit()
+    file.write_text("\ufefftext,label\n" + "long " * 60_000 + ",1\nb,0\n", encoding="utf-8")
+    assert len(Csv(file=str(file)).load()["train"].texts[0][0]) == 300_000
+    assert csv.field_size_limit() == before
+
+
+def test_rows_keep_their_numbers_in_subsets_and_behind_others() -> None:
+    data = TextSet.of([("a",), ("b",), ("c",)], torch.tensor([0, 1, 0]), ("x", "y"))
+    others = TextSet.of([("d",), ("e",)], torch.tensor([-100, -100]), ())
+    joined = data.subset(torch.tensor([2, 0])).with_unlabelled(others)
+    assert joined.texts == [("c",), ("a",), ("d",), ("e",)]
+    assert joined.index.tolist() == [2, 0, 3, 4]
+    assert joined.target.tolist() == [0, 0, -100, -100]
+    assert joined.subset(torch.tensor([3, 1])).texts == [("e",), ("a",)]
+
+
+def test_every_part_of_a_set_stands_in_its_fingerprint() -> None:
+    one = TextSet.of([("ab",), ("c",)], torch.tensor([0, 1]), ("x", "y"))
+    others = [
+        TextSet.of([("a",), ("bc",)], torch.tensor([0, 1]), ("x", "y")),
+        TextSet.of([("ab",), ("c",)], torch.tensor([1, 1]), ("x", "y")),
+        TextSet.of([("ab",), ("c",)], torch.tensor([0, 1]), ("x", "z")),
+        TextSet.of([("ab",), ("c",)], torch.tensor([0, 1]), ("x", "y"), index=torch.tensor([0, 5])),
+        one.subset(torch.tensor([1, 0])),
+        TextSet.of([("ab", "c")], torch.tensor([0]), ("x", "y")),
+        TextSet.of([("ab", ""), ("c", "")], torch.tensor([0, 1]), ("x", "y")),
+    ]
+    prints = [one.fingerprint(), *(other.fingerprint() for other in others)]
+    assert len(set(prints)) == len(prints)
+    assert TextSet.of([("ab",), ("c",)], torch.tensor([0, 1]), ("x", "y")).fingerprint() == prints[0]
+
+
+def test_texts_and_pairs_are_not_mixed() -> None:
+    with pytest.raises(DataError, match=r"rows have \[1, 2\] texts"):
+        TextSet.of([("a",), ("b", "c")], torch.tensor([0, 1]), ("x", "y"))
