@@ -40,7 +40,7 @@ from limbeck.training.folder import RunFolder, new_folder
 from limbeck.training.progress import Progress, SilentProgress
 from limbeck.training.tensorboard import write_tensorboard
 
-__all__ = ["check", "load_plugin", "resume", "run", "taps"]
+__all__ = ["check", "checked", "load_plugin", "resume", "run", "start_accelerator", "taps"]
 
 _T = TypeVar("_T")
 
@@ -77,8 +77,8 @@ def run(
     Raises:
         LimbeckError: if the recipe cannot be run. Nothing is written then.
     """
-    accelerator = _accelerator()
-    runner, notes = _checked(accelerator, recipe, models or {}, data, overrides, plugin)
+    accelerator = start_accelerator()
+    runner, notes = checked(accelerator, recipe, models or {}, data, overrides, plugin)
     paths = _paths(runner.recipe["name"], output)
     # Every process looks before the main one creates it.
     accelerator.wait_for_everyone()
@@ -102,7 +102,7 @@ def check(recipe: str | Path | Mapping[str, Any], *, plugin: str | Path | None =
     Raises:
         LimbeckError: if the recipe cannot be run.
     """
-    return dict(_checked(_accelerator(), recipe, {}, None, (), plugin)[0].recipe)
+    return dict(checked(start_accelerator(), recipe, {}, None, (), plugin)[0].recipe)
 
 
 def taps(
@@ -129,7 +129,7 @@ def taps(
     return survey(resolved, task, models or {})
 
 
-def _checked(
+def checked(
     accelerator: Accelerator,
     recipe: str | Path | Mapping[str, Any],
     models: Mapping[str, nn.Module],
@@ -137,6 +137,11 @@ def _checked(
     overrides: Sequence[str],
     plugin: str | Path | None,
 ) -> tuple[Runner, list[str]]:
+    """What a recipe asks for, tried once; and what was decided on the way.
+
+    Raises:
+        LimbeckError: if it cannot be run.
+    """
     resolved, task = _resolved(recipe, models, data, overrides, plugin)
     resolved, notes = _shared(with_taps(resolved, task, models))
     runner = Runner(resolved, task, models)
@@ -187,7 +192,7 @@ def resume(
     plugin = before["plugin"]
     if plugin is not None:
         load_plugin(Path(plugin))
-    accelerator = _accelerator()
+    accelerator = start_accelerator()
     if not inexact:
         check_same(before, describe(accelerator.device, accelerator.num_processes))
     objects = {*(models or {}), *(() if data is None else ("data",))}
@@ -270,7 +275,12 @@ def _load(task: type[Task], spec: Mapping[str, Any], path: str) -> Any:
     return construct(lookup(task.sources, spec["use"], path), options, path=path).load()
 
 
-def _accelerator() -> Accelerator:
+def start_accelerator() -> Accelerator:
+    """What the processes that were started together compute with.
+
+    Raises:
+        RunError: if Accelerate does not use all of them.
+    """
     accelerator = Accelerator()
     started = os.environ.get("WORLD_SIZE", "1")
     if int(started) != accelerator.num_processes:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from limbeck.cli_cache import cache
 from limbeck.errors import LimbeckError, RecipeError
 
 __all__ = ["app", "main"]
@@ -27,6 +28,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="--debug, anywhere on the line, shows the traceback of an error.",
 )
+
+app.add_typer(cache)
 
 _stopped = 130
 _make_room = "make room, then go on with `limbeck resume RUN`"

@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list, set_seed
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, CacheError
 from limbeck.files import write_json
 from limbeck.recipes.keys import settings_key, stage_key
 from limbeck.training.checkpoint import Checkpoints
@@ -53,10 +53,17 @@ class Trained:
 
 
 class Stages:
-    """Runs the stages of one run, one after the other."""
+    """Runs the stages of one run, one after the other; with ``finished_only``, refuses to train what is not there."""
 
     def __init__(
-        self, folder: RunFolder, *, accelerator: Accelerator, progress: Progress, plugin: str | None, fresh: bool
+        self,
+        folder: RunFolder,
+        *,
+        accelerator: Accelerator,
+        progress: Progress,
+        plugin: str | None,
+        fresh: bool,
+        finished_only: bool = False,
     ) -> None:
         self.folder = folder
         self.store = Store(folder.stages)
@@ -64,6 +71,7 @@ class Stages:
         self.progress = progress
         self.plugin = plugin
         self.fresh = fresh
+        self.finished_only = finished_only
         self._environment: dict[str, Any] = json.loads(folder.environment.read_text(encoding="utf-8"))
         self.precisions: dict[str, str] = self._environment.get("precision", {})
         self._logged = 0
@@ -74,7 +82,7 @@ class Stages:
         Where its own section leaves the precision open, it computes in that of ``like``: the stage whose result its own
         will be compared with.
         """
-        precision = self._precision(like if like is not None and stage.train["precision"] == "auto" else stage)
+        precision = self.precision(like if like is not None and stage.train["precision"] == "auto" else stage)
         key = stage_key(
             stage=stage.name,
             seed=stage.seed,
@@ -87,6 +95,10 @@ class Stages:
         )
         log = EventLog(self.folder.events, self._logged) if self.accelerator.is_main_process else None
         found = None if self.fresh else self._find(key)
+        if found is None and self.finished_only:
+            raise CacheError(
+                f"{stage.name} is not trained yet, so nothing can be cached of it; `limbeck cache build` does"
+            )
         if found is None:
             found = self._train(stage, key, log, precision)
         else:
@@ -145,7 +157,12 @@ class Stages:
         broadcast_object_list(found)
         return self.store.root / key if found[0] else None
 
-    def _precision(self, stage: Stage) -> torch.dtype:
+    def precision(self, stage: Stage) -> torch.dtype:
+        """In which a stage computes: as its section says, or as was measured here.
+
+        Raises:
+            ArgumentError: if this machine does not compute so.
+        """
         wanted, device = stage.train["precision"], self.accelerator.device
         if wanted == "bfloat16" and not supports_bfloat16(device):
             raise ArgumentError(

@@ -1,0 +1,270 @@
+"""The caches of a recipe in one call: `build`, `verify` and `info`."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from limbeck.api import checked, start_accelerator
+from limbeck.cache import Manifest, Store
+from limbeck.cache import verify as verify_store
+from limbeck.errors import CacheError, RecipeError
+from limbeck.files import canonical_hash, held, write_json
+from limbeck.recipes.caching import Cache, plan_of
+from limbeck.recipes.caching.settings import AUTO, resolve_settings
+from limbeck.recipes.lessons import lessons
+from limbeck.recipes.road import Road
+from limbeck.recipes.runner import Runner
+from limbeck.recipes.stages import Stages
+from limbeck.training.environment import describe
+from limbeck.training.folder import RunFolder
+from limbeck.training.progress import Progress, SilentProgress
+
+__all__ = ["build", "described", "info", "refuse_faults", "verify"]
+
+_runs = Path("runs")
+
+
+def build(
+    recipe: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    output: str | Path | None = None,
+    part: tuple[int, int] = (0, 1),
+    plugin: str | Path | None = None,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Write what is missing or damaged of the caches of a recipe's teachers.
+
+    Teachers that are not trained yet are trained first. Processes that were started together share the work; so do
+    those with different parts.
+
+    Args:
+        recipe: a file, the name of a built-in recipe, or a mapping. What it caches by itself is cached here.
+        overrides: values to set in the recipe, as ``cache.views=4``.
+        output: where the caches lie, each under its teacher's name, as ``cache.folder``; by default in the folder that
+            all runs under ``runs`` share.
+        part: (i, n): this is the i-th of n groups of processes.
+        plugin: a Python file that registers more losses, models or sources.
+        progress: told what happens; silent by default.
+
+    Returns:
+        For each cache its `info`, and the shards that were ``written`` and ``mended``, by this process.
+
+    Raises:
+        LimbeckError: if the recipe cannot be run, nothing of it can be cached, a folder holds another cache, or a shard
+            cannot be written.
+    """
+    accelerator = start_accelerator()
+    progress = progress if progress is not None and accelerator.is_main_process else SilentProgress()
+    world = accelerator.num_processes
+    share = (part[0] * world + accelerator.process_index, part[1] * world)
+    done = []
+    for cache in _caches(recipe, accelerator, overrides, output, plugin, progress, train=True):
+        progress.note(f"cache: {cache.told}")
+        built = cache.build(share)
+        accelerator.wait_for_everyone()
+        mended = {str(number): wrong for number, wrong in built.mended.items()}
+        done.append({**_info(cache.folder, cache.teacher), "written": list(built.written), "mended": mended})
+    return done
+
+
+def verify(
+    place: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    output: str | Path | None = None,
+    sample: int = 256,
+    plugin: str | Path | None = None,
+) -> list[dict[str, Any]]:
+    """Check caches: every shard's checksum; for a recipe also its fingerprints, and a sample of what its teachers say.
+
+    Args:
+        place: the folder of a cache or of several, or a recipe whose teachers are trained.
+        overrides, output, plugin: as in `build`.
+        sample: how many entries a teacher is asked for again.
+
+    Returns:
+        For each cache its ``teacher`` and ``folder``, the ``faults`` of its shards, how many entries were
+        ``recomputed``, which of them are ``differing``, and the ``largest`` error of each field.
+
+    Raises:
+        CacheError: if there is no cache, or it is one of something else, with what differs.
+        LimbeckError: if the recipe cannot be run.
+    """
+    if _is_folder(place):
+        return [_verified(Store(folder), None, name, sample) for name, folder in _found(Path(str(place))).items()]
+    accelerator = start_accelerator()
+    caches = _caches(place, accelerator, overrides, output, plugin, SilentProgress(), train=False)
+    return [_verified(_opened(cache), cache, cache.teacher, sample) for cache in caches]
+
+
+def info(
+    place: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    output: str | Path | None = None,
+    plugin: str | Path | None = None,
+) -> list[dict[str, Any]]:
+    """What caches hold: see `limbeck.cache.Store.info`.
+
+    Args:
+        place: the folder of a cache or of several, or a recipe whose teachers are trained.
+        overrides, output, plugin: as in `build`.
+
+    Raises:
+        CacheError: if there is no cache.
+        LimbeckError: if the recipe cannot be run.
+    """
+    if _is_folder(place):
+        return [_info(folder, name) for name, folder in _found(Path(str(place))).items()]
+    accelerator = start_accelerator()
+    caches = _caches(place, accelerator, overrides, output, plugin, SilentProgress(), train=False)
+    return [_info(_opened(cache).folder, cache.teacher) for cache in caches]
+
+
+def refuse_faults(verified: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse caches in which `verify` has found something.
+
+    Raises:
+        CacheError: with how much is wrong where.
+    """
+    for found in verified:
+        differing = sum(len(rows) for rows in found["differing"].values())
+        if found["faults"] or differing:
+            first = next(iter(found["faults"].values()), "")
+            raise CacheError(
+                f"{found['folder']}: {len(found['faults'])} shards are missing or damaged{first and f' ({first})'}, "
+                f"{differing} of {found['recomputed']} entries differ from what the teacher says; `limbeck cache "
+                "build` writes such shards again; where entries differ, remove the cache first"
+            )
+
+
+def described(found: Mapping[str, Any]) -> str:
+    """One cache in lines, from what `build`, `verify` or `info` gave."""
+    lines = [f"{found['teacher']}  {found['folder']}"]
+    if "entries" in found:
+        missing = f", {len(found['missing'])} missing" if found["missing"] else ""
+        entries = f"{found['entries']:,} entries ({found['rows']:,} rows, views: {found['views']})"
+        lines.append(f"  {entries}, {found['bytes']:,} bytes in {found['shards']} shards{missing}")
+        for name, field in found["fields"].items():
+            error = "" if field["error"] is None else f", largest error {field['error']:.3g}"
+            mass = "" if field["mass"] is None else f", mass kept {field['mass']:.4f}"
+            codec = ", ".join(f"{key} {value}" if key != "use" else str(value) for key, value in field["codec"].items())
+            lines.append(f"  {name} {field['shape']}: {codec}; {field['bytes_per_entry']} bytes an entry{error}{mass}")
+        lines += [f"  {name}: {value}" for name, value in found["fingerprints"].items()]
+    for count, what in (("written", "shards written"), ("mended", "of them in place of damaged ones")):
+        if count in found:
+            lines.append(f"  {len(found[count])} {what}")
+    if "recomputed" in found:
+        lines += [f"  {wrong}" for wrong in found["faults"].values()]
+        differing = sum(len(rows) for rows in found["differing"].values())
+        lines.append(f"  {found['recomputed']} entries asked for again, {differing} differ")
+    return "\n".join(lines)
+
+
+def _caches(
+    recipe: str | Path | Mapping[str, Any],
+    accelerator: Accelerator,
+    overrides: Sequence[str],
+    output: str | Path | None,
+    plugin: str | Path | None,
+    progress: Progress,
+    *,
+    train: bool,
+) -> list[Cache]:
+    """The caches of a recipe, its teachers trained."""
+    runner, _ = checked(accelerator, recipe, {}, None, overrides, plugin)
+    digest = None if plugin is None else hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
+    with _workplace(canonical_hash(runner.recipe)[:16], accelerator) as folder:
+        stages = Stages(
+            folder, accelerator=accelerator, progress=progress, plugin=digest, fresh=False, finished_only=not train
+        )
+        return _all(runner, stages, output)
+
+
+@contextmanager
+def _workplace(name: str, accelerator: Accelerator) -> Iterator[RunFolder]:
+    """Where teachers are trained that no run has trained yet; of those that build side by side, one trains them."""
+    folder = RunFolder(_runs / f".cache-{name}")
+    with ExitStack() as lock:
+        if accelerator.is_main_process:
+            (_runs / ".caches").mkdir(parents=True, exist_ok=True)
+            lock.enter_context(held(_runs / ".caches"))
+            folder.path.mkdir(exist_ok=True)
+            write_json(folder.environment, describe(accelerator.device, accelerator.num_processes))
+        accelerator.wait_for_everyone()
+        yield folder
+        accelerator.wait_for_everyone()
+        # Left only by a process that is ended: the next one goes on with its checkpoints.
+        if accelerator.is_main_process:
+            shutil.rmtree(folder.path)
+
+
+def _all(runner: Runner, stages: Stages, output: str | Path | None) -> list[Cache]:
+    section = runner.recipe["cache"]
+    if section is False:
+        raise RecipeError("cache: the recipe says false; give --set cache=auto, or a section")
+    # Asked for here, whether or not it pays in a run.
+    recipe = {**runner.recipe, "cache": resolve_settings({}) if section == AUTO else section}
+    plan = plan_of(recipe, runner.task)
+    if output is not None:
+        plan = replace(plan, settings=replace(plan.settings, folder=str(output)))
+    road = Road(recipe, runner.task, runner.models, stages, plan)
+    caches: dict[str, Cache] = {}
+    for lesson in lessons(recipe, runner.task):
+        for name in plan.cached_in(lesson, recipe):
+            if name not in caches:
+                precision = stages.precision(road.stage(lesson, lesson.train["seed"]))
+                found = road.caches.cache(name, lesson, road.model(name), precision)
+                assert isinstance(found, Cache)
+                caches[name] = found
+    if not caches:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in plan.live.items())
+        raise RecipeError(f"cache: the recipe has no teacher that can be cached ({reasons or 'it has none'})")
+    return list(caches.values())
+
+
+def _is_folder(place: str | Path | Mapping[str, Any]) -> bool:
+    return not isinstance(place, Mapping) and Path(place).is_dir()
+
+
+def _found(place: Path) -> dict[str, Path]:
+    """The caches in a folder by name: itself, or those under it."""
+    folders = [place] if Manifest.is_in(place) else sorted(path.parent for path in place.glob("*/manifest.json"))
+    if not folders:
+        raise CacheError(f"{place} holds no cache; `limbeck cache build RECIPE` writes one")
+    return {folder.name: folder for folder in folders}
+
+
+def _opened(cache: Cache) -> Store:
+    store = Store(cache.folder)
+    store.check(cache.manifest.fingerprints)
+    return store
+
+
+def _info(folder: Path, teacher: str) -> dict[str, Any]:
+    return {"teacher": teacher, "folder": str(folder), **Store(folder).info()}
+
+
+def _verified(store: Store, cache: Cache | None, teacher: str, sample: int) -> dict[str, Any]:
+    if cache is None:
+        found = verify_store(store)
+    else:
+        with cache.asked.in_place():
+            found = verify_store(store, cache.asked, sample=sample)
+    return {
+        "teacher": teacher,
+        "folder": str(store.folder),
+        "faults": {str(number): wrong for number, wrong in found.faults.items()},
+        "recomputed": found.recomputed,
+        "differing": {name: [list(place) for place in places] for name, places in found.differing.items()},
+        "largest": dict(found.largest),
+    }
