@@ -3,6 +3,7 @@
     python benchmarks/cache.py read       # rows per second at 100 classes, in random order
     python benchmarks/cache.py build      # time of a build over the time of its bare forward passes
     python benchmarks/cache.py curve      # the head's gradient against bytes per token, at 128k classes
+    python benchmarks/cache.py epoch      # an epoch with a cached and with a live teacher; see cache_epoch.py
 
 The curve is of a synthetic teacher: a head on Gaussian hidden states, with the classes' frequencies by Zipf's law. The
 student has the same frequencies and a head that agrees with the teacher's in part. Both gradients are of kl_divergence
@@ -19,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from cache_epoch import epoch
 from sparse_targets import largest_topk, logit_gradient
 from torch import Tensor
 
@@ -167,8 +169,9 @@ def head_gradient(hidden: Tensor, student: Tensor, teacher: Tensor | SparseLogit
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("read", "build", "curve"))
-    parser.add_argument("--rows", type=int, default=4_096, help="images in build (default: 4096)")
+    parser.add_argument("part", choices=("read", "build", "curve", "epoch"))
+    parser.add_argument("--rows", type=int, help="images in build (default: 4096) and epoch (default: 60000)")
+    parser.add_argument("--folder", type=Path, help="with the IDX files of Fashion-MNIST, for epoch")
     parser.add_argument("--tokens", type=int, default=1_024, help="tokens in curve (default: 1024)")
     parser.add_argument("--spread", type=float, default=2.5, help="deviation of logits at one frequency (default: 2.5)")
     parser.add_argument("--agreement", type=float, default=0.8, help="correlation of the two heads (default: 0.8)")
@@ -176,7 +179,9 @@ def main() -> None:
     if options.part == "read":
         read()
     elif options.part == "build":
-        build_time(options.rows)
+        build_time(options.rows or 4_096)
+    elif options.part == "epoch":
+        epoch(options.folder, options.rows or 60_000)
     else:
         curve(options.tokens, options.spread, options.agreement)
 
