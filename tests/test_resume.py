@@ -24,6 +24,7 @@ RECIPES = {
     "batch_norm": (recipes.batch_norm(), None),
     "noisy": (recipes.noisy(), recipes.PLUGIN),
     "together": (recipes.together(), None),
+    "cached": (recipes.cached(), None),
 }
 
 

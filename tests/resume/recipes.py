@@ -43,6 +43,11 @@ def batch_norm() -> dict[str, Any]:
     return _recipe("batch_norm", data, teacher, {"use": "resnet", "width": 2}, {**train, "keep_checkpoints": 1})
 
 
+def cached() -> dict[str, Any]:
+    """A teacher that is read from a cache: two augmentations of each row, in micro-batches."""
+    return {**batch_norm(), "name": "cached", "cache": {"views": 2, "codec": "float16"}}
+
+
 def noisy() -> dict[str, Any]:
     """A model that draws from Python's, NumPy's and torch's generators, a loss with weights of its own, a schedule."""
     taps = {"taps": {"hidden": "hidden"}}

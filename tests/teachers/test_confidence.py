@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from limbeck.cache import as_kept, fields_of
 from limbeck.core import Distiller, Term
 from limbeck.errors import ArgumentError
 from limbeck.losses import CrossEntropy, KLDivergence
-from limbeck.teachers import Confidence, Frozen
+from limbeck.teachers import Confidence, Ensemble, Frozen
 
 
 class Given(nn.Module):
@@ -35,6 +38,40 @@ def test_confidence_is_the_largest_probability() -> None:
 def test_half_precision_does_not_round_confidence() -> None:
     logits = torch.tensor([[6.0, 0.0]], dtype=torch.bfloat16)
     assert Confidence(Given(logits=logits), threshold=0.999)({})["confident"].item() == 0
+
+
+def test_the_largest_of_the_listed_classes_is_the_largest_of_all() -> None:
+    logits = 3 * torch.randn(30, 12, generator=torch.Generator().manual_seed(0))
+    fields = fields_of({"logits": logits}, {"logits": {"use": "topk", "k": 4, "temperature": 1.0}})
+    kept = as_kept(fields, {"logits": logits})
+    found = Confidence(Given(**kept), threshold=0.7)({})
+    expected = Confidence(Given(logits=logits), threshold=0.7)({})
+    torch.testing.assert_close(found["confidence"], expected["confidence"], rtol=0, atol=2.0**-12)
+    assert found["confident"].tolist() == expected["confident"].tolist()
+    assert found["logits"] is kept["logits"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "message"),
+    [
+        ({"use": "topk", "k": 3, "temperature": 2.0}, r"are stored at temperature 2\.0"),
+        ({"use": "sampled", "size": 16, "temperature": 1.0}, "are a sample"),
+    ],
+)
+def test_sparse_logits_that_tell_no_confidence_are_refused(codec: dict[str, Any], message: str) -> None:
+    logits = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
+    kept = as_kept(fields_of({"logits": logits}, {"logits": codec}), {"logits": logits})
+    with pytest.raises(ArgumentError, match=message):
+        Confidence(Given(**kept))({})
+
+
+def test_an_ensemble_refuses_sparse_members() -> None:
+    logits = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
+    kept = as_kept(fields_of({"logits": logits}, {"logits": {"use": "topk", "k": 3}}), {"logits": logits})
+    with pytest.raises(
+        ArgumentError, match=r"the ensemble, of 'a', needs the logits of all classes, .* codec that keeps"
+    ):
+        Ensemble({"a": Given(**kept), "b": Given(logits=logits)})({})
 
 
 def test_unsure_rows_leave_the_sum_and_not_the_count() -> None:

@@ -161,3 +161,17 @@ def test_processes_that_do_not_find_each_other(tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"one of 2 processes .* trains with 1; .* set ACCELERATE_USE_CPU=true"):
         api.run(recipe(), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_read_a_cache_as_they_would_ask_the_teacher(tmp_path):
+    """In micro-batches, with augmentations that repeat: each process reads what is said of its own rows."""
+    content = {**recipe(accumulate=2), "cache": {"views": 2}}
+    live = {**content, "cache": {"views": 2, "teachers": []}}
+    cached = run(tmp_path / "cached", "run", content, 2)
+    assert list((tmp_path / "cached" / ".caches").glob("*/shards/*.bin"))
+    alone = run(tmp_path / "live", "run", live, 2)
+    assert not (tmp_path / "live" / ".caches").exists()
+    for name in ("teacher", "control", "student"):
+        one, other = (load_file(path / "models" / name / "model.safetensors") for path in (cached, alone))
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

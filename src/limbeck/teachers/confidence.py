@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from limbeck.core import Address, Board, Outputs, Teacher
 from limbeck.errors import ArgumentError
+from limbeck.functional import SparseLogits
 from limbeck.registry import register
 from limbeck.teachers.map_classes import known_by
 
@@ -27,12 +28,13 @@ class Confidence(nn.Module):
     divided by all rows, as in FixMatch; ``scale="teacher.confidence"`` weighs each row.
 
     Args:
-        teacher: gives ``logits`` ``[*, C]``.
+        teacher: gives ``logits`` ``[*, C]``, or `SparseLogits` that list the largest classes and hold the mass of the
+            others, as the codec ``topk`` gives them at temperature 1.
         threshold: τ, a probability.
 
     Raises:
-        ArgumentError: if the threshold is no probability, or the teacher gives something called ``confidence`` or
-            ``confident`` itself.
+        ArgumentError: if the threshold is no probability, the teacher gives something called ``confidence`` or
+            ``confident`` itself, or sparse logits from which no confidence can be told.
 
     Source: Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang & Raffel 2020, FixMatch: Simplifying
     Semi-Supervised Learning with Consistency and Confidence, arXiv:2001.07685 (threshold 0.95).
@@ -66,6 +68,18 @@ class Confidence(nn.Module):
 
 
 @torch.no_grad()
-def _confidence(logits: Tensor) -> Tensor:
+def _confidence(logits: Tensor | SparseLogits) -> Tensor:
+    if isinstance(logits, SparseLogits):
+        return _of_the_listed(logits)
     # Half precision would round 0.996 to 1.
     return torch.softmax(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, -1).amax(-1)
+
+
+def _of_the_listed(logits: SparseLogits) -> Tensor:
+    if logits.tail is None or logits.temperature != 1:
+        what = "are a sample" if logits.tail is None else f"are stored at temperature {logits.temperature}"
+        raise ArgumentError(
+            f"confidence: the teacher's sparse logits {what}, and the largest probability at temperature 1 cannot be "
+            "told from them; cache with topk at temperature 1, or with a codec that keeps all logits"
+        )
+    return torch.cat([logits.values, logits.tail[..., None]], -1).softmax(-1)[..., :-1].amax(-1)
