@@ -65,10 +65,20 @@ SEVERAL_TAPS = {
         "loss": "attention_transfer", "inputs": {"student": "student.maps.1", "teacher": "teacher.maps.1"},
     },
 }  # fmt: skip
+ALL_TAPS = {
+    "models.teacher": {"use": "resnet", "width": 4, "depth": 1, "train": ONCE, "taps": {"maps": ["stem", "stage1"]}},
+    "models.student": {"use": "resnet", "width": 4, "depth": 1, "taps": {"maps": ["stem", "stage1"]}},
+    "objective.hint": {
+        "loss": {"use": "hidden_states_mse", "layers": [[0, 0], [1, 1]]},
+        "inputs": {"student": "student.maps", "teacher": "teacher.maps"},
+    },
+}
 
 
 @pytest.mark.parametrize(
-    "arrangement", [{}, TWO, TAPPED, SEVERAL_TAPS, {"train.accumulate": 2}], ids=["one", "two", "tap", "taps", "parts"]
+    "arrangement",
+    [{}, TWO, TAPPED, SEVERAL_TAPS, ALL_TAPS, {"train.accumulate": 2}],
+    ids=["one", "two", "tap", "taps", "all-taps", "parts"],
 )
 @pytest.mark.parametrize("how", [PLAIN, VIEWS], ids=["plain", "views"])
 def test_a_run_with_a_cache_gives_the_weights_of_one_without(

@@ -175,3 +175,10 @@ def test_its_name() -> None:
     assert Cached("large").reads == ("batch.cached.large",)
     with pytest.raises(ArgumentError, match=r"the teacher name 'a\.b' must match"):
         Cached("a.b")
+
+
+def test_numbered_outputs_stand_as_a_tuple_too_unless_one_is_missing() -> None:
+    kept = {"logits": 0, "maps.0": 1, "maps.1": 2, "states.1": 3, "blocks.10": 5, "deep.maps.0": 6}
+    kept |= {f"blocks.{number}": number for number in range(10)}
+    outputs = Cached("teacher")({"batch": {"cached": {"teacher": kept}}})
+    assert outputs == {**kept, "maps": (1, 2), "blocks": (*range(10), 5), "deep.maps": (6,)}

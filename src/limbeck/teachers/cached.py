@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from limbeck.core import Address, Board, Outputs, at
 from limbeck.core.addresses import check_name
 from limbeck.errors import AddressError
@@ -14,7 +16,8 @@ __all__ = ["Cached"]
 class Cached:
     """Hands over the outputs that the loader has read from a cache into ``batch.cached.<name>``.
 
-    They stand at the addresses at which the live teacher's would, so no term changes.
+    They stand at the addresses at which the live teacher's would, so no term changes: ``maps.0``, ``maps.1`` and so on,
+    which a cache holds one by one, stand as the tuple ``maps`` too.
 
     Args:
         name: of the teacher, as `limbeck.cache.CachedRows` knows it.
@@ -42,4 +45,18 @@ class Cached:
             raise AddressError(
                 f"{error} The loader reads it there: batch['cached'] = CachedRows(…)(row, view)"
             ) from error
-        return found
+        return {**found, **_tuples(found)}
+
+
+def _tuples(outputs: Outputs) -> dict[str, tuple[Any, ...]]:
+    numbered: dict[str, dict[int, Any]] = {}
+    for key, value in outputs.items():
+        name, _, number = key.rpartition(".")
+        if name and number.isdecimal():
+            numbered.setdefault(name, {})[int(number)] = value
+    # With one left out, the others would move to its place.
+    return {
+        name: tuple(parts[number] for number in range(len(parts)))
+        for name, parts in numbered.items()
+        if parts.keys() == set(range(len(parts)))
+    }
