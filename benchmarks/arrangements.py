@@ -45,7 +45,8 @@ def row(recipe: str, results: Mapping[str, Any]) -> str:
     """One line of the table."""
     models = results["models"]
     teacher = results["teachers"][0] if results["teachers"] else None
-    gain = next(one for one in results["comparisons"] if one["b"] == "control" and one["metric"] == "accuracy")
+    pair = ("student", "control", "accuracy")
+    gain = next(one for one in results["comparisons"] if (one["a"], one["b"], one["metric"]) == pair)
     others = [name for name in models if name not in (teacher, "control", "student", "exported")]
     cells = [
         f"`{recipe}`",

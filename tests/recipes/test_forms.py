@@ -87,6 +87,37 @@ def test_the_average_is_exported_where_it_is_the_best(monkeypatch: pytest.Monkey
     assert contest.best({name: Contestant([model], None) for name, model in models.items()}) == best
 
 
+def test_a_larger_peer_is_measured_but_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its control would be another one than the student's, and none was trained."""
+    changes = {f"models.{name}": small(8, train="together") for name in ("alike", "larger")}
+    recipe, task = resolve(changed(changes), name="x"), digits(labels=100)
+    widths = {"student": 1, "alike": 1, "larger": 2}
+    models = {name: torch.nn.Linear(1, width) for name, width in widths.items()}
+    trained = Trained("key", {name: dict(model.state_dict()) for name, model in models.items()})
+    contest = Contest(recipe, Models(recipe, task, {}), [], {}, [trained])
+    contestants = {name: Contestant([model], None) for name, model in models.items()}
+    assert contest.candidates(contestants) == ["student", "alike"]
+    scores = {models[name]: score for name, score in (("student", 0.0), ("alike", 0.1), ("larger", 0.9))}
+    monkeypatch.setattr(task, "validate", lambda model, inputs: {"accuracy": scores[model]})
+    assert contest.best(contestants) == "alike"
+
+
+def test_what_is_chosen_is_compared_and_its_choice_is_counted(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Contest, "best", lambda self, contestants: "peer")
+    hard = {**HARD, "each": ["student", "peer"]}
+    objective = {"hard": hard, "soft": {"mutual": ["student", "peer"]}}
+    models = {"student": small(8), "peer": small(8, train="together")}
+    run = go({"models": models, "objective": objective, "train.seed": 57, "export": {"formats": ["onnx"]}})
+    results = run.results
+    assert results["export"]["model"] == "peer"
+    assert results["label_budget"]["validation"] == len(digits(labels=100).validation)
+    pairs = list(dict.fromkeys((one["a"], one["b"]) for one in results["comparisons"]))
+    assert pairs == [("peer", "control"), ("student", "control")]
+    gain = abs(run.accuracy("peer") - run.accuracy("control"))
+    assert f"the chosen student peer's accuracy is {100 * gain:.1f} points" in results["verdict"]
+    assert run.accuracy("exported") == run.accuracy("peer")
+
+
 def test_the_model_of_a_mean_teacher_can_be_taken_from_its_run(go: Go) -> None:
     run = go({**MEAN, "train.seed": 33})
     taken = go({"models.teacher": {"run": str(run.path), "model": "teacher"}})

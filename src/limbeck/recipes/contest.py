@@ -130,11 +130,19 @@ class Contest:
         known = known_by(model.teacher)
         return model if known is None else AllClasses(model, [classes[at] for at in known.classes], classes)
 
+    def candidates(self, contestants: Mapping[str, Contestant]) -> list[str]:
+        """Those to choose from: the student, and what trained together with it and is the same network.
+
+        Another network has another control, and none was trained.
+        """
+        same = _network(contestants["student"].models[0])
+        others = [*lessons.peers(self.recipe), *self._averages] if len(self.models.task.validation) else []
+        return ["student", *(name for name in others if _network(contestants[name].models[0]) == same)]
+
     def best(self, contestants: Mapping[str, Contestant]) -> str:
-        """The one to export of those that trained together: by its metric on validation rows, the mean over seeds."""
-        task = self.models.task
-        names = ["student", *lessons.peers(self.recipe), *self._averages]
-        if len(names) == 1 or not len(task.validation):
+        """The one of the candidates to export: by its metric on validation rows, the mean over seeds."""
+        task, names = self.models.task, self.candidates(contestants)
+        if len(names) == 1:
             return "student"
 
         def score(name: str) -> float:
@@ -142,3 +150,7 @@ class Contest:
             return fmean(task.validate(one.eval(), found.inputs)[task.metric] for one in found.models)
 
         return max(names, key=score)
+
+
+def _network(model: nn.Module) -> tuple[str, dict[str, list[int]]]:
+    return repr(model), {name: list(value.shape) for name, value in model.state_dict().items()}

@@ -76,13 +76,16 @@ class Ending:
         self.stages.accelerator.wait_for_everyone()
         return (folder / "model.safetensors").stat().st_size
 
-    def results(self, contestants: Mapping[str, Contestant], upstream: Sequence[str], *, best: str) -> dict[str, Any]:
+    def results(
+        self, contestants: Mapping[str, Contestant], upstream: Sequence[str], *, best: str, chosen: bool
+    ) -> dict[str, Any]:
         """The content of results.json.
 
         Args:
             contestants: the models to measure, by name.
             upstream: the keys of all that was trained or taken.
             best: the contestant to export.
+            chosen: whether validation rows chose it.
         """
         exported = None
         if self.recipe["export"]["formats"]:
@@ -97,10 +100,11 @@ class Ending:
             recipe={name: self.recipe[name] for name in _measured},
             upstream=upstream,
             test=self.task.test.fingerprint(),
-            best=best,
+            subject=best,
             machine=[processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()],
         )
-        found = self.stages.obtain(key, "measure", partial(self._write, contestants=contestants, exported=exported))
+        write = partial(self._write, contestants=contestants, exported=exported, subject=best, chosen=chosen)
+        found = self.stages.obtain(key, "measure", write)
         results: dict[str, Any] = json.loads((found / "results.json").read_text(encoding="utf-8"))
         return results
 
@@ -126,7 +130,13 @@ class Ending:
         return {"file": f"export/{file.name}", **made}
 
     def _write(
-        self, beside: Path, *, contestants: Mapping[str, Contestant], exported: Mapping[str, Any] | None
+        self,
+        beside: Path,
+        *,
+        contestants: Mapping[str, Contestant],
+        exported: Mapping[str, Any] | None,
+        subject: str,
+        chosen: bool,
     ) -> None:
         self.stages.progress.note("measure: reading the test rows")
         example = self.task.example
@@ -134,7 +144,7 @@ class Ending:
         if exported is not None:
             file = self.stages.folder.path / exported["file"]
             shipped = Exported(Session(file), contestants[exported["model"]].inputs)
-        found, sentence = judge(self.task, contestants, shipped, draws=self.recipe["measure"]["draws"])
+        found, sentence = judge(self.task, contestants, shipped, subject=subject, draws=self.recipe["measure"]["draws"])
         for name, contestant in contestants.items():
             found["models"][name]["cost"] = cost_of_model(contestant, example)
         if exported is not None and shipped is not None and file is not None:
@@ -143,12 +153,12 @@ class Ending:
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
             model["seeds"] = [{"seed": s, "metrics": m} for s, m in zip(seeds, model["seeds"], strict=True)]
-        write_json(beside / "results.json", {**self._facts(), **found, "export": exported, "verdict": sentence})
+        write_json(beside / "results.json", {**self._facts(chosen), **found, "export": exported, "verdict": sentence})
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, chosen: bool) -> dict[str, Any]:
         train = self.recipe["train"]
         sections = [train] if train["finetune"] is None else [train, train["finetune"]]
-        watched = any(Settings(**section).watches_validation for section in sections)
+        watched = chosen or any(Settings(**section).watches_validation for section in sections)
         budget = self.task.budget()
         return {
             "schema": 1,

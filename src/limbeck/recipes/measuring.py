@@ -69,11 +69,17 @@ class Exported:
 
 
 def judge(
-    task: Task, contestants: Mapping[str, Contestant], exported: Exported | None, *, draws: int
+    task: Task,
+    contestants: Mapping[str, Contestant],
+    exported: Exported | None,
+    *,
+    subject: str = "student",
+    draws: int,
 ) -> tuple[dict[str, Any], str]:
     """Metrics, intervals and comparisons of all models on the test rows, and the verdict.
 
-    The student is compared with the control and with the first of the teachers.
+    The student is compared with the control and with the first of the teachers; so is, before it, the ``subject``: the
+    one of several students that is shipped. The verdict is about that one.
     """
     logits: dict[str, list[NDArray[np.float64]]] = {}
     target: NDArray[np.int64] = np.empty(0, np.int64)
@@ -89,12 +95,13 @@ def judge(
         logits,
         target,
         teacher=teachers[0] if teachers else None,
-        comparisons=[("student", other) for other in others],
+        comparisons=[(one, other) for one in dict.fromkeys((subject, "student")) for other in others],
         draws=draws,
     )
     sentence = "No control was trained, so this run cannot say whether distillation helped."
     if "control" in logits:
-        sentence = verdict(evaluation.comparison("student", "control", task.metric))
+        called = "the student" if subject == "student" else f"the chosen student {subject}"
+        sentence = verdict(evaluation.comparison(subject, "control", task.metric), subject=called)
     return {"teachers": teachers, **evaluation.to_json()}, sentence
 
 

@@ -117,7 +117,9 @@ class Runner:
         contestants = contest.contestants(controls, ending.ship)
         keys = [trained.key for trained in (*controls, *students)]
         upstream = [*keys, *(road.key(name) for name in self._leaves())]
-        return ending.results(contestants, upstream, best=contest.best(contestants))
+        return ending.results(
+            contestants, upstream, best=contest.best(contestants), chosen=len(contest.candidates(contestants)) > 1
+        )
 
     def _leaves(self) -> list[str]:
         return [name for name in self.used if name in self.models.names]

@@ -181,7 +181,7 @@ def _limits(run: Run) -> str:
     if repeated:
         lines.append(
             f"- The figures of {_plain(repeated)} are means over {len(results.seeds)} seeds; "
-            f"the exported file holds the student of seed {results.seeds[0]}."
+            f"the exported file holds the {_exported(results)} of seed {results.seeds[0]}."
         )
     else:
         lines.append("- One seed was trained: how much the figures move from training to training was not measured.")
@@ -192,6 +192,10 @@ def _limits(run: Run) -> str:
             f"in its logits, on {count(export.rows)} rows."
         )
     return "## Limits\n\n" + "\n".join(lines)
+
+
+def _exported(results: Results) -> str:
+    return "student" if results.export is None else title(results.export.model)
 
 
 def _reproduction() -> str:

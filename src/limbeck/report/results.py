@@ -105,6 +105,7 @@ class Comparison(BaseModel):
 
 class Export(BaseModel):
     file: str
+    model: str = "student"
     bytes: float | None = None
     max_difference: float | None = None
     tolerance: float | None = None
