@@ -15,6 +15,7 @@ import yaml
 import limbeck.measure.cost
 from limbeck import registry
 from limbeck.recipes.read import builtin_names, builtin_text
+from recipes.builtin import WHOLE
 from recipes.shell import Shell
 from recipes.small import SMALL, changed
 
@@ -114,7 +115,7 @@ def test_recipes_lists_and_prints(shell: Shell) -> None:
     assert shell("recipes", "digits") == (0, builtin_text("digits"), "")
 
 
-@pytest.mark.parametrize("name", builtin_names())
+@pytest.mark.parametrize("name", WHOLE)
 def test_recipes_check_prints_the_whole_recipe(shell: Shell, name: str) -> None:
     code, out, err = shell("recipes", "check", name)
     assert (code, err) == (0, "")
@@ -181,6 +182,7 @@ def test_methods_fit_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch)
         (["methods", "kl_divergance"], "'kl_divergence'"),
         (["recipes", "digts"], "'digits'"),
         (["recipes", "digits", "more"], "takes no more"),
+        (["recipes", "digits", "--set", "train.epochs=1"], "takes no more"),
         (["recipes", "check"], "needs a recipe file"),
         (["recipes", "check", "nothing.yaml"], "no recipe file nothing.yaml"),
         (["report", "nowhere"], "nowhere"),

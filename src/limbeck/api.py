@@ -89,11 +89,14 @@ def run(
     return _go(runner, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress, notes=notes)
 
 
-def check(recipe: str | Path | Mapping[str, Any], *, plugin: str | Path | None = None) -> dict[str, Any]:
+def check(
+    recipe: str | Path | Mapping[str, Any], *, overrides: Sequence[str] = (), plugin: str | Path | None = None
+) -> dict[str, Any]:
     """Everything that `run` does before it writes a file.
 
     Args:
         recipe: a file, the name of a built-in recipe, or a mapping.
+        overrides: values to set in the recipe, as ``train.epochs=5``.
         plugin: a Python file that registers more losses, models or sources.
 
     Returns:
@@ -102,7 +105,7 @@ def check(recipe: str | Path | Mapping[str, Any], *, plugin: str | Path | None =
     Raises:
         LimbeckError: if the recipe cannot be run.
     """
-    return dict(checked(start_accelerator(), recipe, {}, None, (), plugin)[0].recipe)
+    return dict(checked(start_accelerator(), recipe, {}, None, overrides, plugin)[0].recipe)
 
 
 def taps(

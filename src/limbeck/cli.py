@@ -83,6 +83,7 @@ def report(run: Annotated[Path, typer.Argument(help="The folder of a finished ru
 def recipes(
     name: Annotated[str | None, typer.Argument(help="A recipe to print; `schema`; or `check`, with a file.")] = None,
     file: Annotated[str | None, typer.Argument(help="With `check`: the recipe to check.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="With `check`: a value. Repeatable.")] = None,
     plugin: Annotated[Path | None, typer.Option(help="With `check`: a Python file with your own entries.")] = None,
 ) -> None:
     """List the built-in recipes, print one, print what a recipe may say, or check one."""
@@ -93,9 +94,9 @@ def recipes(
             raise RecipeError("`recipes check` needs a recipe file, as in: limbeck recipes check recipe.yaml")
         from limbeck.api import check
 
-        print(recipe_text(check(file, plugin=plugin)), end="")
-    elif file is not None or plugin is not None:
-        raise RecipeError(f"`recipes {name}` takes no more; a file and a plugin go with `recipes check`")
+        print(recipe_text(check(file, overrides=set_ or (), plugin=plugin)), end="")
+    elif file is not None or plugin is not None or set_:
+        raise RecipeError(f"`recipes {name}` takes no more; a file, values and a plugin go with `recipes check`")
     elif name == "schema":
         from limbeck.recipes.catalogue import describe
 

@@ -9,8 +9,9 @@ import yaml
 
 from limbeck import registry
 from limbeck.errors import RecipeError
-from limbeck.recipes.read import builtin_names, override, read_recipe, recipe_text
+from limbeck.recipes.read import override, read_recipe, recipe_text
 from limbeck.recipes.schema import resolve
+from recipes.builtin import WHOLE
 from recipes.shell import Shell
 from recipes.small import GONE, SMALL, changed
 
@@ -293,7 +294,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("recipe", [*builtin_names(), SMALL, EVERYTHING], ids=str)
+@pytest.mark.parametrize("recipe", [*WHOLE, SMALL, EVERYTHING], ids=str)
 def test_resolving_again_changes_nothing(recipe: Any) -> None:
     name, raw = read_recipe(recipe)
     once = resolve(raw, name=name)

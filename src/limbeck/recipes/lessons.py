@@ -11,6 +11,7 @@ from torch import nn
 from limbeck.core import Distiller
 from limbeck.recipes.build import build_distiller
 from limbeck.recipes.equipment import needed
+from limbeck.recipes.forms import form_of
 from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
 from limbeck.recipes.together import own_settings, trains_together
@@ -55,9 +56,15 @@ class Lesson:
         Raises:
             RecipeError: if one is not in the recipe, or needs itself.
         """
-        sections = {} if self.bare else {name: recipe["models"][name] for name in self.learners.values()}
-        worn = [other for name, spec in sections.items() for other in needed(name, spec)]
-        return teachers_in_use(recipe, self.terms, self.learners, worn)
+        sections = {name: recipe["models"][name] for name in self.learners.values()}
+        beside = [
+            (other, f"models.{name}.{form_of(spec).key}")
+            for name, spec in sections.items()
+            for other in form_of(spec).needs(spec)
+        ]
+        if not self.bare:
+            beside += [other for name, spec in sections.items() for other in needed(name, spec)]
+        return teachers_in_use(recipe, self.terms, self.learners, beside)
 
     def distiller(
         self,

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.core import at, map_tensors
+from limbeck.errors import RecipeError, suggest
 from limbeck.files import canonical_hash
 from limbeck.recipes.classes import AllClasses
 from limbeck.recipes.equipment import Bench, bare, equipment_of
 from limbeck.recipes.forms import Workshop, has_weights, own_form
 from limbeck.recipes.keys import initial_key
 from limbeck.recipes.lessons import Lesson
+from limbeck.recipes.together import trains_together
 from limbeck.tasks import Task
 
 __all__ = ["Models"]
+
+# Rows that tell which coordinates of a hidden state matter, and how many of them pass through a model together.
+_sampled = 256
+_at_once = 32
 
 
 class Models:
@@ -33,6 +42,17 @@ class Models:
         self.specs: Mapping[str, Any] = recipe["models"]
         self.task = task
         self.objects = objects
+        self._taught: Callable[[str], nn.Module] | None = None
+
+    def taught_by(self, taught: Callable[[str], nn.Module]) -> Models:
+        """The same, where a model that begins from another takes the weights that this one has after its training.
+
+        Args:
+            taught: gives a model by name, ready to teach.
+        """
+        found = copy.copy(self)
+        found._taught = taught
+        return found
 
     @property
     def names(self) -> list[str]:
@@ -40,9 +60,33 @@ class Models:
         return [name for name, spec in self.specs.items() if has_weights(spec)]
 
     def initial(self, name: str, seed: int) -> nn.Module:
-        """A model before training: built, taken from a run, or a copy of the object that was given."""
-        spec, workshop = self.specs[name], Workshop(task=self.task, objects=self.objects)
+        """A model before training: built, taken from a run or another model, or a copy of the object that was given."""
+        return self._initial(name, seed, ())
+
+    def _initial(self, name: str, seed: int, above: tuple[str, ...]) -> nn.Module:
+        spec, other = self.specs[name], partial(self._other, above=(*above, name))
+        workshop = Workshop(task=self.task, objects=self.objects, other=other, rows=self._rows)
         return own_form(spec).initial(spec, workshop, seed=seed, path=f"models.{name}")
+
+    def _other(self, name: str, above: tuple[str, ...]) -> nn.Module:
+        """A model that the last of those above begins from."""
+        path = f"models.{above[-1]}"
+        if name not in self.names:
+            raise RecipeError(f"{path}: no model {name!r} with weights of its own.{suggest(name, self.names)}")
+        if name in above:
+            raise RecipeError(f"{path} needs itself: {' -> '.join((*above, name))}")
+        if trains_together(self.specs[name].get("train")):
+            raise RecipeError(f"{path}: {name} trains together with the student, so nothing can begin from it")
+        if self.classes(name) is not None:
+            raise RecipeError(f"{path}: {name} knows other classes than the data; a model from it would too")
+        return self._initial(name, 0, above) if self._taught is None else self._taught(name)
+
+    def _rows(self, name: str) -> Iterator[Mapping[str, Tensor]]:
+        if self._taught is not None:
+            batch = self.task.sample(_sampled)
+            inputs = at({"batch": batch}, self.specs[name]["inputs"])
+            for start in range(0, len(batch["target"]), _at_once):
+                yield map_tensors(inputs, Tensor.__getitem__, slice(start, start + _at_once))
 
     def learners(self, lesson: Lesson, seed: int, teachers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
         """The learners of a lesson before training, by name on the board.

@@ -32,7 +32,7 @@ class Road:
     def __init__(self, recipe: Mapping[str, Any], task: Task, models: Models, stages: Stages, plan: CachePlan) -> None:
         self.recipe = recipe
         self.task = task
-        self.models = models
+        self.models = models.taught_by(self.model)
         self.stages = stages
         self.caches = Caches(recipe, task, plan, stages)
         self._found: dict[str, tuple[nn.Module, str]] = {}

@@ -66,6 +66,7 @@ class ImageClassification:
     pretrained: ClassVar = ()
     supplied: ClassVar = ("channels", "classes", "size")
     parts: ClassVar[Mapping[str, Part]] = {}
+    fixed: ClassVar = None
     metric: ClassVar = "accuracy"
 
     @classmethod

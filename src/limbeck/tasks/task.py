@@ -88,6 +88,8 @@ class Task(Protocol):
     """What a model's section may say beside the options of its constructor."""
     supplied: ClassVar[tuple[str, ...]]
     """The parameters of their constructors that the data gives, and no recipe."""
+    fixed: ClassVar[Sequence[str] | None]
+    """The outputs of models that have one shape for all rows; None for all."""
     metric: ClassVar[str]
     """The one that decides: which epoch is best, and whether distillation helped."""
 

@@ -75,6 +75,7 @@ class TextClassification:
     pretrained: ClassVar = ("pretrained_text_model",)
     supplied: ClassVar = ("classes", "names", "vocabulary")
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
+    fixed: ClassVar = ("logits",)
     metric: ClassVar = "accuracy"
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from limbeck import registry
 from limbeck.cache import Field, fields_of
 from limbeck.core import Term, source_of
 from limbeck.core.addresses import parameter_path
@@ -134,13 +135,13 @@ def _survey(recipe: Mapping[str, Any], task: Task) -> tuple[dict[str, tuple[str,
 
 def _leaves(lesson: Lesson, recipe: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
     """The teachers with weights of a training, and why each cannot be cached there; None if it can."""
-    terms = _terms(lesson)
     for name in lesson.teachers(recipe):
         if has_weights(recipe["models"][name]) and name not in lesson.learners:
-            yield name, _hindrance(name, terms, recipe)
+            yield name, _hindrance(name, lesson, recipe)
 
 
-def _hindrance(name: str, terms: Mapping[str, Term], recipe: Mapping[str, Any]) -> str | None:
+def _hindrance(name: str, lesson: Lesson, recipe: Mapping[str, Any]) -> str | None:
+    terms = _terms(lesson)
     inputs = recipe["models"][name]["inputs"]
     if inputs != "batch.inputs" and not inputs.startswith("batch.inputs."):
         return f"it reads {inputs}, and a cache knows the inputs of a batch alone"
@@ -155,6 +156,10 @@ def _hindrance(name: str, terms: Mapping[str, Term], recipe: Mapping[str, Any]) 
                 return f"the term {term!r} reads its parameters"
     if not any(_stands_on(source_of(address), name, recipe) for built in terms.values() for address in built.addresses):
         return "no term reads what it says"
+    fixed = registry.lookup("task", recipe["task"]).fixed
+    for output in _outputs(name, lesson, recipe):
+        if fixed is not None and output not in fixed:
+            return f"its {output} may have another shape for every row"
     return None
 
 

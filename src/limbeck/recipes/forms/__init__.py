@@ -25,6 +25,7 @@ from limbeck.recipes.forms.given import Given
 from limbeck.recipes.forms.peers import FromPeers
 from limbeck.recipes.forms.random import FromDraw
 from limbeck.recipes.forms.resolve import resolve_model
+from limbeck.recipes.forms.shrunk import Shrunk
 from limbeck.recipes.forms.teacher_free import Virtual
 
 __all__ = [
@@ -41,4 +42,6 @@ __all__ = [
     "resolve_model",
 ]
 
-add_forms(Built(), FromRun(), FromMembers(), FromAverage(), FromDraw(), FromPeers(), Virtual(), Pace(), Given())
+add_forms(
+    Built(), FromRun(), FromMembers(), FromAverage(), FromDraw(), FromPeers(), Virtual(), Pace(), Shrunk(), Given()
+)

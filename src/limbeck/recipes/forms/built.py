@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.equipment import bare, rebuilt
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
+from limbeck.recipes.forms.learning import resolve_learning
 from limbeck.recipes.forms.outfit import OUTFIT, behind, shape_behind
 from limbeck.recipes.options import construct, lookup, resolve_use
 from limbeck.recipes.reading import READING_OPTIONS, network
-from limbeck.recipes.sections import resolve_train
-from limbeck.recipes.terms import resolve_objective
-from limbeck.recipes.together import TOGETHER, resolve_together, trains_together
 from limbeck.students import load_weights
 from limbeck.tasks import Part, Task
 
@@ -33,7 +30,8 @@ class Built(OwnWeights):
     key = "use"
 
     def resolve(self, section: Section) -> dict[str, Any]:
-        return {**_architecture(section), **_learning(section), **section.read()}
+        architecture = _architecture(section)
+        return {**architecture, **resolve_learning(section, ready=_has_weights(section.options)), **section.read()}
 
     def initial(self, spec: Spec, workshop: Workshop, *, seed: int, path: str) -> nn.Module:
         return build_model(spec, workshop.task, seed=seed, path=path)
@@ -73,34 +71,6 @@ def _has_weights(spec: Spec) -> bool:
     tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
     known = {name for task in tasks for kind in task.pretrained for name in registry.names(kind)}
     return spec.get("checkpoint") is not None or spec["use"] in known
-
-
-def _learning(section: Section) -> dict[str, Any]:
-    """How a teacher learns: alone, from others, together with the student, or not at all."""
-    train, objective, path = section.train, section.objective, section.path
-    if section.name == "student":
-        return {}
-    if trains_together(train):
-        if objective is not None:
-            raise RecipeError(
-                f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
-            )
-        return {"train": resolve_together(train, f"{path}.train"), "objective": None}
-    # A teacher that comes with weights learns only when it is told to.
-    if train is None and objective is None and _has_weights(section.options):
-        return {"train": None, "objective": None}
-    if not isinstance(train, Mapping | None):
-        raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
-    settings = resolve_train(train or {}, f"{path}.train")
-    if settings["finetune"] is not None:
-        raise RecipeError(f"{path}.train.finetune: only the student and its control have a last stage; remove it")
-    if objective is None:
-        return {"train": settings, "objective": None}
-    if not isinstance(objective, Mapping) or not objective:
-        raise RecipeError(
-            f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
-        )
-    return {"train": settings, "objective": resolve_objective(objective, f"{path}.objective")}
 
 
 def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -118,10 +118,14 @@ class Workshop:
     Args:
         task: with the data loaded.
         objects: models that were given as real objects, by name.
+        other: gives another model of the recipe by name, as it is now: trained, once the run has trained it.
+        rows: gives some training rows as the model of that name reads them, in batches; none before a run begins.
     """
 
     task: Task
     objects: Mapping[str, nn.Module]
+    other: Callable[[str], nn.Module]
+    rows: Callable[[str], Iterable[Mapping[str, Tensor]]]
 
 
 @dataclass(frozen=True, kw_only=True)
