@@ -73,46 +73,48 @@ def stages(tmp_path, monkeypatch):
 
 def stage(seed: int = 0, **train: object) -> Stage:
     options = {"precision": "auto", "batch_size": 10, **train}
-    return Stage(name="student", seed=seed, reads={"model": "a"}, train=options, job=lambda: make_job(settings()))
+    return Stage(
+        name="student", seed=seed, reads={"model": "a"}, train=options, job=lambda precision: make_job(settings())
+    )
 
 
 def test_measured_once_for_all_seeds_and_runs(stages):
     first = stages(2.0)
-    assert [first._precision(stage(seed)) for seed in range(3)] == [torch.bfloat16] * 3
+    assert [first.precision(stage(seed)) for seed in range(3)] == [torch.bfloat16] * 3
     # A second measurement would go the other way.
-    assert stages(0.5, "another")._precision(stage()) == torch.bfloat16
+    assert stages(0.5, "another").precision(stage()) == torch.bfloat16
     assert stages.measured == [2.0]
 
 
 def test_another_stage_is_measured_again(stages):
-    assert stages(2.0)._precision(stage()) == torch.bfloat16
-    assert stages(0.5, "another")._precision(stage(batch_size=20)) == torch.float32
+    assert stages(2.0).precision(stage()) == torch.bfloat16
+    assert stages(0.5, "another").precision(stage(batch_size=20)) == torch.float32
     assert stages.measured == [2.0, 0.5]
 
 
 def test_a_run_keeps_what_it_began_with(stages):
     first = stages(2.0)
-    assert first._precision(stage()) == torch.bfloat16
+    assert first.precision(stage()) == torch.bfloat16
     environment = json.loads(first.folder.environment.read_text(encoding="utf-8"))
     assert environment == {"processes": 1, "precision": {"student": "bfloat16"}}
     for folder in first.store.root.iterdir():
         first.store.drop(folder.name)
-    assert stages(0.5)._precision(stage()) == torch.bfloat16
+    assert stages(0.5).precision(stage()) == torch.bfloat16
     assert stages.measured == [2.0]
 
 
 @pytest.mark.parametrize("wanted", ["float32", "bfloat16"])
 def test_what_is_asked_for_is_not_measured(stages, wanted):
-    assert stages(0.5)._precision(stage(precision=wanted)) == getattr(torch, wanted)
+    assert stages(0.5).precision(stage(precision=wanted)) == getattr(torch, wanted)
     assert stages.measured == []
 
 
 def test_bfloat16_where_there_is_none(stages, monkeypatch):
     run = stages(2.0)
     monkeypatch.setattr(module, "supports_bfloat16", lambda device: False)
-    assert run._precision(stage()) == torch.float32
+    assert run.precision(stage()) == torch.float32
     with pytest.raises(ArgumentError, match="precision is bfloat16, which this cpu does not compute; take auto or"):
-        run._precision(stage(precision="bfloat16"))
+        run.precision(stage(precision="bfloat16"))
 
 
 def test_the_answer_of_this_machine_is_a_bool():

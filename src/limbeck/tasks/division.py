@@ -95,6 +95,7 @@ def divide(
         return split(of, validation=share, test=settings.test, seed=settings.split_seed, limit=limit)
 
     whole = splits(source)
+    _check_classes(whole.train)
     student = whole.train if settings.limit is None else splits(source, limit=settings.limit).train
     if settings.labels == 0:
         student = _without_labels(student)
@@ -111,6 +112,11 @@ def divide(
         )
     rows = TrainingRows(whole.train), TrainingRows(student), TrainingRows(student, labelled_only=True)
     return Division(*rows, validation=whole.validation, test=test)
+
+
+def _check_classes(rows: RowSet) -> None:
+    if len(rows.classes) < 2:
+        raise DataError(f"the data has {len(rows.classes)} class(es), {rows.classes}; expected at least 2")
 
 
 def _without_labels(rows: Set) -> Set:
