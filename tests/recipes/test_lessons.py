@@ -100,13 +100,14 @@ def test_two_students_that_train_together(go: Go, jobs: Jobs) -> None:
     assert not torch.equal(run.weights("student")["net.head.weight"], run.weights("peer")["net.head.weight"])
 
 
-@pytest.mark.parametrize("width", [1, 64])
-def test_the_better_on_validation_rows_is_exported(go: Go, width: int) -> None:
+@pytest.mark.parametrize(("width", "seed", "chosen"), [(8, 0, "student"), (8, 1, "peer"), (1, 0, "student")])
+def test_the_better_on_validation_rows_is_exported(go: Go, width: int, seed: int, chosen: str) -> None:
     run = go(
         {
             **MUTUAL,
             "models.peer": small(width, train="together"),
             "seeds": 1,
+            "train.seed": seed,
             "train.epochs": 5,
             "export": {"formats": ["onnx"]},
         }
@@ -117,10 +118,18 @@ def test_the_better_on_validation_rows_is_exported(go: Go, width: int) -> None:
     accuracy = {name: task.validate(model)["accuracy"] for name, model in built.items()}
     assert accuracy["student"] != accuracy["peer"]
     best = max(accuracy, key=accuracy.__getitem__)
-    assert best == ("peer" if width == 64 else "student")
+    assert best == chosen
     assert run.results["export"]["model"] == best
     assert models["exported"]["cost"]["parameters"] == models[best]["cost"]["parameters"]
     assert models["exported"]["metrics"]["accuracy"]["value"] == models[best]["metrics"]["accuracy"]["value"]
+
+
+def test_a_larger_peer_that_is_better_is_not_exported(go: Go) -> None:
+    peer, export = small(64, train="together"), {"formats": ["onnx"]}
+    run = go({**MUTUAL, "models.peer": peer, "seeds": 1, "train.epochs": 5, "export": export})
+    assert run.accuracy("peer") > run.accuracy("student")
+    assert run.results["export"]["model"] == "student"
+    assert run.results["label_budget"]["validation"] == 0
 
 
 def test_peers_of_one_architecture_begin_apart() -> None:

@@ -20,6 +20,7 @@ from limbeck.recipes.road import Road
 from limbeck.recipes.stages import Stages
 from limbeck.recipes.terms import is_read
 from limbeck.recipes.trial import Trial, check_rows
+from limbeck.recipes.vain import check_knowledge
 from limbeck.tasks import Task
 from limbeck.training.settings import Settings
 
@@ -64,6 +65,8 @@ class Runner:
             trial.check_settings(self.task, accelerator)
         for trial in self._trials(models):
             trial.step(self.task, accelerator)
+        for lesson in lessons.lessons(self.recipe, self.task):
+            check_knowledge(lesson, self.recipe)
         return list(self._untrained(models))
 
     def _untrained(self, models: Mapping[str, nn.Module]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError, suggest
 from limbeck.recipes.caching.settings import resolve_cache
-from limbeck.recipes.equipment import equipment_of
+from limbeck.recipes.equipment import equipment_of, is_tied, needed
 from limbeck.recipes.forms import resolve_model
 from limbeck.recipes.groups import expanded
 from limbeck.recipes.options import option_types, resolve_use
@@ -186,9 +186,23 @@ def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str
             "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}"
         )
     resolved = {name: resolve_model(name, spec, task, name in objects) for name, spec in models.items()}
+    _check_equipment(resolved)
     alone = {name: spec for name, spec in resolved.items() if not trains_together(spec.get("train"))}
     _check_apart({name: spec for name, spec in alone.items() if spec.get("train") is not None})
     return resolved
+
+
+def _check_equipment(resolved: Mapping[str, Mapping[str, Any]]) -> None:
+    student = resolved["student"]
+    for other, place in needed("student", student):
+        if not is_tied(student) and other in resolved and trains_together(resolved[other].get("train")):
+            raise RecipeError(
+                f"{place}.teacher: {other!r} trains together with the student, and what is taken of it stays as it "
+                "begins; name a teacher that is ready"
+            )
+    for name in student.get("exits", {}):
+        if f"student_{name}" in resolved:
+            raise RecipeError(f"models.student_{name}: this is how the student's exit {name!r} is called; rename one")
 
 
 def _check_apart(trained: Mapping[str, Mapping[str, Any]]) -> None:

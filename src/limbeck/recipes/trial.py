@@ -14,6 +14,7 @@ from limbeck.core import Counts, Distiller, Term, map_tensors
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
 from limbeck.recipes.options import construct
+from limbeck.recipes.vain import check_gradients
 from limbeck.tasks import Batch, Task, TrainingRows
 from limbeck.training.optimizers import make_optimizers
 from limbeck.training.precision import supports_bfloat16
@@ -80,6 +81,7 @@ class Trial:
             size = min(_rows, settings.batch_size // parts)
             output = distiller.train()(map_tensors(batch, Tensor.__getitem__, slice(size)))
             output.loss(Counts({name: mean.count for name, mean in output.terms.items()}, 1, 1)).backward()
+            check_gradients(distiller, output)
             _follow_schedules(distiller, steps * settings.epochs)
         except RecipeError:
             raise

@@ -16,7 +16,7 @@ from limbeck.recipes.equipment.equipment import (
 from limbeck.recipes.equipment.exits import Exits
 from limbeck.recipes.equipment.rebuilding import rebuilt
 from limbeck.recipes.equipment.reuse import Reuse, added_taps
-from limbeck.recipes.equipment.share import Share
+from limbeck.recipes.equipment.share import Share, is_tied
 
 __all__ = [
     "Bench",
@@ -27,6 +27,7 @@ __all__ = [
     "added_taps",
     "bare",
     "equipment_of",
+    "is_tied",
     "needed",
     "rebuilt",
     "resolve_equipment",

@@ -13,7 +13,7 @@ from limbeck.recipes.options import construct, resolve_options
 from limbeck.recipes.reading import tap_path
 from limbeck.students import share_
 
-__all__ = ["Share", "with_weights"]
+__all__ = ["Share", "is_tied", "with_weights"]
 
 
 def _options(
@@ -57,6 +57,11 @@ class Share(Equipment):
         # As plain weights: to load them into what is tied would write into the teacher.
         model.load_state_dict(weights)
         return {"": model}
+
+
+def is_tied(student: Spec) -> bool:
+    """Whether what a student shares learns with it."""
+    return "share" in student and student["share"]["mode"] == "tied"
 
 
 def with_weights(bench: Bench, name: str, path: str) -> nn.Module:
