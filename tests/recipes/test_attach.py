@@ -218,3 +218,8 @@ def test_the_hint_is_that_of_the_named_layers(go: Go, attached: Run, no_training
         "objective.hint": HINT,
     }
     assert go(explicit).results == attached.results
+
+
+def test_attention_is_for_models_whose_attention_is_known() -> None:
+    with pytest.raises(RecipeError, match=r"models\.teacher\.taps: attention_taps: \w+ is a model of type None"):
+        taps({"models.teacher.taps": "attention"})

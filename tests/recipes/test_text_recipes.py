@@ -16,10 +16,17 @@ from limbeck.training.loop import Job
 from recipes.builtin import TEXTS, given
 from recipes.runs import Run
 from recipes.shell import Shell
+from tasks.small_texts import write_csv
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
 
-FAST = ["measure.draws=100", "export.formats=[]", "train.batch_size=16", "train.learning_rate=5e-3"]
+FAST = [
+    "train.log_every=1",
+    "measure.draws=100",
+    "export.formats=[]",
+    "train.batch_size=16",
+    "train.learning_rate=5e-3",
+]
 TEACHER = ["teacher.train.epochs=8", "teacher.train.batch_size=16", "teacher.train.learning_rate=5e-3"]
 
 
@@ -53,8 +60,13 @@ def test_check_takes_what_is_missing(shell: Shell, tmp_path: Path) -> None:
     assert "file: " + str(tmp_path / "reviews.csv") in out
 
 
-def terms(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = run.taught("student")[-1]["terms"]
+def terms(run: Run, stage: str = "student") -> dict[str, Any]:
+    found: dict[str, Any] = run.taught(stage)[-1]["terms"]
+    return found
+
+
+def config(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = read_recipe(run.path / "recipe.yaml")[1]
     return found
 
 
@@ -65,4 +77,54 @@ def test_distilbert(tmp_path: Path, jobs: Jobs) -> None:
     for name, value in begun["student"].items():
         assert torch.equal(value, made.weights("teacher")[name.replace("layer.0.", "layer.1.")])
     assert terms(made).keys() == {"hard", "soft", "cosine"}
+    assert made.accuracy("student") > 0.8
+
+
+def test_patient_kd(tmp_path: Path, jobs: Jobs) -> None:
+    made = run("patient-kd", tmp_path, "student.layers=[0, 1]", "train.epochs=1")
+    begun = {job.stage: weights for job, weights in jobs}
+    assert begun["student"].keys() == made.weights("teacher").keys()
+    assert all(torch.equal(value, made.weights("teacher")[name]) for name, value in begun["student"].items())
+    assert terms(made).keys() == {"hard", "soft", "patient"}
+    assert made.accuracy("student") > 0.8
+
+
+def test_minilm(tmp_path: Path) -> None:
+    heads = ["attention.loss.student_heads", "attention.loss.teacher_heads", "values.loss.relation_heads"]
+    made = run("minilm", tmp_path, "student.layers=1", "train.epochs=2", *(f"objective.{path}=2" for path in heads))
+    assert terms(made).keys() == {"hard", "attention", "values"}
+    for model, layers in (("teacher", 2), ("student", 1)):
+        path = "bert.encoder.layer.{}.attention.self.{}"
+        assert config(made)["models"][model]["taps"] == {
+            role: [path.format(layer, role) for layer in range(layers)] for role in ("query", "key", "value")
+        }
+    assert made.accuracy("student") > 0.8
+
+
+def test_tinybert_learns_layers_first_and_predictions_then(tmp_path: Path, jobs: Jobs) -> None:
+    heads = [f"models.general.objective.attention.loss.{model}_heads=2" for model in ("student", "teacher")]
+    sizes = {"layers": 1, "width": 16, "neurons": 32}
+    train = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3}
+    own = [f"models.general.{key}={value}" for key, value in sizes.items()]
+    own += [f"models.general.train.{key}={value}" for key, value in train.items()]
+    made = run("tinybert", tmp_path, "train.epochs=4", *heads, *own)
+    begun = {job.stage: weights for job, weights in jobs}
+    assert list(begun) == ["teacher", "teacher_general", "control", "student"]
+    assert terms(made, "teacher_general").keys() == {"states", "attention"}
+    first, last = (made.taught("teacher_general")[place]["terms"]["states"] for place in (0, -1))
+    assert last < first
+    assert begun["teacher_general"]["bert.embeddings.word_embeddings.weight"].shape[1] == 16
+    assert terms(made).keys() == {"soft"}
+    assert all(torch.equal(value, made.weights("general")[name]) for name, value in begun["student"].items())
+    assert made.accuracy("student") > 0.8
+
+
+def test_bilstm_learns_from_rows_without_a_label(tmp_path: Path) -> None:
+    more = write_csv(tmp_path / "more.csv", range(240, 340), label=False)
+    unlabelled = f"data.unlabelled={{use: csv, file: {more}, text: review, label: null}}"
+    made = run("bilstm", tmp_path, unlabelled, "train.epochs=6")
+    # Of 240 rows 20% are for the test and 15% for validation; 60 of the others have a label, and 100 come beside.
+    assert made.results["label_budget"] == {"training": 60, "validation": 0, "unlabelled": 240 - 48 - 36 - 60 + 100}
+    assert terms(made).keys() == {"soft"}
+    assert config(made)["models"]["teacher"]["inputs"] == "batch.tokens.teacher"
     assert made.accuracy("student") > 0.8

@@ -1,4 +1,4 @@
-"""The taps that `taps: auto` stands for."""
+"""The taps that `taps: auto` and `taps: attention` stand for."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from limbeck.core import attention_taps
 from limbeck.errors import RecipeError
 from limbeck.recipes.forms import own_form
 from limbeck.recipes.layers import Layer, Trace, stages, trace
 from limbeck.recipes.models import Models
+from limbeck.recipes.options import construct
 from limbeck.recipes.pairs import Pair, Similarity, features, pairs, similarity
-from limbeck.recipes.reading import AUTO
+from limbeck.recipes.reading import ATTENTION, AUTO, network
 from limbeck.tasks import Task
 
 __all__ = ["SAMPLE", "Choice", "Match", "built", "chosen", "with_taps"]
@@ -61,14 +63,19 @@ class Choice:
 def with_taps(
     recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The recipe with modules named wherever it said `taps: auto`, and what there is to say about it.
+    """The recipe with modules named wherever it said `taps: auto` or `attention`, and what there is to say about it.
 
     Raises:
-        RecipeError: if a model has no layer that fits.
+        RecipeError: if a model has no layer that fits, or no attention that is known.
     """
-    if not any(spec.get("taps") == AUTO for spec in recipe["models"].values()):
+    said = [spec.get("taps") for spec in recipe["models"].values()]
+    if AUTO not in said and ATTENTION not in said:
         return dict(recipe), []
-    choice = chosen(recipe, built(recipe, task, objects), task.sample(SAMPLE)["inputs"])
+    made = built(recipe, task, objects)
+    recipe = {**recipe, "models": {name: _attentive(name, spec, made) for name, spec in recipe["models"].items()}}
+    if AUTO not in said:
+        return recipe, []
+    choice = chosen(recipe, made, task.sample(SAMPLE)["inputs"])
     for name, taps in choice.taps.items():
         if not taps:
             raise RecipeError(
@@ -79,6 +86,14 @@ def with_taps(
         for name, spec in recipe["models"].items()
     }
     return {**recipe, "models": models}, [line for match in choice.matches for line in match.lines()]
+
+
+def _attentive(name: str, spec: Mapping[str, Any], models: Mapping[str, nn.Module]) -> Mapping[str, Any]:
+    """The section with the queries, keys and values of all layers named, where it asks for them."""
+    if spec.get("taps") != ATTENTION:
+        return spec
+    found = construct(attention_taps, {"model": network(models[name])[0]}, path=f"models.{name}.taps")
+    return {**spec, "taps": {"query": found.query, "key": found.key, "value": found.value}}
 
 
 def built(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> dict[str, nn.Module]:

@@ -14,9 +14,10 @@ from limbeck.recipes.options import construct
 from limbeck.students import Normalized, WithExits
 from limbeck.teachers import Preprocessed
 
-__all__ = ["AUTO", "READING_OPTIONS", "check_taps", "network", "reading", "tap_path", "term_in_models"]
+__all__ = ["ATTENTION", "AUTO", "READING_OPTIONS", "check_taps", "network", "reading", "tap_path", "term_in_models"]
 
 AUTO = "auto"
+ATTENTION = "attention"
 # What a section says of how the board reads its model.
 READING_OPTIONS = ("taps", "inputs", "call")
 
@@ -27,10 +28,10 @@ def check_taps(taps: Any, path: str) -> None:
     Raises:
         RecipeError: with the place in the recipe.
     """
-    if taps == AUTO:
+    if taps in (AUTO, ATTENTION):
         return
     if not isinstance(taps, Mapping):
-        raise RecipeError(f"{path} is {taps!r}; write {AUTO}, or {{NAME: path of a module}}")
+        raise RecipeError(f"{path} is {taps!r}; write {AUTO}, {ATTENTION}, or {{NAME: path of a module}}")
     for name, paths in taps.items():
         if not isinstance(paths, str) and not (isinstance(paths, list) and all(isinstance(one, str) for one in paths)):
             raise RecipeError(f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths")
@@ -43,8 +44,8 @@ def reading(model: nn.Module, spec: Mapping[str, Any], path: str) -> dict[str, A
         RecipeError: if a path names no module, or the taps are not chosen yet.
     """
     taps = spec["taps"]
-    if taps == AUTO:
-        raise RecipeError(f"{path}.taps is {AUTO}, which is chosen when a run begins; name the modules here")
+    if taps in (AUTO, ATTENTION):
+        raise RecipeError(f"{path}.taps is {taps}, which is chosen when a run begins; name the modules here")
     paths = {
         name: tap_path(model, given, f"{path}.taps.{name}")
         if isinstance(given, str)
