@@ -108,6 +108,25 @@ def recipes(
 
 
 @app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    inputs: Annotated[list[str], typer.Argument(help="Texts; or files of images.")],
+    pair: Annotated[list[str] | None, typer.Option(help="The second text of a pair. Repeatable.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Take the file with weights in 8 bits.")] = False,
+    json_: _Json = False,
+) -> None:
+    """Classes and probabilities of new inputs, by the file that a run ships."""
+    from limbeck.recipes.prediction import predict as say
+
+    found = say(run, inputs, pairs=pair or [], int8=int8)
+    if json_:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    for given, said in zip(inputs, found, strict=True):
+        print(f"{said['class']}  {said['probabilities'][said['class']]:.4f}  {given}")
+
+
+@app.command()
 def methods(
     name: Annotated[str | None, typer.Argument(help="An entry to explain.")] = None, json_: _Json = False
 ) -> None:

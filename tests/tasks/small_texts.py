@@ -93,4 +93,5 @@ def recipe(folder: Path, **student: Any) -> dict[str, Any]:
         },
         "train": {"epochs": 4, "batch_size": 16, "learning_rate": 1e-2, "precision": "float32"},
         "measure": {"draws": 100},
+        "export": {"formats": ["onnx", "int8"]},
     }

@@ -18,6 +18,7 @@ import limbeck.api
 from limbeck.core import logits_of
 from limbeck.data import Csv, TextSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
+from limbeck.recipes.prediction import predict
 from limbeck.students import hugging_face
 from limbeck.tasks import TextClassification, TextSettings
 from tasks.small_texts import bert, recipe, review, write_csv
@@ -46,7 +47,7 @@ def results(run: Path) -> dict[str, Any]:
 
 def test_a_run_measures_teacher_control_student_and_file(made: tuple[Path, Path]) -> None:
     found = results(made[0])
-    assert list(found["models"]) == ["teacher", "control", "student", "exported"]
+    assert list(found["models"]) == ["teacher", "control", "student", "exported", "int8"]
     assert found["models"]["teacher"]["metrics"]["accuracy"]["value"] > 0.85
     assert found["label_budget"] == {"training": 60, "validation": 0, "unlabelled": 144}
     assert found["input"] == {"texts": 1, "max_length": 12}
@@ -77,7 +78,7 @@ def test_the_file_and_the_tokenizer_beside_it_are_all_that_is_needed(made: tuple
     run, folder = made
     session = onnxruntime.InferenceSession(str(run / "export" / "student.onnx"))
     assert [value.name for value in session.get_inputs()] == ["input_ids", "attention_mask"]
-    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(run / "export")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run / "export")
     texts, labels = reviews(folder)
     logits = []
     # Any batch and any length.
@@ -219,3 +220,88 @@ def test_one_run_twice_is_the_same_to_the_bit(tmp_path: Path, made: tuple[Path, 
     for name in ("teacher", "control", "student"):
         ours, theirs = (load_file(run / "models" / name / "model.safetensors") for run in (again, made[0]))
         assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_pairs_of_texts_from_the_file_to_the_prediction(tmp_path: Path) -> None:
+    rows = [{"one": review(row)[0], "two": review(row // 2)[0], "same": row % 3 == 0} for row in range(120)]
+    lines = [json.dumps({**row, "same": ["other", "same"][row["same"]]}) for row in rows]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    teacher, short = str(bert(tmp_path / "teacher")), {"epochs": 1, "batch_size": 16, "precision": "float32"}
+    spec = {
+        "schema": 1,
+        "task": "text_classification",
+        "data": {
+            "use": "jsonl",
+            "file": str(tmp_path / "pairs.jsonl"),
+            "text": "one",
+            "pair": "two",
+            "label": "same",
+            "max_length": 20,
+        },
+        "teacher": {"use": "hugging_face", "folder": teacher},
+        "student": {"use": "bert", "width": 8, "neurons": 8, "tokenizer": {"use": "folder", "folder": teacher}},
+        "objective": {"soft": {"loss": "kl_divergence"}},
+        "train": short,
+        "measure": {"draws": 100},
+    }
+    run = limbeck.api.run(spec, output=tmp_path / "run")
+    # Not named in the model's file: taken as tuned, and not trained.
+    ours, theirs = load_file(run / "models/teacher/model.safetensors"), load_file(f"{teacher}/model.safetensors")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(run / "models/student").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run / "models/student")
+    columns = [[row[name] for row in rows[:5]] for name in ("one", "two")]
+    with torch.no_grad():
+        inputs = tokenizer(*columns, padding=True, truncation=True, max_length=20, return_tensors="pt")
+        expected = model(**inputs).logits.softmax(1)[:, 1].tolist()
+    assert int(inputs["token_type_ids"].max()) == 1
+    found = predict(run, columns[0], pairs=columns[1])
+    assert [one["probabilities"]["same"] for one in found] == pytest.approx(expected, abs=1e-5)
+
+
+def test_modules_are_listed_and_auto_is_refused(tmp_path: Path) -> None:
+    spec = recipe(tmp_path, **BILSTM)
+    found = limbeck.api.taps(spec)
+    paths = {module["path"]: module["shapes"] for module in found["models"]["student"]["modules"]}
+    assert paths["head"] == ((102, 2),)
+    assert found["taps"] == {}
+    spec["models"]["student"]["taps"] = "auto"
+    with pytest.raises(RecipeError, match=r"taps: auto pairs layers of images alone; name modules"):
+        limbeck.api.run(spec, output=tmp_path / "run")
+
+
+def test_hidden_states_of_two_berts_are_read(tmp_path: Path) -> None:
+    spec = recipe(tmp_path)
+    spec["models"]["student"] = {
+        "use": "hugging_face",
+        "folder": str(bert(tmp_path / "small", num_hidden_layers=1)),
+    }
+    for model in spec["models"].values():
+        model["call"] = {"output_hidden_states": True}
+    spec["objective"]["hidden"] = {
+        "loss": "hidden_states_mse",
+        "inputs": {"student": "student.hidden_states.1", "teacher": "teacher.hidden_states.2"},
+        "where": "batch.inputs.attention_mask",
+    }
+    spec["models"]["teacher"]["train"]["epochs"] = 1
+    # As many passes as a cache pays for.
+    spec["train"]["epochs"] = 8
+    spec["export"] = {"formats": []}
+    run = limbeck.api.run(spec, output=tmp_path / "run")
+    # States of tokens have another shape in every batch.
+    assert not list(tmp_path.rglob(".caches/*/*"))
+    events = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert any("hidden" in event.get("terms", {}) for event in events if event["stage"] == "student")
+
+
+def test_a_cached_teacher_of_other_tokens_teaches_as_a_live_one_does(tmp_path: Path) -> None:
+    spec = recipe(tmp_path, **BILSTM)
+    spec |= {"export": {"formats": []}, "control": False}
+    weights = []
+    for name, cache in (("live", False), ("cached", {"codec": "float32", "folder": str(tmp_path / "said")})):
+        # In folders of their own, so that neither takes what the other has finished.
+        run = limbeck.api.run({**spec, "cache": cache}, output=tmp_path / name / "run")
+        weights.append(load_file(run / "models/student/model.safetensors"))
+    assert [folder.name for folder in (tmp_path / "said").iterdir()] == ["teacher"]
+    for name, live in weights[0].items():
+        torch.testing.assert_close(weights[1][name], live, atol=1e-3, rtol=1e-3)

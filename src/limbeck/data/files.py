@@ -16,7 +16,7 @@ from limbeck.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
-__all__ = ["FileImages", "convert", "to_tensor"]
+__all__ = ["FileImages", "convert", "read_image", "to_tensor"]
 
 _CHANNELS = {"L": 1, "RGB": 3}
 
@@ -93,15 +93,31 @@ class FileImages:
                 raise _unreadable(self.folder / name, error) from error
 
     def _decode(self, file: Path) -> Tensor:
-        # Pillow takes a while to import, and only this source needs it
-        from PIL import Image, ImageOps
+        return _fitted(file, self.mode, (self.size, self.size))
 
-        try:
-            with Image.open(file) as image:
-                square = ImageOps.fit(convert(image, self.mode), (self.size, self.size), Image.Resampling.BILINEAR)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise _unreadable(file, error) from error
-        return to_tensor(square)
+
+def read_image(file: Path, channels: int, size: tuple[int, int]) -> Tensor:
+    """One image as a model takes it, float32 `[C, H, W]` in 0..1, cut in its middle and brought to the size.
+
+    Raises:
+        DataError: if it is no image, or the model takes neither grey nor colour.
+    """
+    modes = {1: "L", 3: "RGB"}
+    if channels not in modes:
+        raise DataError(f"{file}: the model takes {channels} channels; an image file has 1 or 3")
+    return _fitted(file, modes[channels], size).float() / 255
+
+
+def _fitted(file: Path, mode: str, size: tuple[int, int]) -> Tensor:
+    # Pillow takes a while to import, and only this source needs it
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file) as image:
+            fitted = ImageOps.fit(convert(image, mode), size[::-1], Image.Resampling.BILINEAR)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from error
+    return to_tensor(fitted)
 
 
 def convert(image: PILImage, mode: str) -> PILImage:

@@ -75,7 +75,10 @@ def with_taps(
     recipe = {**recipe, "models": {name: _attentive(name, spec, made) for name, spec in recipe["models"].items()}}
     if AUTO not in said:
         return recipe, []
-    choice = chosen(recipe, made, task.sample(SAMPLE)["inputs"])
+    inputs = task.sample(SAMPLE)["inputs"]
+    if not isinstance(inputs, Tensor):
+        raise RecipeError(f"taps: {AUTO} pairs layers of images alone; name modules, which `limbeck taps RECIPE` lists")
+    choice = chosen(recipe, made, inputs)
     for name, taps in choice.taps.items():
         if not taps:
             raise RecipeError(

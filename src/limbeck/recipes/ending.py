@@ -13,10 +13,18 @@ import onnxruntime
 import torch
 from torch import nn
 
-from limbeck.export import Session
+from limbeck.core import Address
 from limbeck.files import atomic, write_json
 from limbeck.recipes.keys import stage_key
-from limbeck.recipes.measuring import Contestant, Exported, cost_of_file, cost_of_model, export_student, judge
+from limbeck.recipes.measuring import (
+    Contestant,
+    Exported,
+    cost_of_file,
+    cost_of_model,
+    export_int8,
+    export_student,
+    judge,
+)
 from limbeck.recipes.stages import Stages
 from limbeck.students import save_weights
 from limbeck.tasks import Task
@@ -91,6 +99,8 @@ class Ending:
         if self.recipe["export"]["formats"]:
             exported = {"model": best, **self._export(contestants[best], [*upstream, best], "student")}
             exits = {name: f"student_{name}" for name in self.recipe["export"]["exits"]}
+            if "int8" in self.recipe["export"]["formats"]:
+                exported["int8"] = self._int8(contestants[best], [*upstream, best])
             if exits:
                 exported["exits"] = {
                     name: self._export(contestants[title], [*upstream, title], title) for name, title in exits.items()
@@ -129,6 +139,28 @@ class Ending:
         made = json.loads((found / "export.json").read_text(encoding="utf-8"))
         return {"file": f"export/{file.name}", **made}
 
+    def _int8(self, model: Contestant, upstream: Sequence[str]) -> dict[str, Any]:
+        key = stage_key(stage="int8", upstream=upstream, test=self.task.test.fingerprint())
+        source, file = self.stages.folder.export("student"), self.stages.folder.export("student.int8")
+
+        def write(beside: Path) -> None:
+            self.stages.progress.note("export: writing the file with weights in 8 bits")
+            write_json(beside / "int8.json", export_int8(model, source, beside / "student.onnx", self.task))
+
+        found = self.stages.obtain(key, "int8", write)
+        if self.stages.accelerator.is_main_process:
+            with atomic(file) as beside:
+                shutil.copyfile(found / "student.onnx", beside)
+        made = json.loads((found / "int8.json").read_text(encoding="utf-8"))
+        return {"file": f"export/{file.name}", **made}
+
+    def _files(self, exported: Mapping[str, Any] | None, inputs: Address) -> dict[str, Exported]:
+        """The files to measure, by the name that they have in the results."""
+        if exported is None:
+            return {}
+        made = {"exported": exported, **({"int8": exported["int8"]} if "int8" in exported else {})}
+        return {name: Exported(self.stages.folder.path / one["file"], inputs) for name, one in made.items()}
+
     def _write(
         self,
         beside: Path,
@@ -140,16 +172,13 @@ class Ending:
     ) -> None:
         self.stages.progress.note("measure: reading the test rows")
         example = self.task.example
-        shipped = file = None
-        if exported is not None:
-            file = self.stages.folder.path / exported["file"]
-            shipped = Exported(Session(file), contestants[exported["model"]].inputs)
-        found, sentence = judge(self.task, contestants, shipped, subject=subject, draws=self.recipe["measure"]["draws"])
+        best = contestants["student" if exported is None else exported["model"]]
+        files = self._files(exported, best.inputs)
+        found, sentence = judge(self.task, contestants, files, subject=subject, draws=self.recipe["measure"]["draws"])
         for name, contestant in contestants.items():
             found["models"][name]["cost"] = cost_of_model(contestant, example)
-        if exported is not None and shipped is not None and file is not None:
-            cost = cost_of_file(shipped, file, contestants[exported["model"]], example)
-            found["models"]["exported"]["cost"] = cost
+        for name, shipped in files.items():
+            found["models"][name]["cost"] = cost_of_file(shipped, best, example)
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
             model["seeds"] = [{"seed": s, "metrics": m} for s, m in zip(seeds, model["seeds"], strict=True)]

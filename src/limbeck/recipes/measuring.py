@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.core import Address, at, called, logits_of, map_tensors
-from limbeck.export import Session, check_parity
+from limbeck.export import Session, check_parity, quantize_int8
 from limbeck.measure import evaluate, flops, latency, parameters, throughput, verdict
+from limbeck.measure.metrics import log_softmax
 from limbeck.tasks import Batch, Inputs, Task
 
-__all__ = ["Contestant", "Exported", "cost_of_file", "cost_of_model", "export_student", "judge"]
+__all__ = ["Contestant", "Exported", "cost_of_file", "cost_of_model", "export_int8", "export_student", "judge"]
 
 _batch = 64
 
@@ -53,10 +54,14 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Exported:
-    """The file to ship, and the address that its model reads."""
+    """A file to ship, and the address that its model reads."""
 
-    session: Session
+    file: Path
     inputs: Address
+
+    @cached_property
+    def session(self) -> Session:
+        return Session(self.file)
 
     def read(self, batch: Batch) -> Tensor:
         """The logits of a batch."""
@@ -71,7 +76,7 @@ class Exported:
 def judge(
     task: Task,
     contestants: Mapping[str, Contestant],
-    exported: Exported | None,
+    exported: Mapping[str, Exported],
     *,
     subject: str = "student",
     draws: int,
@@ -87,8 +92,8 @@ def judge(
         for model in contestant.models:
             found, target = task.logits(partial(logits_of, model.eval(), inputs=contestant.inputs), task.test)
             logits.setdefault(name, []).append(found)
-    if exported is not None:
-        logits["exported"] = [task.logits(exported.read, task.test)[0]]
+    for name, file in exported.items():
+        logits[name] = [task.logits(file.read, task.test)[0]]
     teachers = [name for name, contestant in contestants.items() if contestant.teaches]
     others = [*(["control"] if "control" in logits else []), *teachers[:1]]
     evaluation = evaluate(
@@ -111,10 +116,10 @@ def cost_of_model(contestant: Contestant, example: Batch) -> dict[str, Any]:
     return {**_size(contestant, example, contestant.bytes), **_times(one, many, torch.get_num_threads())}
 
 
-def cost_of_file(exported: Exported, file: Path, contestant: Contestant, example: Batch) -> dict[str, Any]:
+def cost_of_file(exported: Exported, contestant: Contestant, example: Batch) -> dict[str, Any]:
     """The same of the exported file in onnxruntime; it computes what its model computes."""
     one, many = exported.calls(example)
-    return {**_size(contestant, example, file.stat().st_size), **_times(one, many, exported.session.threads)}
+    return {**_size(contestant, example, exported.file.stat().st_size), **_times(one, many, exported.session.threads)}
 
 
 def _size(contestant: Contestant, example: Batch, stored: int | None) -> dict[str, Any]:
@@ -149,5 +154,22 @@ def export_student(contestant: Contestant, file: Path, task: Task, *, recipe: st
         "bytes": file.stat().st_size,
         "max_difference": difference,
         "tolerance": tolerance,
+        "rows": len(task.test),
+    }
+
+
+def export_int8(contestant: Contestant, source: Path, file: Path, task: Task) -> dict[str, Any]:
+    """Write the file with weights in 8 bits, and how far its probabilities are from those of the model.
+
+    Raises:
+        ExportError: if it has nothing to compute in 8 bits.
+    """
+    quantize_int8(source, file)
+    read = partial(logits_of, contestant.models[0].eval(), inputs=contestant.inputs)
+    models = (read, Exported(file, contestant.inputs).read)
+    ours, theirs = (np.exp(log_softmax(task.logits(one, task.test)[0])) for one in models)
+    return {
+        "bytes": file.stat().st_size,
+        "max_probability_difference": float(np.abs(ours - theirs).max()),
         "rows": len(task.test),
     }

@@ -17,11 +17,24 @@ from limbeck.tasks import Task
 
 __all__ = ["KINDS", "Input", "Method", "Option", "find", "methods", "options_of"]
 
-KINDS = ("loss", "schedule", "temperature", "balance", "model", "source", "metric")
+KINDS = (
+    "loss",
+    "schedule",
+    "temperature",
+    "balance",
+    "model",
+    "text_model",
+    "pretrained_text_model",
+    "tokenizer",
+    "source",
+    "text_source",
+    "metric",
+)
 _tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
 _supplied: Mapping[str, tuple[str, ...]] = {
     "temperature": FROM_TRAIN,
     **{kind: task.supplied for task in _tasks for kind in task.models},
+    **{kind: part.supplied for task in _tasks for part in task.parts.values() for kind in part.kinds},
 }
 # In the order in which losses are listed.
 _knowledge = (

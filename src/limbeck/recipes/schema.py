@@ -56,14 +56,17 @@ class MeasureSettings:
 class ExportSettings:
     """``export:``. ``tolerance``: the largest difference between a logit of the file and of the model.
 
+    ``formats``: ``onnx``, and ``int8`` for a second file with weights in 8 bits.
     ``exits``: those of the student that are exported too, each as a model that ends there.
     """
 
-    formats: tuple[Literal["onnx"], ...] = ("onnx",)
+    formats: tuple[Literal["onnx", "int8"], ...] = ("onnx",)
     tolerance: float = 1e-4
     exits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if "int8" in self.formats and "onnx" not in self.formats:
+            raise ArgumentError("formats has int8 without onnx, from which it is made; write [onnx, int8]")
         if not self.tolerance > 0:
             raise ArgumentError(f"tolerance is {self.tolerance}; it must be above 0")
 

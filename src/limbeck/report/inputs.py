@@ -66,14 +66,14 @@ class TextInput(BaseModel):
 
     @property
     def imports(self) -> str:
-        return "import numpy as np\nimport onnxruntime\nfrom transformers import PreTrainedTokenizerFast"
+        return "import numpy as np\nimport onnxruntime\nfrom transformers import AutoTokenizer"
 
     @property
     def code(self) -> str:
         """Lines of Python that make `feed` for the session."""
         texts = ", ".join(['["a text"]', '["its pair"]'][: self.texts])
         return (
-            'tokenizer = PreTrainedTokenizerFast.from_pretrained("export")\n'
+            'tokenizer = AutoTokenizer.from_pretrained("export")\n'
             f"rows = tokenizer({texts}, padding=True, truncation=True, max_length={self.max_length})\n"
             "feed = {taken.name: np.array(rows[taken.name], dtype=np.int64) for taken in session.get_inputs()}"
         )

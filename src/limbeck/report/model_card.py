@@ -191,6 +191,11 @@ def _limits(run: Run) -> str:
             f"- The exported file differs from the PyTorch model by at most {significant(export.max_difference)} "
             f"in its logits, on {count(export.rows)} rows."
         )
+    if export is not None and export.int8 is not None:
+        lines.append(
+            f"- A probability of `{export.int8.file}`, with weights in 8 bits, differs from the PyTorch model's by at "
+            f"most {significant(export.int8.max_probability_difference)}, on {count(export.int8.rows)} rows."
+        )
     return "## Limits\n\n" + "\n".join(lines)
 
 

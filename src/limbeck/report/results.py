@@ -23,7 +23,8 @@ __all__ = [
     "title",
 ]
 
-_ORDER = ("control", "student", "exported")
+_ORDER = ("control", "student", "exported", "int8")
+_TITLES = {"exported": "exported student", "int8": "exported student, INT8"}
 
 Scope = Literal["rows", "rows+seeds"]
 
@@ -103,6 +104,15 @@ class Comparison(BaseModel):
     scope: Scope = "rows"
 
 
+class Int8(BaseModel):
+    """The file with weights in 8 bits, and how far a probability is from the model's."""
+
+    file: str
+    bytes: float | None = None
+    max_probability_difference: float | None = None
+    rows: int | None = None
+
+
 class Export(BaseModel):
     file: str
     model: str = "student"
@@ -110,6 +120,7 @@ class Export(BaseModel):
     max_difference: float | None = None
     tolerance: float | None = None
     rows: int | None = None
+    int8: Int8 | None = None
 
 
 class Results(BaseModel):
@@ -161,4 +172,4 @@ def title(name: str) -> str:
     >>> title("exported"), title("student_pruned")
     ('exported student', 'student pruned')
     """
-    return "exported student" if name == "exported" else name.replace("_", " ")
+    return _TITLES.get(name, name.replace("_", " "))

@@ -86,8 +86,6 @@ def folder_tokenizer(*, folder: str) -> Any:
     transformers = import_library("transformers", "text")
     local = _local(folder, _tokenizer_files)
     with _told(folder), _quiet(transformers):
-        if local and not Path(folder, "config.json").is_file():
-            return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from limbeck.cache import CachedRows
 from limbeck.core import Address, logits_of
 from limbeck.data import Augment, Batches, ImageSet, Plan, from_dataset, whole, with_unlabelled
-from limbeck.export import export_onnx
+from limbeck.data.files import read_image
+from limbeck.errors import ArgumentError
+from limbeck.export import Session, export_onnx
 from limbeck.registry import register
 from limbeck.students import Normalized
 from limbeck.students.library import check_forward
@@ -68,6 +70,14 @@ class ImageClassification:
     parts: ClassVar[Mapping[str, Part]] = {}
     fixed: ClassVar = None
     metric: ClassVar = "accuracy"
+
+    @classmethod
+    def new_rows(cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session) -> Tensor:
+        """The images of these files, brought to the size and the channels of the model."""
+        if pairs:
+            raise ArgumentError("an image has no second text; leave the pair out")
+        channels, *size = session.inputs["image"].shape[1:]
+        return torch.stack([read_image(Path(file), int(channels), (int(size[0]), int(size[1]))) for file in inputs])
 
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, ImageSet]:

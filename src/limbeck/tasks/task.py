@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
 from limbeck.core import Address
+from limbeck.export import Session
 
 __all__ = ["Batch", "BatchSource", "Inputs", "Part", "Rows", "Task", "TrainingRows"]
 
@@ -97,6 +98,20 @@ class Task(Protocol):
     teacher_rows: TrainingRows
     student_rows: TrainingRows
     labelled_rows: TrainingRows
+
+    @classmethod
+    def new_rows(cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session) -> Inputs:
+        """New inputs as an exported file takes them.
+
+        Args:
+            inputs: texts, or paths of files.
+            pairs: a second text for each; empty where rows have one.
+            folder: what was shipped beside the file.
+            session: of the file.
+
+        Raises:
+            LimbeckError: if one cannot be read.
+        """
 
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,9 @@ from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
 from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
 from limbeck.errors import ArgumentError, DataError
-from limbeck.export import export_onnx
+from limbeck.export import Session, export_onnx
 from limbeck.registry import register
+from limbeck.students import folder_tokenizer
 from limbeck.tasks.division import SplitSettings, divide
 from limbeck.tasks.task import Batch, Part, TrainingRows
 
@@ -77,6 +78,23 @@ class TextClassification:
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     fixed: ClassVar = ("logits",)
     metric: ClassVar = "accuracy"
+
+    @classmethod
+    def new_rows(cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session) -> dict[str, Tensor]:
+        """The tokens of these texts, by the tokenizer beside the file."""
+        expected = int(session.metadata["texts"])
+        if len(pairs) != (len(inputs) if expected == 2 else 0):
+            raise ArgumentError(
+                f"{len(inputs)} text(s) and {len(pairs)} second ones; the model takes {expected} text(s) in a row"
+            )
+        empty = [number for number, text in enumerate([*inputs, *pairs]) if not text.strip()]
+        if empty:
+            raise ArgumentError(f"text {empty[0] + 1} is empty; give it at least one word")
+        reading = Reading(
+            folder_tokenizer(folder=str(folder)), list(session.inputs), int(session.metadata["max_length"])
+        )
+        tokens = reading.tokens(list(zip(inputs, *([pairs] if pairs else []), strict=True)))
+        return reading.inputs(tokens, torch.arange(len(inputs)))
 
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, TextSet]:
@@ -302,7 +320,7 @@ class TextClassification:
         reading = self._reading(model, "the model to export")
         rows = self.validation if len(self.validation) else self.test
         example = read_rows(rows, torch.arange(min(2, len(rows))), {"own": reading}, least=2)
-        added = {"max_length": str(self.settings.max_length), **metadata}
+        added = {"max_length": str(self.settings.max_length), "texts": str(rows.shape[0]), **metadata}
         export_onnx(
             model,
             file,

@@ -143,7 +143,7 @@ def _leaves(lesson: Lesson, recipe: Mapping[str, Any]) -> Iterator[tuple[str, st
 def _hindrance(name: str, lesson: Lesson, recipe: Mapping[str, Any]) -> str | None:
     terms = _terms(lesson)
     inputs = recipe["models"][name]["inputs"]
-    if inputs != "batch.inputs" and not inputs.startswith("batch.inputs."):
+    if inputs.split(".")[:2] not in (["batch", "inputs"], ["batch", "tokens"]):
         return f"it reads {inputs}, and a cache knows the inputs of a batch alone"
     for term, built in terms.items():
         for address in built.addresses:

@@ -18,7 +18,7 @@ from limbeck.tasks import Task
 __all__ = ["resolve_model"]
 
 # Files of a run, rows of its table, and the batch on the board.
-_taken = ("batch", "control", "exported")
+_taken = ("batch", "control", "exported", "int8")
 
 
 def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""`limbeck predict`: classes and probabilities by the shipped file alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from torch import nn
+
+import limbeck.api
+from limbeck.errors import ArgumentError, DataError, RunError
+from limbeck.export import export_onnx
+from limbeck.recipes.prediction import predict
+from recipes.shell import Shell
+from tasks.small_texts import recipe, review
+
+TEXTS = [review(row)[0] for row in range(240, 252)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student that is a folder of `from_pretrained`: a BERT that reads with its teacher's tokenizer."""
+    folder = tmp_path_factory.mktemp("reviews")
+    student = {"use": "bert", "width": 16, "neurons": 32, "length": 16}
+    tokenizer = {"use": "folder", "folder": str(folder / "teacher")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIMBECK_CACHE", str(folder / "kept"))
+        return limbeck.api.run(recipe(folder, **student, tokenizer=tokenizer), output=folder / "run")
+
+
+@pytest.mark.parametrize(("int8", "bound"), [(False, 1e-5), (True, 0.05)])
+def test_probabilities_are_those_of_the_model_in_pytorch(run: Path, int8: bool, bound: float) -> None:
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(run / "models" / "student").eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run / "models" / "student")
+    rows = tokenizer(TEXTS, padding="max_length", truncation=True, max_length=12, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**rows).logits.softmax(1).numpy()
+    found = predict(run, TEXTS, int8=int8)
+    assert [list(one["probabilities"]) for one in found] == [["negative", "positive"]] * len(TEXTS)
+    given = np.array([list(one["probabilities"].values()) for one in found])
+    difference = np.abs(given - expected).max()
+    assert difference < bound
+    assert (difference > 1e-6) == int8
+    for one in found:
+        assert one["class"] == max(one["probabilities"], key=one["probabilities"].__getitem__)
+
+
+def test_the_command_line(run: Path, shell: Shell) -> None:
+    code, out, err = shell("predict", str(run), *TEXTS[:2])
+    assert (code, err) == (0, "")
+    assert [line.split("  ")[2] for line in out.splitlines()] == TEXTS[:2]
+    code, out, _ = shell("predict", str(run), TEXTS[0], "--json")
+    assert json.loads(out) == predict(run, TEXTS[:1])
+
+
+def test_what_cannot_be_predicted_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="text 2 is empty"):
+        predict(run, ["good", "  "])
+    with pytest.raises(ArgumentError, match=r"1 text\(s\) and 1 second ones; the model takes 1 text\(s\)"):
+        predict(run, ["good"], pairs=["bad"])
+    with pytest.raises(ArgumentError, match="there is no input"):
+        predict(run, [])
+    with pytest.raises(RunError, match=r"is no finished run \(FileNotFoundError"):
+        predict(tmp_path, ["good"])
+
+
+def shipped(folder: Path, model: nn.Module, **results: Any) -> Path:
+    """A run of images, as far as it is needed here."""
+    example = torch.zeros(1, 3, 4, 6)
+    (folder / "export").mkdir()
+    export_onnx(model, folder / "export/student.onnx", example=example, classes=["dark", "light"], metadata={})
+    found = {"task": "image_classification", "export": {"file": "export/student.onnx"}, **results}
+    (folder / "results.json").write_text(json.dumps(found))
+    return folder
+
+
+class Brightness(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        mean = images.mean((1, 2, 3))
+        return torch.stack([1 - mean, mean], 1)
+
+
+def test_images_are_brought_to_the_size_and_channels_of_the_model(tmp_path: Path) -> None:
+    folder = shipped(tmp_path, Brightness())
+    Image.fromarray(np.full((30, 50), 204, np.uint8)).save(tmp_path / "grey.png")
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "dark.png")
+    found = predict(folder, [str(tmp_path / "grey.png"), str(tmp_path / "dark.png")])
+    assert [one["class"] for one in found] == ["light", "dark"]
+    expected = np.exp(0.8) / (np.exp(0.8) + np.exp(0.2))
+    assert found[0]["probabilities"]["light"] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(DataError, match=r"none\.png: cannot be read as an image"):
+        predict(folder, [str(tmp_path / "none.png")])
+
+
+def test_a_run_without_the_file(tmp_path: Path) -> None:
+    folder = shipped(tmp_path, Brightness())
+    with pytest.raises(RunError, match=r"has no such file; run its recipe with export: \{formats: \[onnx, int8\]\}"):
+        predict(folder, ["a.png"], int8=True)
+    (folder / "results.json").write_text(json.dumps({"task": "image_classification", "export": None}))
+    with pytest.raises(RunError, match=r"has no such file; run its recipe with export: \{formats: \[onnx\]\}"):
+        predict(folder, ["a.png"])
