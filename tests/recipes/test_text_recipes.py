@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import limbeck
+from limbeck import api
 from limbeck.errors import RecipeError
 from limbeck.recipes.read import builtin_text, override, read_recipe
 from limbeck.recipes.schema import resolve
@@ -128,3 +129,26 @@ def test_bilstm_learns_from_rows_without_a_label(tmp_path: Path) -> None:
     assert terms(made).keys() == {"soft"}
     assert config(made)["models"]["teacher"]["inputs"] == "batch.tokens.teacher"
     assert made.accuracy("student") > 0.8
+
+
+def with_hidden_states(folder: Path, **changes: Any) -> dict[str, Any]:
+    settings = [*given(folder), *FAST, "student.layers=1", *(f"{path}={value}" for path, value in changes.items())]
+    return override(read_recipe("distilbert")[1], settings)
+
+
+def test_states_of_tokens_stay_out_of_a_cache(tmp_path: Path, no_training: None) -> None:
+    recipe = with_hidden_states(tmp_path, cache="{teachers: [teacher]}")
+    with pytest.raises(RecipeError, match=r"'teacher' cannot be cached: its hidden_states may have another shape"):
+        limbeck.run(recipe, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_taps_of_texts_are_listed_and_not_guessed(tmp_path: Path) -> None:
+    recipe = with_hidden_states(tmp_path)
+    found = api.taps(recipe)
+    paths = [module["path"] for module in found["models"]["student"]["modules"]]
+    assert "bert.encoder.layer.0.attention.self.query" in paths
+    assert found["taps"] == {}
+    recipe["models"]["student"]["taps"] = "auto"
+    with pytest.raises(RecipeError, match=r"taps: auto pairs layers of images alone"):
+        api.check(recipe)

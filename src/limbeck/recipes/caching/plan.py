@@ -129,7 +129,8 @@ def _survey(recipe: Mapping[str, Any], task: Task) -> tuple[dict[str, tuple[str,
                 outputs.setdefault(name, {}).update(dict.fromkeys(_outputs(name, lesson, recipe)))
                 passes[name] = passes.get(name, 0) + lesson.train["epochs"] * times
             else:
-                live[name] = reason
+                # Of its first training: a control reads no teacher, and that says nothing of one.
+                live.setdefault(name, reason)
     return {n: tuple(read) for n, read in outputs.items()}, {n: r for n, r in live.items() if n not in outputs}, passes
 
 
