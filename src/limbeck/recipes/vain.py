@@ -77,8 +77,8 @@ def check_gradients(distiller: Distiller, output: StepOutput) -> None:
         if not silent and not found.sum.requires_grad and not (term.is_constant and term.weight == 0):
             read = sorted(set(term.inputs.values()))
             raise RecipeError(
-                f"objective.{name} reads {read}, and its value does not require grad: none of these learns here, or the "
-                "term or the loss itself detaches it. It would teach nobody; leave it out, or give it weight 0"
+                f"objective.{name} reads {read}, and its value does not require grad: none of these learns here, or "
+                "the term or the loss itself detaches it. It would teach nobody; leave it out, or give it weight 0"
             )
     if any(found.count == 0 and not found.sum.requires_grad for found in output.terms.values()):
         return
