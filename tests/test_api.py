@@ -131,7 +131,9 @@ def test_a_plugin_registers_a_loss_a_model_and_a_schedule(shell: Shell) -> None:
         ("'two\\nlines'.missing", "AttributeError"),
         ("raise ValueError('two\\nlines')", "two lines"),
         ("from limbeck.registry import register\nregister('loss', 'cross_entropy')(int)", "registered already"),
-        (b"\xff\xfe\x00", "SyntaxError"),
+        (b"\xff\xfe", "SyntaxError"),
+        # A ValueError in Python 3.11.3 and before, a SyntaxError since.
+        (b"x = 1\x00", "null bytes"),
     ],
 )
 def test_a_plugin_that_fails_is_one_line(shell: Shell, content: str | bytes, told: str) -> None:
