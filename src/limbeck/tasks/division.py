@@ -9,12 +9,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from limbeck.data import UNKNOWN, Splits, split
+from limbeck.data import UNKNOWN, Plan, Splits, split
 from limbeck.data.labelled import RowSet
 from limbeck.errors import ArgumentError, DataError
 from limbeck.tasks.task import TrainingRows
 
-__all__ = ["Division", "SplitSettings", "divide"]
+__all__ = ["Division", "SplitSettings", "divide", "planned"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +112,18 @@ def divide(
         )
     rows = TrainingRows(whole.train), TrainingRows(student), TrainingRows(student, labelled_only=True)
     return Division(*rows, validation=whole.validation, test=test)
+
+
+def planned(training: TrainingRows, settings: SplitSettings, *, batch_size: int, seed: int) -> Plan:
+    """Which of a training's rows each step sees."""
+    return Plan(
+        training.rows.labelled,
+        batch_size=batch_size,
+        seed=seed,
+        labelled_share=settings.labelled_share,
+        labelled_only=training.labelled_only,
+        classes=training.rows.target if settings.class_balance else None,
+    )
 
 
 def _check_classes(rows: RowSet) -> None:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
 from limbeck.core import Address, logits_of
-from limbeck.data import Augment, Batches, ImageSet, Plan, from_dataset, whole, with_unlabelled
+from limbeck.data import Augment, Batches, ImageSet, from_dataset, whole, with_unlabelled
 from limbeck.data.files import read_image
 from limbeck.errors import ArgumentError
 from limbeck.export import Session, export_onnx
 from limbeck.registry import register
 from limbeck.students import Normalized
 from limbeck.students.library import check_forward
-from limbeck.tasks.division import SplitSettings, divide
+from limbeck.tasks.division import SplitSettings, divide, planned
 from limbeck.tasks.task import Batch, Part, TrainingRows
 
 __all__ = ["DataSettings", "ImageClassification"]
@@ -169,14 +169,7 @@ class ImageClassification:
         cached: CachedRows | None = None,
     ) -> tuple[Batches, int]:
         """The batches that a model trains on, and how many make an epoch."""
-        plan = Plan(
-            training.rows.labelled,
-            batch_size=batch_size,
-            seed=seed,
-            labelled_share=self.settings.labelled_share,
-            labelled_only=training.labelled_only,
-            classes=training.rows.target if self.settings.class_balance else None,
-        )
+        plan = planned(training, self.settings, batch_size=batch_size, seed=seed)
         workers = self.settings.workers
         batches = Batches(
             training.rows,

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from limbeck import registry
 from limbeck.cache import CachedRows
 from limbeck.core import Address, at, logits_of
-from limbeck.data import Plan
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
 from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
@@ -28,7 +27,7 @@ from limbeck.errors import ArgumentError, DataError
 from limbeck.export import Session, export_onnx
 from limbeck.registry import register
 from limbeck.students import folder_tokenizer
-from limbeck.tasks.division import SplitSettings, divide
+from limbeck.tasks.division import SplitSettings, divide, planned
 from limbeck.tasks.task import Batch, Part, TrainingRows
 
 __all__ = ["TextClassification", "TextSettings"]
@@ -246,14 +245,7 @@ class TextClassification:
     ) -> tuple[TextBatches, int]:
         """The batches that a model trains on, and how many make an epoch."""
         rows = training.rows
-        plan = Plan(
-            rows.labelled,
-            batch_size=batch_size,
-            seed=seed,
-            labelled_share=self.settings.labelled_share,
-            labelled_only=training.labelled_only,
-            classes=rows.target if self.settings.class_balance else None,
-        )
+        plan = planned(training, self.settings, batch_size=batch_size, seed=seed)
         batches = TextBatches(rows, plan, self.readings, rank=rank, world=world, views=views, cached=cached)
         return batches, plan.steps_per_epoch
 
