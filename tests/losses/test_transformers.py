@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.encoders import ATTENTION_MASK, VOCABULARY, encoder, encoder_inputs
 from limbeck.core import Distiller, Tapped, Term, attention_taps
+from limbeck.errors import ArgumentError
 from limbeck.losses import (
     AttentionScores,
     CosineHidden,
@@ -140,3 +141,11 @@ def test_compiled_whole_it_is_the_same() -> None:
     wanted = torch.autograd.grad(expected.loss(), list(made.parameters()))
     gradients = torch.autograd.grad(found.loss(), list(made.parameters()))
     torch.testing.assert_close(gradients, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_number_of_heads_that_nobody_gave() -> None:
+    given = [torch.zeros(1, 2, 4)] * 4
+    with pytest.raises(ArgumentError, match=r"attention_scores: teacher_heads is None; give the number"):
+        AttentionScores(student_heads=2)(*given)
+    with pytest.raises(ArgumentError, match=r"value_relation: relation_heads is None"):
+        ValueRelation()(*given[:2])

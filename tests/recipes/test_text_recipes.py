@@ -91,8 +91,7 @@ def test_patient_kd(tmp_path: Path, jobs: Jobs) -> None:
 
 
 def test_minilm(tmp_path: Path) -> None:
-    heads = ["attention.loss.student_heads", "attention.loss.teacher_heads", "values.loss.relation_heads"]
-    made = run("minilm", tmp_path, "student.layers=1", "train.epochs=2", *(f"objective.{path}=2" for path in heads))
+    made = run("minilm", tmp_path, "student.layers=1", "train.epochs=2")
     assert terms(made).keys() == {"hard", "attention", "values"}
     for model, layers in (("teacher", 2), ("student", 1)):
         path = "bert.encoder.layer.{}.attention.self.{}"
@@ -103,12 +102,11 @@ def test_minilm(tmp_path: Path) -> None:
 
 
 def test_tinybert_learns_layers_first_and_predictions_then(tmp_path: Path, jobs: Jobs) -> None:
-    heads = [f"models.general.objective.attention.loss.{model}_heads=2" for model in ("student", "teacher")]
     sizes = {"layers": 1, "width": 16, "neurons": 32}
     train = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3}
     own = [f"models.general.{key}={value}" for key, value in sizes.items()]
     own += [f"models.general.train.{key}={value}" for key, value in train.items()]
-    made = run("tinybert", tmp_path, "train.epochs=4", *heads, *own)
+    made = run("tinybert", tmp_path, "train.epochs=4", *own)
     begun = {job.stage: weights for job, weights in jobs}
     assert list(begun) == ["teacher", "teacher_general", "control", "student"]
     assert terms(made, "teacher_general").keys() == {"states", "attention"}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import functional
+from limbeck.errors import ArgumentError
 from limbeck.functional._attention import check_heads, check_on
 from limbeck.functional._layer_maps import LayerRule, Layers, as_layers
 from limbeck.losses._layers import LayerPairs
@@ -25,8 +26,8 @@ class AttentionScores(nn.Module):
     them; `limbeck.core.attention_taps` names these for models of Hugging Face.
 
     Args:
-        student_heads: the student's number of heads.
-        teacher_heads: the teacher's number of heads.
+        student_heads: the student's number of heads; in a recipe, null for that of the model.
+        teacher_heads: the teacher's number of heads, likewise.
         on: `scores` before the softmax, or `maps` after it.
         layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA of queries and keys, chosen by
             `prepare`), as in `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given,
@@ -46,14 +47,14 @@ class AttentionScores(nn.Module):
     def __init__(
         self,
         *,
-        student_heads: int,
-        teacher_heads: int,
+        student_heads: int | None = None,
+        teacher_heads: int | None = None,
         on: Literal["scores", "maps"] = "scores",
         layers: LayerRule = "uniform",
     ) -> None:
         super().__init__()
-        check_heads("attention_scores", "student_heads", student_heads)
-        check_heads("attention_scores", "teacher_heads", teacher_heads)
+        _check_heads("attention_scores", "student_heads", student_heads)
+        _check_heads("attention_scores", "teacher_heads", teacher_heads)
         check_on("attention_scores", on)
         self.student_heads = student_heads
         self.teacher_heads = teacher_heads
@@ -86,8 +87,8 @@ class AttentionScores(nn.Module):
             teacher_query,
             teacher_key,
             attention_mask,
-            student_heads=self.student_heads,
-            teacher_heads=self.teacher_heads,
+            student_heads=_known("attention_scores", "student_heads", self.student_heads),
+            teacher_heads=_known("attention_scores", "teacher_heads", self.teacher_heads),
             on=self.on,
         )
 
@@ -105,7 +106,8 @@ class ValueRelation(nn.Module):
     MiniLMv2.
 
     Args:
-        relation_heads: into how many equal parts the features are cut; it divides the widths of both models.
+        relation_heads: into how many equal parts the features are cut; it divides the widths of both models. In a
+            recipe, null for the number of heads that both have.
         layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA of values, chosen by `prepare`), as in
             `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given, from 0 or, if
             negative, from the end. The last layers by default, as in both papers.
@@ -120,9 +122,9 @@ class ValueRelation(nn.Module):
         tensor([0., 0., 0.])
     """
 
-    def __init__(self, *, relation_heads: int, layers: LayerRule = ((-1, -1),)) -> None:
+    def __init__(self, *, relation_heads: int | None = None, layers: LayerRule = ((-1, -1),)) -> None:
         super().__init__()
-        check_heads("value_relation", "relation_heads", relation_heads)
+        _check_heads("value_relation", "relation_heads", relation_heads)
         self.relation_heads = relation_heads
         self.pairs = LayerPairs("value_relation", layers)
 
@@ -159,11 +161,22 @@ class ValueRelation(nn.Module):
             student_key,
             teacher_key,
             attention_mask,
-            relation_heads=self.relation_heads,
+            relation_heads=_known("value_relation", "relation_heads", self.relation_heads),
         )
 
     def extra_repr(self) -> str:
         return f"relation_heads={self.relation_heads}"
+
+
+def _check_heads(operation: str, name: str, heads: int | None) -> None:
+    if heads is not None:
+        check_heads(operation, name, heads)
+
+
+def _known(operation: str, name: str, heads: int | None) -> int:
+    if heads is None:
+        raise ArgumentError(f"{operation}: {name} is None; give the number, which only a recipe takes from the model")
+    return heads
 
 
 def _side_by_side(sample: Mapping[str, Any], side: str) -> list[Tensor]:

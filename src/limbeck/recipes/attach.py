@@ -1,4 +1,4 @@
-"""The taps that `taps: auto` and `taps: attention` stand for."""
+"""What a recipe leaves to its models: `taps: auto`, `taps: attention`, and numbers of heads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from limbeck.core import attention_taps
 from limbeck.errors import RecipeError
 from limbeck.recipes.forms import own_form
+from limbeck.recipes.heads import leaves_open, with_heads
 from limbeck.recipes.layers import Layer, Trace, stages, trace
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
@@ -63,18 +64,20 @@ class Choice:
 def with_taps(
     recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The recipe with modules named wherever it said `taps: auto` or `attention`, and what there is to say about it.
+    """The recipe with modules named wherever it said `taps: auto` or `attention`, with numbers of heads wherever a loss
+    left them open, and what there is to say about it.
 
     Raises:
-        RecipeError: if a model has no layer that fits, or no attention that is known.
+        RecipeError: if a model has no layer that fits, no attention that is known, or heads that do not fit.
     """
     said = [spec.get("taps") for spec in recipe["models"].values()]
-    if AUTO not in said and ATTENTION not in said:
+    if AUTO not in said and ATTENTION not in said and not leaves_open(recipe):
         return dict(recipe), []
     made = built(recipe, task, objects)
+    recipe, notes = with_heads(recipe, made)
     recipe = {**recipe, "models": {name: _attentive(name, spec, made) for name, spec in recipe["models"].items()}}
     if AUTO not in said:
-        return recipe, []
+        return recipe, notes
     inputs = task.sample(SAMPLE)["inputs"]
     if not isinstance(inputs, Tensor):
         raise RecipeError(f"taps: {AUTO} pairs layers of images alone; name modules, which `limbeck taps RECIPE` lists")
@@ -88,7 +91,7 @@ def with_taps(
         name: {**spec, "taps": dict(choice.taps[name])} if name in choice.taps else spec
         for name, spec in recipe["models"].items()
     }
-    return {**recipe, "models": models}, [line for match in choice.matches for line in match.lines()]
+    return {**recipe, "models": models}, [*notes, *(line for match in choice.matches for line in match.lines())]
 
 
 def _attentive(name: str, spec: Mapping[str, Any], models: Mapping[str, nn.Module]) -> Mapping[str, Any]:
