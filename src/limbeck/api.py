@@ -28,7 +28,7 @@ from limbeck.files import write_json, write_text
 from limbeck.recipes.attach import with_taps
 from limbeck.recipes.inputs import with_inputs
 from limbeck.recipes.options import construct, lookup, option_types
-from limbeck.recipes.read import override, read_recipe, recipe_text
+from limbeck.recipes.read import override, parsed, read_recipe, recipe_text
 from limbeck.recipes.runner import Runner
 from limbeck.recipes.schema import resolve
 from limbeck.recipes.stages import Stages
@@ -335,7 +335,7 @@ def _create(
 def _begun(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     """The recipe and the environment that a run was begun with."""
     try:
-        recipe = yaml.safe_load(folder.recipe.read_text(encoding="utf-8"))
+        recipe = parsed(folder.recipe.read_text(encoding="utf-8"))
         environment = json.loads(folder.environment.read_text(encoding="utf-8"))
         missing = [key for key in ("name", "data", "models") if key not in recipe]
         needed = ("plugin", "device", "processor", "threads", "processes", "packages")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -110,7 +111,29 @@ def test_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
     assert (read, type(read)) == (value, type(value))
 
 
-@pytest.mark.parametrize("value", ["2e-3", "1e5", "x", 2e-3, 1e-300, None, True, [1, "1e3"], {"a": "1e3"}])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((word, word) for word in ("on", "off", "yes", "no", "On", "NO", "y", "1:30", "2026-01-31", "0o", "1_000e")),
+        *((word, word[0] in "tT") for word in ("true", "True", "FALSE", "false")),
+        *(("010", 10), ("1_000", 1000), ("-08", -8), ("0o17", 15), ("0b11", 3), ("+5", 5), ("1_0.5", 10.5)),
+        *((".5", 0.5), ("3.", 3.0), ("-.inf", -math.inf), ("~", None), ("null", None)),
+    ],
+)
+def test_plain_words_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+    read = override({}, [f"a={text}"])["a"]
+    assert (read, type(read)) == (value, type(value))
+
+
+def test_a_key_named_on_is_a_text(shell: Shell) -> None:
+    (shell.folder / "r.yaml").write_text("models: {teacher: {on: maps, off: 1, y: yes}}\n", encoding="utf-8")
+    assert read_recipe("r.yaml")[1] == {"models": {"teacher": {"on": "maps", "off": 1, "y": "yes"}}}
+
+
+WRITTEN = ["2e-3", "1e5", "on", "No", "08", "0o17", "1:30", "1_000", "2026-01-31", {"on": "off", True: 1}]
+
+
+@pytest.mark.parametrize("value", [*WRITTEN, "x", 2e-3, 1e-300, None, True, [1, "1e3"], {"a": "1e3"}])
 def test_what_is_written_is_read_as_the_same(shell: Shell, value: Any) -> None:
     (shell.folder / "r.yaml").write_text(recipe_text({"value": value}), encoding="utf-8")
     assert read_recipe("r.yaml") == ("r", {"value": value})

@@ -13,11 +13,14 @@ import yaml
 
 from limbeck.errors import RecipeError, suggest
 
-__all__ = ["builtin_names", "builtin_text", "override", "read_recipe", "recipe_text"]
+__all__ = ["builtin_names", "builtin_text", "override", "parsed", "read_recipe", "recipe_text"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key which stands twice, where the standard loader takes the last without a word."""
+    """YAML 1.2, which refuses a key that stands twice, where the standard loader takes the last without a word.
+
+    PyYAML follows YAML 1.1, in which ``on`` is true, ``1:30`` is 90 and ``2e-3`` is a text.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         own = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.tag != _merge]
@@ -27,19 +30,35 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
 
+    def whole_number(self, node: yaml.ScalarNode) -> int:
+        digits = str(self.construct_scalar(node)).replace("_", "")
+        return int(digits, 0 if re.search("[box]", digits) else 10)
+
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what `_Loader` reads back as the same."""
+    """Writes what `_Loader` and a loader of YAML 1.1 read back as the same."""
 
 
-# YAML 1.2 reads 2e-3 as a number; YAML 1.1, which PyYAML follows, as text.
-for _side in (_Loader, _Dumper):
-    _side.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-        list("-+.0123456789"),
-    )
 _merge = "tag:yaml.org,2002:merge"
+_integer = "tag:yaml.org,2002:int"
+# Of each kind: how it looks, and which characters it begins with.
+_plain = {
+    "tag:yaml.org,2002:bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    _integer: (r"[-+]?[0-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+", "-+0123456789"),
+    "tag:yaml.org,2002:float": (
+        r"[-+]?(\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in found if tag not in (*_plain, "tag:yaml.org,2002:timestamp")]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, (_form, _first) in _plain.items():
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(_tag, re.compile(f"(?:{_form})$"), list(_first))
+_Loader.add_constructor(_integer, _Loader.whole_number)
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -75,7 +94,7 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> tuple[str, dict[str, 
     else:
         name, text = str(recipe), builtin_text(str(recipe))
     try:
-        content = yaml.load(text, Loader=_Loader)
+        content = parsed(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{recipe} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
@@ -83,6 +102,18 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> tuple[str, dict[str, 
             f"{recipe} holds a {type(content).__name__}; a recipe is a mapping that begins with schema: 1"
         )
     return _name(content, name), content
+
+
+def parsed(text: str) -> Any:
+    """What a text of YAML 1.2 says.
+
+    Raises:
+        yaml.YAMLError: if it is none, or a key stands twice in a mapping.
+
+    >>> parsed("{on: yes, rate: 1e-3, sure: true}")
+    {'on': 'yes', 'rate': 0.001, 'sure': True}
+    """
+    return yaml.load(text, Loader=_Loader)
 
 
 def _name(recipe: Mapping[str, Any], otherwise: str) -> str:
@@ -119,7 +150,7 @@ def override(recipe: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
         if not equals or not all(path.split(".")):
             raise RecipeError(f"--set {item}: write it as a path, = and a value, as in train.epochs=5")
         try:
-            value = yaml.load(text, Loader=_Loader)
+            value = parsed(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {item}: {text!r} is no YAML value") from error
         _put(recipe, _path_in(recipe, path.split(".")), value, item)

@@ -12,6 +12,7 @@ import yaml
 
 from limbeck.errors import RunError
 from limbeck.files import atomic
+from limbeck.recipes.read import parsed
 from limbeck.report.results import Results, parse_results
 
 __all__ = ["Run", "read_results", "read_run", "write_text"]
@@ -85,7 +86,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _recipe(path: Path, text: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(text)
+        content = parsed(text)
     except yaml.YAMLError as error:
         line = " ".join(str(error).split())
         raise RunError(f"{path} is not YAML: {line}") from None
