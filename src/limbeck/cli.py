@@ -116,14 +116,14 @@ def predict(
     json_: _Json = False,
 ) -> None:
     """Classes and probabilities of new inputs, by the file that a run ships."""
-    from limbeck.recipes.prediction import predict as say
+    from limbeck.recipes.prediction import predictions
 
-    found = say(run, inputs, pairs=pair or [], int8=int8)
+    said = predictions(run, inputs, pairs=pair or [], int8=int8)
     if json_:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps([one.found for one in said], ensure_ascii=False))
         return
-    for given, said in zip(inputs, found, strict=True):
-        print(f"{said['class']}  {said['probabilities'][said['class']]:.4f}  {given}")
+    for given, one in zip(inputs, said, strict=True):
+        print(f"{one.line}  {given}")
 
 
 @app.command()

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from limbeck.data.strata import choose
+from limbeck.data.strata import choose, rarest
 from limbeck.errors import DataError
 
 
@@ -46,3 +46,16 @@ def test_every_row_is_drawn_about_equally_often():
 def test_too_few_or_too_many_rows_are_refused(count):
     with pytest.raises(DataError, match=rf"cannot draw {count} rows from 6 rows of 2 classes: .* from 2 .* to 6"):
         choose(torch.arange(6) % 2, count, 0)
+
+
+def test_rows_of_several_classes_belong_to_the_rarest():
+    generator = torch.Generator().manual_seed(0)
+    holds = torch.rand(200, 5, generator=generator) < torch.tensor([0.6, 0.3, 0.05, 0.3, 0.1])
+    counts = holds.sum(0).tolist()
+    expected = [
+        min((label for label in range(5) if row[label]), key=lambda label: counts[label], default=5)
+        for row in holds.tolist()
+    ]
+    assert len(set(counts)) == 5
+    assert rarest(holds).tolist() == expected
+    assert rarest(torch.ones(1, 2, dtype=torch.bool)).tolist() == [0]

@@ -109,6 +109,13 @@ def test_parts_stand_in_order(run: Path) -> None:
     assert places == sorted(places)
 
 
+def test_another_metric_may_decide(run: Path, results: dict[str, Any]) -> None:
+    (run / "results.json").write_text(json.dumps(results | {"metric": "macro_f1"}), encoding="utf-8")
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "<h2>Macro-F1 against cost</h2>" in text
+    assert any("control\nmacro-F1 91.2% [89.9, 92.5]\nlatency" in mark[2] for mark in page_of(run).marks())
+
+
 def test_marks_carry_the_values_of_the_run(run: Path, results: dict[str, Any], events: list[dict[str, Any]]) -> None:
     texts = [mark[2] for mark in page_of(run).marks()]
     assert "student − control\naccuracy +7.0 points [+5.0, +9.0]\n95% interval over rows and seeds" in texts

@@ -34,6 +34,12 @@ def test_table_and_text_show_the_same_and_fit(results: dict[str, Any]) -> None:
     assert "\x1b" not in text
 
 
+def test_the_metric_that_decides_leads(results: dict[str, Any]) -> None:
+    results["metric"] = "macro_f1"
+    assert [row[1] for row in summary_rows(results)][:2] == ["98.5% [97.2, 99.8]", "91.2% [89.9, 92.5]"]
+    assert summary_text(results).split()[1] == "macro-F1"
+
+
 def test_wide_values_fit_in_100_characters(results: dict[str, Any]) -> None:
     model = results["models"]["teacher"]
     model["metrics"]["accuracy"] = {"value": 1.0, "low": 1.0, "high": 1.0}

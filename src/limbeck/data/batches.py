@@ -167,12 +167,16 @@ def _plain(data: ImageSet, numbers: range) -> Batch:
 
 
 def class_weights(data: RowSet) -> Tensor:
-    """For each row the weight of its class, float32 `[N]`, by inverse frequency; 1 where it is not known."""
-    known = data.target != UNKNOWN
+    """For each row the weight of its stratum, float32 `[N]`, by inverse frequency; 1 where it is not known.
+
+    Where a row has one class, that is its stratum.
+    """
+    strata, known = data.strata, data.labelled
     if not known.any():
         return torch.ones(len(data))
-    weights = inverse_frequency(data.target, classes=len(data.classes))
-    return weights[data.target.clamp(min=0)].where(known, 1.0)
+    # One more than the classes: rows may have none.
+    weights = inverse_frequency(strata, classes=len(data.classes) + 1)
+    return weights[strata.clamp(min=0)].where(known, 1.0)
 
 
 def _check_cached(cached: CachedRows, data: ImageSet, augment: Augment, views: int | None) -> None:

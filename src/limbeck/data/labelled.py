@@ -11,14 +11,19 @@ from torch import Tensor
 from limbeck.data.strata import choose
 from limbeck.errors import ArgumentError, DataError
 
-__all__ = ["UNKNOWN", "Labelled", "RowSet", "check_labels"]
+__all__ = ["UNKNOWN", "Labelled", "RowSet", "check_labels", "known"]
 
 UNKNOWN = -100
 """The target of a row whose label is not known; torch's cross-entropy ignores it by default."""
 
 
+def known(target: Tensor) -> Tensor:
+    """Bool `[N]`: the rows of which something is known, of targets `[N, …]`."""
+    return (target != UNKNOWN).flatten(1).any(1) if target.ndim > 1 else target != UNKNOWN
+
+
 class RowSet(Protocol):
-    """A set of rows, each of one class or of a class that is not known."""
+    """A set of rows, labelled or not."""
 
     @property
     def target(self) -> Tensor: ...
@@ -31,6 +36,14 @@ class RowSet(Protocol):
 
     @property
     def labelled(self) -> Tensor: ...
+
+    @property
+    def strata(self) -> Tensor:
+        """Int64 `[N]`: the groups of rows that every split takes its share of; -100 where no label is known."""
+
+    @property
+    def counts(self) -> Tensor:
+        """Int64 `[K]`: how many rows have each class."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,8 +66,18 @@ class Labelled:
 
     @property
     def labelled(self) -> Tensor:
-        """Bool `[N]`: the rows whose class is known."""
-        return self.target != UNKNOWN
+        """Bool `[N]`: the rows whose label is known."""
+        return known(self.target)
+
+    @property
+    def strata(self) -> Tensor:
+        """Int64 `[N]`: the class of each row."""
+        return self.target
+
+    @property
+    def counts(self) -> Tensor:
+        """Int64 `[K]`: how many rows have each class."""
+        return torch.bincount(self.target[self.labelled], minlength=len(self.classes))
 
     def with_labels(self, count: int, seed: int) -> tuple[Self, Tensor]:
         """The set with count labels kept, every class in proportion, and all other targets -100.
@@ -69,15 +92,17 @@ class Labelled:
         Raises:
             ArgumentError: if count is larger than the number of labelled rows or smaller than that of classes.
         """
-        known = self.labelled.nonzero().squeeze(1)
-        if not len(self.classes) <= count <= len(known):
+        labelled = self.labelled.nonzero().squeeze(1)
+        if not len(self.classes) <= count <= len(labelled):
             raise ArgumentError(
-                f"cannot keep {count} labels of {len(known)} labelled rows in {len(self.classes)} classes: "
-                f"expected a number from {len(self.classes)} (one per class) to {len(known)}"
+                f"cannot keep {count} labels of {len(labelled)} labelled rows in {len(self.classes)} classes: "
+                f"expected a number from {len(self.classes)} (one per class) to {len(labelled)}"
             )
         kept = torch.zeros(len(self), dtype=torch.bool)
-        kept[known[choose(self.target[known], count, seed)]] = True
-        changed: Any = replace(self, target=self.target.masked_fill(~kept, UNKNOWN))  # type: ignore[type-var]
+        kept[labelled[choose(self.strata[labelled], count, seed)]] = True
+        target = self.target.clone()
+        target[~kept] = UNKNOWN
+        changed: Any = replace(self, target=target)  # type: ignore[type-var]
         return changed, kept
 
 

@@ -65,22 +65,22 @@ def split(
         if name in source:
             sets[name] = source[name]
             continue
-        chosen = _draw(name, train.target, rows, round(share * total), derive(seed, word))
+        chosen = _draw(name, train.strata, rows, round(share * total), derive(seed, word))
         sets[name] = train.subset(chosen)
         rows = rows[~torch.isin(rows, chosen)]
     rows = torch.cat((rows, (~train.labelled).nonzero().squeeze(1))).sort().values
     if limit is not None:
-        rows = _draw("training (limit)", train.target, rows, limit, derive(seed, _LIMIT))
+        rows = _draw("training (limit)", train.strata, rows, limit, derive(seed, _LIMIT))
     sets["train"] = train.subset(rows)
     _check_classes(sets)
     return Splits(**sets)
 
 
-def _draw(name: str, target: Tensor, rows: Tensor, count: int, seed: int) -> Tensor:
+def _draw(name: str, strata: Tensor, rows: Tensor, count: int, seed: int) -> Tensor:
     if count == 0:
         return rows[:0]
     try:
-        return rows[choose(target[rows], count, seed)]
+        return rows[choose(strata[rows], count, seed)]
     except DataError as error:
         raise DataError(f"{name} split: {error}") from error
 
@@ -113,7 +113,7 @@ def _check_agreement(source: Mapping[str, RowSet]) -> None:
 
 def _check_classes(sets: Mapping[str, RowSet]) -> None:
     for name, data in sets.items():
-        present = torch.bincount(data.target[data.labelled], minlength=len(data.classes)) > 0
+        present = data.counts > 0
         if (name == "validation" and not len(data)) or present.all():
             continue
         missing = [data.classes[label] for label in (~present).nonzero().flatten().tolist()]

@@ -8,7 +8,7 @@ from torch import Tensor
 from limbeck.errors import DataError
 from limbeck.hashing import derive, permutation
 
-__all__ = ["choose"]
+__all__ = ["choose", "rarest"]
 
 
 def choose(target: Tensor, count: int, seed: int) -> Tensor:
@@ -43,6 +43,23 @@ def choose(target: Tensor, count: int, seed: int) -> Tensor:
         rows = (target == label).nonzero().squeeze(1)
         chosen.append(rows[permutation(derive(seed, label), 0, size)[:share]])
     return torch.cat(chosen).sort().values if chosen else torch.empty(0, dtype=torch.int64)
+
+
+def rarest(holds: Tensor) -> Tensor:
+    """Of the classes that each row holds, the one that the fewest rows hold: what such rows are drawn by.
+
+    Args:
+        holds: bool `[N, K]`.
+
+    Returns:
+        int64 `[N]`, in 0..K-1; K for a row that holds none. Of classes that are as rare, the first.
+
+    >>> rarest(torch.tensor([[True, True], [True, False], [False, False]]))
+    tensor([1, 0, 2])
+    """
+    rows, classes = holds.shape
+    counts = holds.sum(0).expand(rows, classes)
+    return torch.where(holds.any(1), counts.masked_fill(~holds, rows + 1).argmin(1), classes)
 
 
 def _shares(sizes: Tensor, count: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from limbeck.cache import CachedRows
 from limbeck.data.batches import Batch, class_weights
 from limbeck.data.bucketed import Bucketed
-from limbeck.data.labelled import UNKNOWN
+from limbeck.data.labelled import known
 from limbeck.data.plan import Plan
 from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
@@ -86,13 +86,14 @@ def read_rows(data: TextSet, rows: Tensor, readings: Mapping[str, Reading], leas
     read = {name: reading.inputs(reading.of(data), place, least) for name, reading in readings.items()}
     first, *others = read
     target = data.target[rows]
+    labelled = known(target)
     batch: Batch = {
         "inputs": read[first],
         "target": target,
         "index": data.index[rows],
         "row": rows,
-        "labelled": target != UNKNOWN,
-        "unlabelled": target == UNKNOWN,
+        "labelled": labelled,
+        "unlabelled": ~labelled,
         "view": torch.zeros_like(rows),
     }
     return {**batch, "tokens": {name: read[name] for name in others}} if others else batch

@@ -2,11 +2,13 @@
 
 from limbeck.measure.calibration import Bin, ExpectedCalibrationError, reliability
 from limbeck.measure.cost import Latency, flops, latency, parameters, throughput
-from limbeck.measure.evaluate import CLASSIFICATION_METRICS, evaluate
+from limbeck.measure.evaluate import evaluate
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.fidelity import TeacherAgreement, TeacherKL
 from limbeck.measure.intervals import Interval, Resamples, interval
 from limbeck.measure.metrics import Accuracy, BrierScore, MacroF1, Metric, NegativeLogLikelihood, Top5Accuracy
+from limbeck.measure.scoring import Scoring, main_score
+from limbeck.measure.single_label import CLASSIFICATION_METRICS, SingleLabel
 from limbeck.measure.verdict import verdict
 
 __all__ = [
@@ -24,6 +26,8 @@ __all__ = [
     "ModelEvaluation",
     "NegativeLogLikelihood",
     "Resamples",
+    "Scoring",
+    "SingleLabel",
     "TeacherAgreement",
     "TeacherKL",
     "Top5Accuracy",
@@ -31,6 +35,7 @@ __all__ = [
     "flops",
     "interval",
     "latency",
+    "main_score",
     "parameters",
     "reliability",
     "throughput",

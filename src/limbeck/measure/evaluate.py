@@ -8,25 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck import registry
 from limbeck.errors import ArgumentError, suggest
-from limbeck.measure.calibration import reliability
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.intervals import Resamples, interval
 from limbeck.measure.metrics import Floats, Integers, Metric
+from limbeck.measure.scoring import Scoring, metrics_of
+from limbeck.measure.single_label import SingleLabel
 
-__all__ = ["CLASSIFICATION_METRICS", "evaluate"]
-
-CLASSIFICATION_METRICS = (
-    "accuracy",
-    "top5_accuracy",
-    "macro_f1",
-    "negative_log_likelihood",
-    "brier_score",
-    "expected_calibration_error",
-    "teacher_agreement",
-    "teacher_kl",
-)
+__all__ = ["evaluate"]
 
 
 @dataclass(frozen=True)
@@ -47,20 +36,22 @@ def evaluate(
     *,
     teacher: str | None = None,
     comparisons: Sequence[tuple[str, str]] = (),
-    metrics: Sequence[str] = CLASSIFICATION_METRICS,
+    scoring: Scoring | None = None,
+    metrics: Sequence[str] | None = None,
     draws: int = 2000,
     seed: int = 0,
 ) -> Evaluation:
-    """Measure classifiers on the same rows, with 95% intervals over rows and, where there are several, seeds.
+    """Measure models on the same rows, with 95% intervals over rows and, where there are several, seeds.
 
     Args:
-        logits: per model, one array `[N, C]` per seed.
-        target: the true class of each row, `[N]`.
-        teacher: the model that the others are compared with by `teacher_agreement` and `teacher_kl`; these are left
-            out without it, and for the teacher itself.
+        logits: per model, one array `[N, …, C]` per seed; `[N, C]` where a row is of one class.
+        target: what is true of each row; its class, `[N]`, unless another scoring is given.
+        teacher: the model that the others are compared with by metrics such as `teacher_agreement`; these are left out
+            without it, and for the teacher itself.
         comparisons: pairs (a, b); each gives a − b for every metric that both have. Seed s of a is paired with seed s
             of b; a model with one instance is paired with every seed of the other.
-        metrics: names of registered metrics.
+        scoring: what targets are and how logits are judged by them; `SingleLabel` by default.
+        metrics: names of registered metrics; those of the scoring by default.
         draws: of the bootstrap over rows.
         seed: of these draws.
 
@@ -75,59 +66,57 @@ def evaluate(
     >>> round(found.models["student"].metrics["accuracy"].value, 3)
     0.667
     """
-    truth, arrays = _checked(logits, target)
+    scoring = SingleLabel() if scoring is None else scoring
+    truth, arrays = _checked(logits, target, scoring)
     for name in [*(name for pair in comparisons for name in pair), *([] if teacher is None else [teacher])]:
         if name not in arrays:
             raise ArgumentError(f"evaluate: no logits of a model {name!r}.{suggest(name, arrays)}")
     for a, b in comparisons:
         _paired(arrays, *((a, b) if len(arrays[a]) >= len(arrays[b]) else (b, a)))
-    chosen: dict[str, Metric] = {name: registry.lookup("metric", name)() for name in metrics}
+    chosen = metrics_of(scoring.metrics if metrics is None else tuple(metrics))
     resamples = Resamples(len(truth), draws=draws, seed=seed)
     measured = {name: _measure(arrays, name, teacher, truth, chosen, resamples) for name in arrays}
     return Evaluation(
-        models={name: _model(arrays[name], truth, measured[name], chosen) for name in arrays},
+        models={name: _model(arrays[name], truth, measured[name], chosen, scoring) for name in arrays},
         comparisons=tuple(one for a, b in comparisons for one in _compare(a, b, measured, chosen)),
     )
 
 
-def _checked(logits: Mapping[str, Sequence[ArrayLike]], target: ArrayLike) -> tuple[Integers, _Logits]:
+def _checked(
+    logits: Mapping[str, Sequence[ArrayLike]], target: ArrayLike, scoring: Scoring
+) -> tuple[Integers, _Logits]:
     truth = np.asarray(target)
-    if truth.ndim != 1 or len(truth) == 0 or truth.dtype.kind not in "iu":
+    if truth.ndim == 0 or len(truth) == 0 or truth.dtype.kind not in "iu":
         raise ArgumentError(
-            f"evaluate: target of shape {truth.shape} and type {truth.dtype}; expected integers of shape [N], N > 0"
+            f"evaluate: target of shape {truth.shape} and type {truth.dtype}; expected integers, [N] or [N, …], N > 0"
         )
     arrays = {name: [np.asarray(one, np.float64) for one in seeds] for name, seeds in logits.items()}
-    classes = _classes(arrays, len(truth))
-    if truth.min() < 0 or truth.max() >= classes:
-        raise ArgumentError(
-            f"evaluate: targets from {truth.min()} to {truth.max()} for logits of {classes} classes; expected "
-            f"0 to {classes - 1}; leave out rows without a known class"
-        )
+    scoring.check(truth, _shape(arrays, len(truth)))
     return truth.astype(np.int64), arrays
 
 
-def _classes(arrays: _Logits, rows: int) -> int:
-    """The number of classes that all logits have."""
-    classes: int | None = None
+def _shape(arrays: _Logits, rows: int) -> tuple[int, ...]:
+    """The shape that all logits have."""
+    shape: tuple[int, ...] | None = None
     for name, seeds in arrays.items():
         if not seeds:
             raise ArgumentError(f"evaluate: {name!r} has no logits; give one array per seed")
         for at, one in enumerate(seeds):
-            if one.ndim != 2 or len(one) != rows or one.shape[1] != (classes or one.shape[1]) or one.shape[1] == 0:
+            if one.ndim < 2 or len(one) != rows or one.shape != (shape or one.shape) or one.shape[-1] == 0:
                 raise ArgumentError(
                     f"evaluate: logits of {name!r}, seed {at}, have shape {one.shape}; expected "
-                    f"({rows}, {classes or 'C'}): as many rows as targets, the same classes for every model"
+                    f"{shape or f'({rows}, C)'}: as many rows as targets, the same classes for every model"
                 )
-            classes = one.shape[1]
+            shape = one.shape
             if not np.isfinite(one).all():
-                row = int(np.flatnonzero(~np.isfinite(one).all(axis=1))[0])
+                row = int(np.flatnonzero(~np.isfinite(one).reshape(rows, -1).all(axis=1))[0])
                 raise ArgumentError(
                     f"evaluate: logits of {name!r}, seed {at}, are not finite (first in row {row}); "
                     "train it with a smaller learning rate or look for bad input"
                 )
-    if classes is None:
+    if shape is None:
         raise ArgumentError("evaluate: no models; give logits under the name of each model")
-    return classes
+    return shape
 
 
 def _paired(arrays: _Logits, name: str, other: str) -> Sequence[Floats]:
@@ -160,17 +149,15 @@ def _measure(
 
 
 def _model(
-    seeds: Sequence[Floats], target: Integers, measures: _Measures, metrics: Mapping[str, Metric]
+    seeds: Sequence[Floats], target: Integers, measures: _Measures, metrics: Mapping[str, Metric], scoring: Scoring
 ) -> ModelEvaluation:
-    truth, logits = np.tile(target, len(seeds)), np.concatenate(seeds)
-    classes = logits.shape[1]
-    confusion = np.bincount(truth * classes + logits.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
+    truth, logits = np.concatenate([target] * len(seeds)), np.concatenate(seeds)
     return ModelEvaluation(
         metrics={key: interval(one.values, one.draws, bounds=metrics[key].bounds) for key, one in measures.items()},
         scope="rows" if len(seeds) == 1 else "rows+seeds",
         seeds=tuple({key: float(one.values[at]) for key, one in measures.items()} for at in range(len(seeds))),
-        reliability=reliability(logits, truth),
-        confusion=tuple(tuple(map(int, row)) for row in confusion),
+        reliability=scoring.reliability(logits, truth),
+        confusion=scoring.confusion(logits, truth),
     )
 
 

@@ -42,7 +42,10 @@ class Metric(Protocol):
     """Whether it is a share, told in percentage points."""
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        """What each row adds: logits `[N, C]`, target `[N]`, the teacher's logits `[N, C]` -> statistics `[N, K]`."""
+        """What each row adds: logits `[N, C]`, target `[N]`, the teacher's logits `[N, C]` -> statistics `[N, K]`.
+
+        A metric of another `Scoring` takes its shapes.
+        """
         ...
 
     def value(self, means: Floats) -> Floats:

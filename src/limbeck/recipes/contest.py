@@ -140,14 +140,14 @@ class Contest:
         return ["student", *(name for name in others if _network(contestants[name].models[0]) == same)]
 
     def best(self, contestants: Mapping[str, Contestant]) -> str:
-        """The one of the candidates to export: by its metric on validation rows, the mean over seeds."""
+        """The one of the candidates to export: by the metric that decides, on validation rows, the mean over seeds."""
         task, names = self.models.task, self.candidates(contestants)
         if len(names) == 1:
             return "student"
 
         def score(name: str) -> float:
             found = contestants[name]
-            return fmean(task.validate(one.eval(), found.inputs)[task.metric] for one in found.models)
+            return fmean(next(iter(task.validate(one.eval(), found.inputs).values())) for one in found.models)
 
         return max(names, key=score)
 

@@ -121,7 +121,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
         learners={"student": name},
         train=spec["train"],
         rows=rows,
-        terms={"hard": plain_term()} if own is None else own,
+        terms={"hard": plain_term(task.scoring.loss)} if own is None else own,
     )
 
 
@@ -151,7 +151,7 @@ def control(recipe: Mapping[str, Any], task: Task) -> Lesson:
         learners={"student": "student"},
         train=recipe["train"],
         rows=task.labelled_rows,
-        terms=supervised_terms(recipe),
+        terms=supervised_terms(recipe, task.scoring.loss),
         shared=True,
         bare=True,
     )
@@ -169,7 +169,7 @@ def last(before: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
         learners={"student": "student"},
         train=train,
         rows=task.labelled_rows,
-        terms=supervised_terms(recipe),
+        terms=supervised_terms(recipe, task.scoring.loss),
         shared=True,
         bare=before == "control",
     )

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from limbeck.core import Address, at, called, logits_of, map_tensors
 from limbeck.export import Session, check_parity, quantize_int8
 from limbeck.measure import evaluate, flops, latency, parameters, throughput, verdict
-from limbeck.measure.metrics import log_softmax
 from limbeck.tasks import Batch, Inputs, Task
 
 __all__ = ["Contestant", "Exported", "cost_of_file", "cost_of_model", "export_int8", "export_student", "judge"]
@@ -99,15 +98,17 @@ def judge(
     evaluation = evaluate(
         logits,
         target,
+        scoring=task.scoring,
         teacher=teachers[0] if teachers else None,
         comparisons=[(one, other) for one in dict.fromkeys((subject, "student")) for other in others],
         draws=draws,
     )
+    main = task.scoring.metrics[0]
     sentence = "No control was trained, so this run cannot say whether distillation helped."
     if "control" in logits:
         called = "the student" if subject == "student" else f"the chosen student {subject}"
-        sentence = verdict(evaluation.comparison(subject, "control", task.metric), subject=called)
-    return {"teachers": teachers, **evaluation.to_json()}, sentence
+        sentence = verdict(evaluation.comparison(subject, "control", main), subject=called)
+    return {"metric": main, "teachers": teachers, **evaluation.to_json()}, sentence
 
 
 def cost_of_model(contestant: Contestant, example: Batch) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def export_int8(contestant: Contestant, source: Path, file: Path, task: Task) ->
     quantize_int8(source, file)
     read = partial(logits_of, contestant.models[0].eval(), inputs=contestant.inputs)
     models = (read, Exported(file, contestant.inputs).read)
-    ours, theirs = (np.exp(log_softmax(task.logits(one, task.test)[0])) for one in models)
+    ours, theirs = (task.scoring.probabilities(task.logits(one, task.test)[0]) for one in models)
     return {
         "bytes": file.stat().st_size,
         "max_probability_difference": float(np.abs(ours - theirs).max()),

@@ -7,30 +7,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from limbeck import registry
 from limbeck.errors import ArgumentError, RunError, suggest
 from limbeck.export import Session
-from limbeck.measure.metrics import log_softmax
-from limbeck.tasks import Task
+from limbeck.tasks import Prediction, Task
 
-__all__ = ["predict"]
+__all__ = ["predict", "predictions"]
 
 
 def predict(
     run: str | Path, inputs: Sequence[str], *, pairs: Sequence[str] = (), int8: bool = False
 ) -> list[dict[str, Any]]:
-    """Classes and probabilities of inputs, by the exported file alone.
+    """What `predictions` finds, in plain types: of one class, ``class`` and the ``probabilities`` of all classes."""
+    return [one.found for one in predictions(run, inputs, pairs=pairs, int8=int8)]
+
+
+def predictions(
+    run: str | Path, inputs: Sequence[str], *, pairs: Sequence[str] = (), int8: bool = False
+) -> list[Prediction]:
+    """What the exported file alone says of inputs, one after the other.
 
     Args:
         run: the folder of a finished run.
         inputs: texts; or for a model of images, the paths of files, whose images are brought to its size.
         pairs: for a model of pairs of texts, the second one of each.
         int8: take the file with weights in 8 bits.
-
-    Returns:
-        For each input its ``class`` and the ``probabilities`` of all classes.
 
     Raises:
         RunError: if the run has no such file.
@@ -42,13 +43,7 @@ def predict(
     results = _results(folder)
     task: type[Task] = registry.lookup("task", results["task"])
     session = Session(folder / _file(folder, results, int8))
-    rows = task.new_rows(inputs, pairs, folder / "export", session)
-    probabilities = np.exp(log_softmax(session(rows).astype(np.float64)))
-    classes = session.classes
-    return [
-        {"class": classes[int(row.argmax())], "probabilities": dict(zip(classes, row.tolist(), strict=True))}
-        for row in probabilities
-    ]
+    return task.predictions(inputs, pairs, folder / "export", session)
 
 
 def _results(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import limbeck.losses  # noqa: F401  # registers them
 from limbeck import registry
 from limbeck.core import Schedule, Term, source_of
 from limbeck.errors import RecipeError, suggest
-from limbeck.losses import CrossEntropy
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
 from limbeck.recipes.shorthand import written_out
@@ -112,10 +111,10 @@ def is_taught(terms: Mapping[str, Spec]) -> bool:
     return any(True for _ in sources(terms, "objective"))
 
 
-def supervised_terms(recipe: Spec) -> dict[str, Spec]:
+def supervised_terms(recipe: Spec, loss: str = "cross_entropy") -> dict[str, Spec]:
     """The terms of the control: those that read the bare student and the batch alone, their weights summing to 1.
 
-    Without any, the control learns by cross-entropy.
+    Without any, the control learns by this loss.
     """
     section = recipe["models"]["student"]
     worn = equipment_of(section)
@@ -126,7 +125,7 @@ def supervised_terms(recipe: Spec) -> dict[str, Spec]:
         if spec["weight"] != 0 and _supervises(spec, name, lacking)
     }
     if not chosen:
-        return {"hard": plain_term()}
+        return {"hard": plain_term(loss)}
     weights = [spec["weight"] for spec in chosen.values()]
     if len(chosen) == 1:
         return {name: {**spec, "weight": 1.0} for name, spec in chosen.items()}
@@ -144,11 +143,10 @@ def _supervises(spec: Spec, name: str, lacking: Collection[str]) -> bool:
     return "batch" in read and {source_of(address) for address in term.addresses} <= {"batch", "student"}
 
 
-def plain_term() -> Spec:
-    """Cross-entropy on every row whose label is known."""
-    loss = {"use": "cross_entropy", **resolve_options(CrossEntropy, {}, path="control", name="cross_entropy")}
+def plain_term(loss: str = "cross_entropy") -> Spec:
+    """A loss on every row whose label is known."""
     addresses = dict.fromkeys(("inputs", "where", "scale", "detach", "classes"))
-    return {"loss": loss, **addresses, "weight": 1.0, "gather": False}
+    return {"loss": resolve_use(["loss"], loss, "control"), **addresses, "weight": 1.0, "gather": False}
 
 
 def shared(terms: Mapping[str, Spec]) -> Mapping[str, Spec]:

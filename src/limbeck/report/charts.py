@@ -1,4 +1,4 @@
-"""Charts that set models side by side: differences with intervals, and accuracy against what it costs."""
+"""Charts that set models side by side: differences with intervals, and a score against what it costs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import html
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from limbeck.report.formatting import bracket, brief, difference, direction, finite, metric_title, percent
+from limbeck.report.formatting import (
+    bracket,
+    brief,
+    difference,
+    direction,
+    finite,
+    metric_title,
+    percent,
+    sentence_case,
+)
 from limbeck.report.results import Comparison, Estimate, title
 from limbeck.report.svg import Axis, Chart, element, marker, model_class, padded
 
@@ -84,19 +93,25 @@ def _bar(classes: str, start: tuple[float, float], end: tuple[float, float]) -> 
 
 
 def scatter(
-    accuracies: Mapping[str, Estimate], costs: Mapping[str, Cost], axis: str, write: Callable[[float | None], str]
+    metric: str,
+    scores: Mapping[str, Estimate],
+    costs: Mapping[str, Cost],
+    axis: str,
+    write: Callable[[float | None], str],
 ) -> str:
-    """Accuracy against a cost, with error bars; only models of which both are known.
+    """A share against a cost, with error bars; only models of which both are known.
 
     Args:
-        accuracies: by model.
+        metric: what the scores are.
+        scores: by model.
         costs: by model, all positive.
         axis: the title of the horizontal axis.
         write: a cost as text.
     """
-    points = {name: accuracies[name] for name in costs if finite(accuracies[name].value) is not None}
+    points = {name: scores[name] for name in costs if finite(scores[name].value) is not None}
+    name_of_scores = metric_title(metric)
     height = 290.0
-    chart = Chart(_WIDTH, height, f"Accuracy against {axis}")
+    chart = Chart(_WIDTH, height, f"{sentence_case(name_of_scores)} against {axis}")
     ends = [end for name in points for end in costs[name]]
     log = max(ends) / min(ends) > 6
     x = Axis(*padded(ends, log=log, share=0.12), start=52, end=_WIDTH - 12, log=log)
@@ -108,25 +123,29 @@ def scatter(
     chart.axes(
         x,
         y,
-        (f"{axis}{scale}", "accuracy"),
+        (f"{axis}{scale}", name_of_scores),
         (lambda cost: brief(write(cost)), lambda value: f"{100 * value:.{digits}f}%"),
     )
-    for group, (name, accuracy) in enumerate(points.items()):
-        _point(chart, (x, y), name, accuracy, costs[name], f"{axis} {write(costs[name].value)}", group)
+    for group, (name, score) in enumerate(points.items()):
+        told = f"{name_of_scores} {_interval_text(score)}\n{axis} {write(costs[name].value)}"
+        _point(chart, (x, y), name, score, costs[name], told, group)
     return chart.svg()
 
 
+def _interval_text(score: Estimate) -> str:
+    return f"{percent(score.value)} {bracket(score.low, score.high, lambda end: percent(end, unit=False))}"
+
+
 def _point(
-    chart: Chart, axes: tuple[Axis, Axis], name: str, accuracy: Estimate, cost: Cost, text: str, group: int
+    chart: Chart, axes: tuple[Axis, Axis], name: str, score: Estimate, cost: Cost, text: str, group: int
 ) -> None:
     x, y = axes
-    assert accuracy.value is not None
-    at = (x(cost.value), y(accuracy.value))
-    low, high = finite(accuracy.low), finite(accuracy.high)
+    assert score.value is not None
+    at = (x(cost.value), y(score.value))
+    low, high = finite(score.low), finite(score.high)
     if low is not None and high is not None:
         chart.add(_bar(model_class(name), (at[0], y(low)), (at[0], y(high))))
     if cost.high > cost.low:
         chart.add(_bar(model_class(name), (x(cost.low), at[1]), (x(cost.high), at[1])))
     chart.add(marker(name, *at))
-    ends = bracket(low, high, lambda end: percent(end, unit=False))
-    chart.mark(*at, f"{title(name)}\naccuracy {percent(accuracy.value)} {ends}\n{text}", group)
+    chart.mark(*at, f"{title(name)}\n{text}", group)

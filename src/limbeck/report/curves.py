@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from limbeck.report.formatting import brief, finite, percent, significant
+from limbeck.report.formatting import brief, finite, metric_title, percent, significant
 from limbeck.report.results import title
 from limbeck.report.svg import Axis, Chart, element, model_class, padded
 
 __all__ = [
     "FINETUNE",
     "LOSS",
-    "VALIDATION_ACCURACY",
     "Line",
     "Quantity",
     "curve_plot",
     "model_of",
     "read_lines",
     "thin",
+    "validation",
 ]
 
 FINETUNE = "finetune"  # the student's last stage, on hard labels
@@ -65,9 +65,12 @@ def _validated(event: Event, metric: str) -> float | None:
 
 
 LOSS = Quantity("training loss", lambda event: _number(event.get("loss")), significant, log=True, highest=math.inf)
-VALIDATION_ACCURACY = Quantity(
-    "validation accuracy", lambda event: _validated(event, "accuracy"), percent, log=False, highest=1.0
-)
+
+
+def validation(metric: str) -> Quantity:
+    """The metric that decides, on validation rows."""
+    name = f"validation {metric_title(metric)}"
+    return Quantity(name, lambda event: _validated(event, metric), percent, log=False, highest=1.0)
 
 
 def model_of(stage: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "percent",
     "rows",
     "scaled",
+    "sentence_case",
     "significant",
     "size",
 ]
@@ -149,6 +150,15 @@ def bracket(low: float | None, high: float | None, write: Callable[[float], str]
 def metric_title(name: str) -> str:
     """A metric's name as the reader sees it."""
     return _TITLES.get(name, name.replace("_", " "))
+
+
+def sentence_case(words: str) -> str:
+    """With a great first letter, the others as they are.
+
+    >>> sentence_case("macro-F1")
+    'Macro-F1'
+    """
+    return words[:1].upper() + words[1:]
 
 
 def direction(name: str) -> str:

@@ -33,7 +33,7 @@ def _page(run: Run) -> str:
     parts = (
         sections.summary(results),
         sections.differences(results),
-        single.learning(run.events),
+        single.learning(run.events, results.metric),
         sections.costs(results),
         single.calibration(results),
         single.confusion(results),

@@ -132,6 +132,7 @@ class Results(BaseModel):
     test_rows: int | None = None
     seeds: list[int] = Field(default_factory=list)
     teachers: list[str] = Field(default_factory=lambda: ["teacher"])
+    metric: str = "accuracy"
     label_budget: dict[str, int | None] = Field(default_factory=dict)
     models: dict[str, ModelResult] = Field(min_length=1)
     comparisons: list[Comparison] = Field(default_factory=list)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from limbeck.report.charts import Cost, interval_plot, scatter
 from limbeck.report.formatting import (
@@ -16,6 +17,7 @@ from limbeck.report.formatting import (
     metric_title,
     milliseconds,
     scaled,
+    sentence_case,
     significant,
     size,
 )
@@ -25,6 +27,7 @@ from limbeck.report.results import Comparison, Latency, ModelResult, Results, Th
 __all__ = ["costs", "differences", "every_metric", "header", "summary"]
 
 _Row = tuple[str, Callable[[ModelResult], str]]
+_SURENESS = {"expected_calibration_error": "15 bins", "negative_log_likelihood": "nats"}
 
 
 def header(results: Results) -> str:
@@ -53,9 +56,8 @@ def _input(results: Results) -> str:
 def summary(results: Results) -> str:
     """The main table: one column per model, one row per quantity."""
     rows: list[_Row] = [
-        (cell("accuracy", "95% interval"), lambda model: _metric(model, "accuracy")),
-        (cell("calibration error", "15 bins"), lambda model: _metric(model, "expected_calibration_error")),
-        (cell("negative log-likelihood", "nats"), lambda model: _metric(model, "negative_log_likelihood")),
+        (cell(metric_title(results.metric), "95% interval"), lambda model: _metric(model, results.metric)),
+        *_beside(results),
         (cell("parameters"), lambda model: cell(count(model.cost.parameters))),
         (cell("FLOPs", "one row"), lambda model: cell(scaled(model.cost.flops))),
         (cell("shipped file"), lambda model: cell(size(model.cost.bytes))),
@@ -71,6 +73,13 @@ def summary(results: Results) -> str:
         note(_scope_note(results)),
         fold("Every metric, and every seed", every_metric(results)),
     )
+
+
+def _beside(results: Results) -> Iterator[_Row]:
+    """What stands below the metric that decides."""
+    for name, unit in _SURENESS.items():
+        if any(name in model.metrics for model in results.models.values()):
+            yield cell(metric_title(name), unit), partial(_metric, name=name)
 
 
 def _metric(model: ModelResult, name: str) -> str:
@@ -160,7 +169,7 @@ def _difference_row(comparison: Comparison) -> list[str]:
 
 
 def costs(results: Results) -> str:
-    """Accuracy against latency and against the size of the file."""
+    """The metric that decides against latency and against the size of the file."""
     latency = {
         n: cost for n, model in results.models.items() if (cost := _latency_cost(model.cost.latency_ms)) is not None
     }
@@ -169,24 +178,25 @@ def costs(results: Results) -> str:
         _cost_card(results, latency, "latency, one row", "latency", milliseconds),
         _cost_card(results, bytes_, "size of the file", "file size", size),
     ]
-    return section("Accuracy against cost", legend(results.models), grid(plots))
+    return section(f"{sentence_case(metric_title(results.metric))} against cost", legend(results.models), grid(plots))
 
 
 def _cost_card(
     results: Results, found: dict[str, Cost], axis: str, short: str, write: Callable[[float | None], str]
 ) -> str:
-    accuracies = {name: model.metric("accuracy") for name, model in results.models.items()}
-    drawn = [name for name in found if finite(accuracies[name].value) is not None]
+    main = results.metric
+    scores = {name: model.metric(main) for name, model in results.models.items()}
+    drawn = [name for name in found if finite(scores[name].value) is not None]
     missing = [title(name) for name in results.models if name not in drawn]
     absent = note(f"No {short} was measured for: {', '.join(missing)}.") if missing else ""
     if not drawn:
         return card(absent)
     rows = [
-        [text(title(n)), _metric(results.models[n], "accuracy"), cell(write(found[n].value), _spread(found[n], write))]
+        [text(title(n)), _metric(results.models[n], main), cell(write(found[n].value), _spread(found[n], write))]
         for n in drawn
     ]
-    values = fold("Values as a table", table(["model", "accuracy", text(axis)], rows))
-    return card(scatter(accuracies, {name: found[name] for name in drawn}, axis, write), absent, values)
+    values = fold("Values as a table", table(["model", text(metric_title(main)), text(axis)], rows))
+    return card(scatter(main, scores, {name: found[name] for name in drawn}, axis, write), absent, values)
 
 
 def _spread(cost: Cost, write: Callable[[float | None], str]) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from limbeck.report.curves import FINETUNE, LOSS, VALIDATION_ACCURACY, Line, Quantity, curve_plot, model_of, read_lines
+from limbeck.report.curves import FINETUNE, LOSS, Line, Quantity, curve_plot, model_of, read_lines, validation
 from limbeck.report.files import Run
 from limbeck.report.formatting import DASH, count, metric_text, metric_title, percent
 from limbeck.report.markup import card, cell, fold, grid, legend, note, section, swatch, table, text
@@ -17,18 +17,19 @@ from limbeck.report.results import ModelResult, Results, title
 __all__ = ["calibration", "confusion", "environment", "learning", "recipe"]
 
 
-def learning(events: Iterable[Mapping[str, Any]]) -> str:
-    """Training loss and validation accuracy against the step, one line per model and seed."""
+def learning(events: Iterable[Mapping[str, Any]], metric: str) -> str:
+    """Training loss and the metric on validation rows against the step, one line per model and seed."""
     logged = list(events)
     losses = read_lines(logged, LOSS)
-    accuracies = read_lines(logged, VALIDATION_ACCURACY)
-    if not losses and not accuracies:
+    validated = validation(metric)
+    scores = read_lines(logged, validated)
+    if not losses and not scores:
         return section("Learning curves", note("This run trained no model: its event log holds no steps."))
-    stages = dict.fromkeys(model_of(line.stage) for line in [*losses, *accuracies])
+    stages = dict.fromkeys(model_of(line.stage) for line in [*losses, *scores])
     remarks = ["One line per seed. Models with other objectives have losses on other scales."]
     if any(line.stage == FINETUNE for line in losses):
         remarks.append("Dashed: the student's fine-tuning, after its last step.")
-    plots = [_curves(losses, LOSS), _curves(accuracies, VALIDATION_ACCURACY)]
+    plots = [_curves(losses, LOSS), _curves(scores, validated)]
     return section("Learning curves", note(" ".join(remarks)), legend(stages), grid(plots), moving(logged))
 
 

@@ -8,17 +8,16 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.report.formatting import bracket, count, metric_text, milliseconds, percent, size
+from limbeck.report.formatting import bracket, count, metric_text, metric_title, milliseconds, percent, size
 from limbeck.report.results import Estimate, Latency, ModelResult, Results, parse_results, title
 
 __all__ = ["summary_rows", "summary_table", "summary_text"]
 
-_HEADER = ("model", "accuracy", "ECE", "parameters", "bytes", "latency")
 _LONGEST_NAME = 22
 
 
 def summary_rows(results: Mapping[str, Any] | Results) -> list[tuple[str, ...]]:
-    """One row per model: name, accuracy with its interval, calibration error, parameters, size of the file, latency.
+    """One row per model: name, the deciding metric with its interval, calibration error, parameters, bytes, latency.
 
     The latency is the median for one row.
 
@@ -32,13 +31,13 @@ def summary_rows(results: Mapping[str, Any] | Results) -> list[tuple[str, ...]]:
     [('student', '98.4% [97.0, 99.0]', '–', '–', '–', '–')]
     """
     checked = results if isinstance(results, Results) else parse_results(results)
-    return [_row(name, model) for name, model in checked.models.items()]
+    return [_row(name, model, checked.metric) for name, model in checked.models.items()]
 
 
 def summary_table(results: Mapping[str, Any] | Results) -> Table:
     """The rows of `summary_rows` as a table for a terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column, name in enumerate(_HEADER):
+    for column, name in enumerate(_header(results)):
         table.add_column(name, justify="right" if column else "left", no_wrap=True)
     for row in summary_rows(results):
         table.add_row(*map(Text, row))
@@ -47,9 +46,14 @@ def summary_table(results: Mapping[str, Any] | Results) -> Table:
 
 def summary_text(results: Mapping[str, Any] | Results) -> str:
     """The rows of `summary_rows` as plain text, for a file or a pipe."""
-    rows = [_HEADER, *summary_rows(results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    rows = [_header(results), *summary_rows(results)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(_line(row, widths) for row in rows)
+
+
+def _header(results: Mapping[str, Any] | Results) -> tuple[str, ...]:
+    checked = results if isinstance(results, Results) else parse_results(results)
+    return ("model", metric_title(checked.metric), "ECE", "parameters", "bytes", "latency")
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
@@ -57,11 +61,11 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
     return "  ".join([first, *(cell.strip().rjust(width) for cell, width in zip(others, widths[1:], strict=True))])
 
 
-def _row(name: str, model: ModelResult) -> tuple[str, ...]:
+def _row(name: str, model: ModelResult, metric: str) -> tuple[str, ...]:
     shown = title(name)
     return (
         shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…",
-        _accuracy(model.metric("accuracy")),
+        _share(model.metric(metric)),
         metric_text("expected_calibration_error", model.metric("expected_calibration_error").value),
         count(model.cost.parameters),
         size(model.cost.bytes),
@@ -69,6 +73,6 @@ def _row(name: str, model: ModelResult) -> tuple[str, ...]:
     )
 
 
-def _accuracy(accuracy: Estimate) -> str:
-    interval = bracket(accuracy.low, accuracy.high, lambda end: percent(end, unit=False))
-    return f"{percent(accuracy.value)} {interval}".rstrip()
+def _share(estimate: Estimate) -> str:
+    interval = bracket(estimate.low, estimate.high, lambda end: percent(end, unit=False))
+    return f"{percent(estimate.value)} {interval}".rstrip()

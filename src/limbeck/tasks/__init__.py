@@ -1,7 +1,7 @@
 """One file per task: what a batch holds, how models are built and judged."""
 
 from limbeck.tasks.image_classification import DataSettings, ImageClassification
-from limbeck.tasks.task import Batch, BatchSource, Inputs, Part, Task, TrainingRows
+from limbeck.tasks.task import Batch, BatchSource, Inputs, Part, Prediction, Task, TrainingRows
 from limbeck.tasks.text_classification import TextClassification, TextSettings
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "ImageClassification",
     "Inputs",
     "Part",
+    "Prediction",
     "Task",
     "TextClassification",
     "TextSettings",

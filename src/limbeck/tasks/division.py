@@ -122,7 +122,7 @@ def planned(training: TrainingRows, settings: SplitSettings, *, batch_size: int,
         seed=seed,
         labelled_share=settings.labelled_share,
         labelled_only=training.labelled_only,
-        classes=training.rows.target if settings.class_balance else None,
+        classes=training.rows.strata if settings.class_balance else None,
     )
 
 

@@ -20,11 +20,13 @@ from limbeck.data import Augment, Batches, ImageSet, from_dataset, whole, with_u
 from limbeck.data.files import read_image
 from limbeck.errors import ArgumentError
 from limbeck.export import Session, export_onnx
+from limbeck.measure import SingleLabel, main_score
 from limbeck.registry import register
 from limbeck.students import Normalized
 from limbeck.students.library import check_forward
 from limbeck.tasks.division import SplitSettings, divide, planned
-from limbeck.tasks.task import Batch, Part, TrainingRows
+from limbeck.tasks.single_label import most_likely
+from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
 __all__ = ["DataSettings", "ImageClassification"]
 
@@ -69,15 +71,18 @@ class ImageClassification:
     supplied: ClassVar = ("channels", "classes", "size")
     parts: ClassVar[Mapping[str, Part]] = {}
     fixed: ClassVar = None
-    metric: ClassVar = "accuracy"
+    scoring: ClassVar = SingleLabel()
 
     @classmethod
-    def new_rows(cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session) -> Tensor:
-        """The images of these files, brought to the size and the channels of the model."""
+    def predictions(
+        cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session
+    ) -> list[Prediction]:
+        """The classes of these files, brought to the size and the channels of the model."""
         if pairs:
             raise ArgumentError("an image has no second text; leave the pair out")
         channels, *size = session.inputs["image"].shape[1:]
-        return torch.stack([read_image(Path(file), int(channels), (int(size[0]), int(size[1]))) for file in inputs])
+        rows = [read_image(Path(file), int(channels), (int(size[0]), int(size[1]))) for file in inputs]
+        return most_likely(session(torch.stack(rows)), session.classes)
 
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, ImageSet]:
@@ -209,9 +214,9 @@ class ImageClassification:
         return whole(rows, _evaluation_batch, workers=self.settings.workers)
 
     def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
-        """Accuracy on the validation rows, for a model in eval mode."""
+        """The metric that decides, on the validation rows, for a model in eval mode."""
         logits, target = self.logits(partial(logits_of, model, inputs=inputs), self.validation)
-        return {"accuracy": float((logits.argmax(1) == target).mean())}
+        return dict(main_score(self.scoring, logits, target))
 
     def logits(self, read: Callable[[Batch], Tensor], rows: ImageSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The logits ``[N, C]`` and targets ``[N]`` of all rows; ``read`` turns a batch into logits."""

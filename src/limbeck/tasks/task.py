@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from limbeck.cache import CachedRows
 from limbeck.core import Address
 from limbeck.export import Session
+from limbeck.measure import Scoring
 
-__all__ = ["Batch", "BatchSource", "Inputs", "Part", "Rows", "Task", "TrainingRows"]
+__all__ = ["Batch", "BatchSource", "Inputs", "Part", "Prediction", "Rows", "Task", "TrainingRows"]
 
 Batch: TypeAlias = dict[str, Any]
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
@@ -69,6 +70,14 @@ class Part:
     supplied: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What a file says of one input: as ``limbeck predict --json`` has it, and in a line for people."""
+
+    found: dict[str, Any]
+    line: str
+
+
 class Task(Protocol):
     """What batches hold, how models are built, judged and shipped.
 
@@ -91,8 +100,6 @@ class Task(Protocol):
     """The parameters of their constructors that the data gives, and no recipe."""
     fixed: ClassVar[Sequence[str] | None]
     """The outputs of models that have one shape for all rows; None for all."""
-    metric: ClassVar[str]
-    """The one that decides: which epoch is best, and whether distillation helped."""
 
     settings: Any
     teacher_rows: TrainingRows
@@ -100,8 +107,10 @@ class Task(Protocol):
     labelled_rows: TrainingRows
 
     @classmethod
-    def new_rows(cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session) -> Inputs:
-        """New inputs as an exported file takes them.
+    def predictions(
+        cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session
+    ) -> list[Prediction]:
+        """What an exported file says of new inputs.
 
         Args:
             inputs: texts, or paths of files.
@@ -128,6 +137,10 @@ class Task(Protocol):
     @property
     def classes(self) -> tuple[str, ...]:
         """The name of each logit."""
+
+    @property
+    def scoring(self) -> Scoring:
+        """How models are judged."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -205,10 +218,10 @@ class Task(Protocol):
         """All rows in order, as they are."""
 
     def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
-        """The `metric`, first, on the validation rows, for a model in eval mode that reads this address."""
+        """The metric that decides, first, on the validation rows, for a model in eval mode that reads this address."""
 
     def logits(self, read: Callable[[Batch], Tensor], rows: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Logits ``[N, C]`` and targets ``[N]`` of all rows; ``read`` turns a batch into logits."""
+        """Logits and targets of all rows, as the `scoring` takes them; ``read`` turns a batch into logits."""
 
     def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         """The section of a model that was shipped into a folder, so that what stands there builds it again."""

@@ -25,10 +25,12 @@ from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
 from limbeck.errors import ArgumentError, DataError
 from limbeck.export import Session, export_onnx
+from limbeck.measure import SingleLabel, main_score
 from limbeck.registry import register
 from limbeck.students import folder_tokenizer
 from limbeck.tasks.division import SplitSettings, divide, planned
-from limbeck.tasks.task import Batch, Part, TrainingRows
+from limbeck.tasks.single_label import most_likely
+from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
 __all__ = ["TextClassification", "TextSettings"]
 
@@ -76,11 +78,13 @@ class TextClassification:
     supplied: ClassVar = ("classes", "names", "vocabulary")
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     fixed: ClassVar = ("logits",)
-    metric: ClassVar = "accuracy"
+    scoring: ClassVar = SingleLabel()
 
     @classmethod
-    def new_rows(cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session) -> dict[str, Tensor]:
-        """The tokens of these texts, by the tokenizer beside the file."""
+    def predictions(
+        cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session
+    ) -> list[Prediction]:
+        """The classes of these texts, read with the tokenizer beside the file."""
         expected = int(session.metadata["texts"])
         if len(pairs) != (len(inputs) if expected == 2 else 0):
             raise ArgumentError(
@@ -93,7 +97,7 @@ class TextClassification:
             folder_tokenizer(folder=str(folder)), list(session.inputs), int(session.metadata["max_length"])
         )
         tokens = reading.tokens(list(zip(inputs, *([pairs] if pairs else []), strict=True)))
-        return reading.inputs(tokens, torch.arange(len(inputs)))
+        return most_likely(session(reading.inputs(tokens, torch.arange(len(inputs)))), session.classes)
 
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, TextSet]:
@@ -278,9 +282,9 @@ class TextClassification:
         return whole_texts(rows, _evaluation_batch, self.readings)
 
     def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
-        """Accuracy on the validation rows, for a model in eval mode."""
+        """The metric that decides, on the validation rows, for a model in eval mode."""
         logits, target = self.logits(partial(logits_of, model, inputs=inputs), self.validation)
-        return {"accuracy": float((logits.argmax(1) == target).mean())}
+        return dict(main_score(self.scoring, logits, target))
 
     def logits(self, read: Callable[[Batch], Tensor], rows: TextSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The logits ``[N, C]`` and targets ``[N]`` of all rows, in order; ``read`` turns a batch into logits."""
