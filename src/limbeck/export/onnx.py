@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limbeck.core import called
 from limbeck.errors import ArgumentError, ExportError
+from limbeck.export.gelu import with_fusible_gelu
 from limbeck.files import atomic
 
 __all__ = ["OPSET", "export_onnx"]
@@ -75,7 +76,7 @@ def export_onnx(
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > _LARGEST:
         raise ExportError(f"export to {path}: the weights are {size} bytes; one ONNX file holds at most {_LARGEST}")
-    graph = _translate(model, pair, path, axes)
+    graph = with_fusible_gelu(_translate(model, pair, path, axes))
     _strip(graph)
     described = "; ".join(_described(name, value, axes) for name, value in pair.items())
     entries = {"schema": "1", "classes": json.dumps(list(classes)), "input": described, **metadata}

@@ -22,6 +22,9 @@ Given: TypeAlias = NDArray[Any] | Tensor
 
 _types: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(int64)": np.dtype(np.int64)}
 
+# On a CPU its operator takes several times as long as the sum and the normalization that it replaces.
+_slower = ["SkipLayerNormFusion"]
+
 
 @dataclass(frozen=True)
 class _Input:
@@ -71,7 +74,9 @@ class Session:
         options.intra_op_num_threads = self.threads
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=_slower
+            )
         except Exception as error:  # onnxruntime's exceptions have no base class of their own
             reason = str(error).partition("\n")[0]
             raise ExportError(f"ONNX file {path}: onnxruntime cannot load it ({reason}); export it again") from error
