@@ -12,7 +12,7 @@ from limbeck.errors import ArgumentError, suggest
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.intervals import Resamples, interval
 from limbeck.measure.metrics import Floats, Integers, Metric
-from limbeck.measure.scoring import Scoring, metrics_of
+from limbeck.measure.scoring import Scoring
 from limbeck.measure.single_label import SingleLabel
 
 __all__ = ["evaluate"]
@@ -73,7 +73,7 @@ def evaluate(
             raise ArgumentError(f"evaluate: no logits of a model {name!r}.{suggest(name, arrays)}")
     for a, b in comparisons:
         _paired(arrays, *((a, b) if len(arrays[a]) >= len(arrays[b]) else (b, a)))
-    chosen = metrics_of(scoring.metrics if metrics is None else tuple(metrics))
+    chosen = {name: scoring.metric(name) for name in (scoring.metrics if metrics is None else metrics)}
     resamples = Resamples(len(truth), draws=draws, seed=seed)
     measured = {name: _measure(arrays, name, teacher, truth, chosen, resamples) for name in arrays}
     return Evaluation(

@@ -12,7 +12,7 @@ from limbeck import registry
 from limbeck.measure.calibration import Bin
 from limbeck.measure.metrics import Floats, Integers, Metric
 
-__all__ = ["Scoring", "main_score", "metrics_of"]
+__all__ = ["Scoring", "main_score", "registered"]
 
 
 class Scoring(Protocol):
@@ -32,6 +32,14 @@ class Scoring(Protocol):
     @property
     def loss(self) -> str:
         """What a model without a teacher learns by, where the recipe names no term on labels."""
+        ...
+
+    def metric(self, name: str) -> Metric:
+        """The metric of this name, for logits and targets of these shapes; see `registered`.
+
+        Raises:
+            LimbeckError: if there is none.
+        """
         ...
 
     def check(self, target: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -55,16 +63,18 @@ class Scoring(Protocol):
         ...
 
 
-def metrics_of(names: tuple[str, ...]) -> dict[str, Metric]:
-    """The registered metrics of these names.
+def registered(name: str) -> Metric:
+    """The metric that is registered under a name.
 
     Raises:
-        LimbeckError: if there is none of a name.
+        LimbeckError: if there is none.
     """
-    return {name: registry.lookup("metric", name)() for name in names}
+    metric: Metric = registry.lookup("metric", name)()
+    return metric
 
 
 def main_score(scoring: Scoring, logits: Floats, target: Integers) -> Mapping[str, float]:
     """The metric that decides, by its name."""
-    ((name, metric),) = metrics_of(scoring.metrics[:1]).items()
+    name = scoring.metrics[0]
+    metric = scoring.metric(name)
     return {name: float(metric.value(np.mean(metric.rows(logits, target, None), axis=0)))}

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from limbeck.errors import ArgumentError
 from limbeck.measure.calibration import Bin, reliability
-from limbeck.measure.metrics import Floats, Integers, log_softmax
+from limbeck.measure.metrics import Floats, Integers, Metric, log_softmax
+from limbeck.measure.scoring import registered
 
 __all__ = ["CLASSIFICATION_METRICS", "SingleLabel"]
 
@@ -34,6 +35,9 @@ class SingleLabel:
 
     metrics: ClassVar = CLASSIFICATION_METRICS
     loss: ClassVar = "cross_entropy"
+
+    def metric(self, name: str) -> Metric:
+        return registered(name)
 
     def check(self, target: NDArray[Any], shape: tuple[int, ...]) -> None:
         """Refuse targets that are no class numbers.
