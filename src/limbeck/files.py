@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic", "canonical_hash", "file_hash", "held", "write_json", "write_text"]
+__all__ = ["atomic", "canonical_hash", "file_hash", "held", "user_cache", "write_json", "write_text"]
 
 
 @contextmanager
@@ -87,3 +87,11 @@ def canonical_hash(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def user_cache(kind: str) -> Path:
+    """Where a kind of files is kept from run to run: under LIMBECK_CACHE, else under the user's folder for caches."""
+    own = os.environ.get("LIMBECK_CACHE")
+    if own:
+        return Path(own, kind)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "limbeck", kind)

@@ -19,6 +19,7 @@ from limbeck.data.saved_datasets import Datasets
 from limbeck.data.splits import Splits, split
 from limbeck.data.text_files import Csv, JsonLines, Parquet
 from limbeck.data.texts import Texts, TextSet
+from limbeck.data.word_copies import Looks, WordCopies
 from limbeck.data.word_substitution import WordSubstitution
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "ImageSet",
     "Images",
     "JsonLines",
+    "Looks",
     "MaskedWords",
     "MemoryImages",
     "Mnist5k",
@@ -44,6 +46,7 @@ __all__ = [
     "Splits",
     "TextSet",
     "Texts",
+    "WordCopies",
     "WordSubstitution",
     "from_dataset",
     "split",

@@ -14,6 +14,7 @@ from limbeck.data.labelled import known
 from limbeck.data.plan import Plan
 from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
+from limbeck.data.word_copies import Looks
 from limbeck.errors import ArgumentError
 
 __all__ = ["TextBatches", "read_rows", "whole_texts"]
@@ -32,8 +33,9 @@ class TextBatches:
         readings: how models read them, by name; the first is the student's.
         rank: which of the processes that train together this one is.
         world: how many they are; each takes one contiguous slice of every batch.
-        views: how many looks at a row a cache tells apart; texts look the same in all.
+        views: how many looks at a row a cache tells apart.
         cached: the caches to read for each batch.
+        looks: the rows with their copies; without, texts look the same in all views.
 
     Raises:
         ArgumentError: if batch_size does not divide by world.
@@ -49,6 +51,7 @@ class TextBatches:
         world: int = 1,
         views: int | None = None,
         cached: CachedRows | None = None,
+        looks: Looks | None = None,
     ) -> None:
         if plan.batch_size % world:
             raise ArgumentError(
@@ -57,7 +60,8 @@ class TextBatches:
         size = plan.batch_size // world
         first = next(iter(readings.values()))
         self._plan = Bucketed(plan, first.of(data).lengths[data.place])
-        self._data = data
+        self._data = data if looks is None else looks.data
+        self._looks = looks
         self._readings = readings
         self._slice = slice(rank * size, (rank + 1) * size)
         self._class_weight = class_weights(data)
@@ -72,7 +76,8 @@ class TextBatches:
 
     def look(self, rows: Tensor, views: Tensor) -> Batch:
         """These rows (int64 `[B]`) as a batch; each with the number of the look at it."""
-        batch = read_rows(self._data, rows, self._readings)
+        place = None if self._looks is None else self._looks.place(rows, views)
+        batch = read_rows(self._data, rows, self._readings, place=place)
         batch["view"] = views
         batch["class_weight"] = self._class_weight[rows]
         if self._cached is not None:
@@ -80,9 +85,14 @@ class TextBatches:
         return batch
 
 
-def read_rows(data: TextSet, rows: Tensor, readings: Mapping[str, Reading], least: int = 1) -> Batch:
-    """These rows (int64 `[B]`) as a batch, in this order, padded to the longest of them or to the least length."""
-    place = data.place[rows]
+def read_rows(
+    data: TextSet, rows: Tensor, readings: Mapping[str, Reading], least: int = 1, place: Tensor | None = None
+) -> Batch:
+    """These rows (int64 `[B]`) as a batch, in this order, padded to the longest of them or to the least length.
+
+    Their texts stand at ``place`` in the files, if it is given.
+    """
+    place = data.place[rows] if place is None else place
     read = {name: reading.inputs(reading.of(data), place, least) for name, reading in readings.items()}
     first, *others = read
     target = data.target[rows]

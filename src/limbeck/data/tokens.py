@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +16,9 @@ from torch import Tensor
 
 from limbeck.data.texts import Texts, TextSet
 from limbeck.errors import ArgumentError
-from limbeck.files import atomic, canonical_hash
+from limbeck.files import atomic, canonical_hash, user_cache
 
-__all__ = ["Reading", "Tokens"]
+__all__ = ["Reading", "Tokens", "content"]
 
 _FORMAT = 1
 _CHUNK = 10_000
@@ -74,6 +73,14 @@ class Tokens:
         return {name: found[name] for name in names}
 
 
+def content(tokenizer: Any) -> dict[str, Any]:
+    """What a fast tokenizer makes of texts depends on."""
+    found: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    # Both change with every call.
+    del found["truncation"], found["padding"]
+    return found
+
+
 class Reading:
     """How one kind of model reads texts: with which tokenizer, which inputs, and how far.
 
@@ -98,11 +105,10 @@ class Reading:
 
     @cached_property
     def _own(self) -> str:
-        content = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        # Both change with every call.
-        del content["truncation"], content["padding"]
         sides = [self.tokenizer.truncation_side, *self.tokenizer.model_input_names]
-        return canonical_hash({"format": _FORMAT, "tokenizer": content, "sides": sides, "length": self.max_length})
+        return canonical_hash(
+            {"format": _FORMAT, "tokenizer": content(self.tokenizer), "sides": sides, "length": self.max_length}
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -119,7 +125,7 @@ class Reading:
 
     def _file(self, file: Texts) -> Tokens:
         name = canonical_hash({"texts": file.digest, "reading": self._own})
-        path = _folder() / f"{name}.safetensors"
+        path = user_cache("tokens") / f"{name}.safetensors"
         return _loaded(path) if path.is_file() else self._kept(file, path)
 
     def _kept(self, file: Texts, path: Path) -> Tokens:
@@ -172,11 +178,3 @@ def _joined(parts: Sequence[Tokens]) -> Tokens:
 def _loaded(path: Path) -> Tokens:
     found = load_file(path)
     return Tokens(found["ids"], found.get("types"), found["ends"], found["cut"])
-
-
-def _folder() -> Path:
-    """Where tokens are kept: under LIMBECK_CACHE, else under the user's folder for caches."""
-    own = os.environ.get("LIMBECK_CACHE")
-    if own:
-        return Path(own, "tokens")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "limbeck", "tokens")

@@ -200,6 +200,6 @@ class Ending:
             "label_budget": {
                 "training": budget["training"],
                 "validation": len(self.task.validation) if watched else 0,
-                "unlabelled": budget["unlabelled"],
+                **{kind: count for kind, count in budget.items() if kind != "training"},
             },
         }

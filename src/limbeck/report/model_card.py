@@ -96,12 +96,13 @@ def _making(run: Run) -> str:
     }
     known = {key: value for key, value in excerpt.items() if value is not None}
     text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True).rstrip()
+    copies = f" Beside them: {count(budget['copies'])} copies in other words." if "copies" in budget else ""
     control = " The control is the same student trained without a teacher." if "control" in run.results.models else ""
     return (
         "## How it was made\n\n"
         f"Label budget of the student: {count(budget.get('training'))} training labels, "
         f"{count(budget.get('validation'))} validation labels; "
-        f"{count(budget.get('unlabelled'))} further training rows were used without labels.{control}\n\n"
+        f"{count(budget.get('unlabelled'))} further training rows were used without labels.{copies}{control}\n\n"
         f"{_fenced(text, 'yaml')}"
     )
 

@@ -42,6 +42,8 @@ def header(results: Results) -> str:
         "labels: validation": count(results.label_budget.get("validation")),
         "rows without label": count(results.label_budget.get("unlabelled")),
     }
+    if "copies" in results.label_budget:
+        facts["copies in other words"] = count(results.label_budget["copies"])
     listed = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
     return (
         f'<p class="kicker">limbeck run</p><h1>{text(results.recipe)}</h1>'

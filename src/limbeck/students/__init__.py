@@ -4,7 +4,7 @@ from limbeck.students.bag_of_words import BagOfWords
 from limbeck.students.bilstm import BiLSTM
 from limbeck.students.checkpoint import load_weights, save_weights
 from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
-from limbeck.students.hugging_face import folder_tokenizer, hugging_face
+from limbeck.students.hugging_face import folder_tokenizer, hugging_face, masked_language_model
 from limbeck.students.mlp import MLP
 from limbeck.students.mobilenet import MobileNet
 from limbeck.students.normalized import Normalized
@@ -39,6 +39,7 @@ __all__ = [
     "folder_tokenizer",
     "hugging_face",
     "load_weights",
+    "masked_language_model",
     "save_weights",
     "share_",
     "shrink",

@@ -12,7 +12,7 @@ from limbeck.errors import ArgumentError
 from limbeck.registry import register
 from limbeck.students.library import import_library
 
-__all__ = ["folder_tokenizer", "hugging_face"]
+__all__ = ["folder_tokenizer", "hugging_face", "masked_language_model"]
 
 _tokenizer_files = ("tokenizer.json", "vocab.txt", "tokenizer.model", "vocab.json")
 
@@ -61,6 +61,34 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
     model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
     if not fresh:
         model.untrained = ""
+    return model
+
+
+def masked_language_model(*, folder: str) -> Any:
+    """Any ``AutoModelForMaskedLM``, with its own tokenizer, as it is.
+
+    Args:
+        folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
+            path.
+
+    Returns:
+        The model; ``tokenizer`` is its tokenizer.
+
+    Raises:
+        ArgumentError: if a file is missing or unreadable, or the model has no head for words.
+    """
+    transformers = import_library("transformers", "text")
+    local = _local(folder)
+    with _told(folder), _quiet(transformers):
+        model, found = transformers.AutoModelForMaskedLM.from_pretrained(
+            folder, local_files_only=local, output_loading_info=True, use_safetensors=True
+        )
+        model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
+    if found["missing_keys"]:
+        raise ArgumentError(
+            f"{folder} has no head for words (no {', '.join(sorted(found['missing_keys']))}); give a masked language "
+            "model, saved with its head"
+        )
     return model
 
 

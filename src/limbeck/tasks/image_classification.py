@@ -201,8 +201,8 @@ class ImageClassification:
         }
 
     @property
-    def varies(self) -> bool:
-        return self.augment.changes
+    def looks(self) -> int | None:
+        return None if self.augment.changes else 1
 
     def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
         """What decides the looks at the rows that caches are made of."""

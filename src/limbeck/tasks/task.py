@@ -205,8 +205,8 @@ class Task(Protocol):
         """
 
     @property
-    def varies(self) -> bool:
-        """Whether a row looks different from view to view."""
+    def looks(self) -> int | None:
+        """How many looks at a row of the student there are, which views take in turn; None if every view is another."""
 
     def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
         """What decides the looks at the rows, as caches record it."""

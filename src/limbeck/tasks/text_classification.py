@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -23,6 +23,7 @@ from limbeck.core import Address, at, logits_of
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
 from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
+from limbeck.data.word_copies import Looks, WordCopies
 from limbeck.errors import ArgumentError, DataError
 from limbeck.export import Session, export_onnx
 from limbeck.measure import SingleLabel, main_score
@@ -45,9 +46,12 @@ class TextSettings(SplitSettings):
     Args:
         max_length: the most tokens of a row that a model reads; the others are cut off, and the run says of how many
             rows.
+        augment: copies in other words of the rows of the student and its control, as `limbeck.data.WordCopies` makes
+            them; a teacher learns from the texts as they are.
     """
 
     max_length: int = 128
+    augment: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +75,7 @@ class TextClassification:
     """
 
     Settings: ClassVar = TextSettings
-    sections: ClassVar[Mapping[str, type]] = {}
+    sections: ClassVar = {"augment": WordCopies}
     sources: ClassVar = ("text_source",)
     models: ClassVar = ("text_model", "pretrained_text_model")
     pretrained: ClassVar = ("pretrained_text_model",)
@@ -139,7 +143,24 @@ class TextClassification:
 
     @property
     def notes(self) -> list[str]:
-        return [*(f"data: {line}" for line in self._skipped), *(f"data: {line}" for line in self._cuts())]
+        return [f"data: {line}" for line in (*self._skipped, *self._cuts(), *self._copied())]
+
+    def _copied(self) -> Iterator[str]:
+        if self._looks is not None:
+            rows, copies = len(self._looks.data), self._looks.copies
+            yield (
+                f"augment has {copies} copies of {rows} training rows in other words, {self._looks.unchanged} of them "
+                "like their row"
+            )
+
+    @cached_property
+    def _looks(self) -> Looks | None:
+        if self.settings.augment is None:
+            return None
+        try:
+            return WordCopies(**self.settings.augment).of(self.student_rows.rows)
+        except ArgumentError as error:
+            raise ArgumentError(f"data.augment: {error}") from error
 
     def _cuts(self) -> Iterator[str]:
         for name, reading in self.readings.items():
@@ -150,7 +171,8 @@ class TextClassification:
     def budget(self) -> dict[str, int]:
         """How many labels the student and its control may see."""
         labelled = self.student_rows.rows.labelled
-        return {"training": int(labelled.sum()), "unlabelled": int((~labelled).sum())}
+        found = {"training": int(labelled.sum()), "unlabelled": int((~labelled).sum())}
+        return found if self._looks is None else {**found, "copies": self._looks.copies}
 
     # Models, and how they read.
 
@@ -250,12 +272,20 @@ class TextClassification:
         """The batches that a model trains on, and how many make an epoch."""
         rows = training.rows
         plan = planned(training, self.settings, batch_size=batch_size, seed=seed)
-        batches = TextBatches(rows, plan, self.readings, rank=rank, world=world, views=views, cached=cached)
+        looks = self._looks_of(training)
+        batches = TextBatches(
+            rows, plan, self.readings, rank=rank, world=world, views=views, cached=cached, looks=looks
+        )
         return batches, plan.steps_per_epoch
+
+    def _looks_of(self, training: TrainingRows) -> Looks | None:
+        return None if training is self.teacher_rows else self._looks
 
     def key(self, training: TrainingRows) -> dict[str, Any]:
         """What decides these batches."""
+        looks = self._looks_of(training)
         return {
+            **({} if looks is None else {"looks": looks.data.fingerprint()}),
             "rows": training.rows.fingerprint(),
             "labelled_only": training.labelled_only,
             "labelled_share": self.settings.labelled_share,
@@ -264,12 +294,14 @@ class TextClassification:
         }
 
     @property
-    def varies(self) -> bool:
-        return False
+    def looks(self) -> int:
+        return 1 if self.settings.augment is None else 1 + WordCopies(**self.settings.augment).copies
 
     def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
         """What decides the looks at the rows that caches are made of."""
-        return {"texts": training.rows.fingerprint(), "readings": self._fingerprints}
+        looks = self._looks_of(training)
+        rows = training.rows if looks is None else looks.data
+        return {"texts": rows.fingerprint(), "readings": self._fingerprints}
 
     @property
     def _fingerprints(self) -> dict[str, str]:

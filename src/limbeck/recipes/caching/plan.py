@@ -88,18 +88,18 @@ def plan_of(recipe: Mapping[str, Any], task: Task) -> CachePlan:
     section = recipe["cache"]
     asked = isinstance(section, Mapping)
     settings = CacheSettings(**(section if asked else resolve_settings({})))
-    views = settings.views if task.varies else None
+    views = None if task.looks == 1 else settings.views or task.looks
     if section is False:
         return CachePlan(settings=settings, asked=False, outputs={}, live={}, views=None)
     outputs, live, passes = _survey(recipe, task)
     _check_named(settings, recipe, outputs, live)
-    if asked and outputs and task.varies and views is None:
+    if asked and outputs and task.looks is None and views is None:
         raise RecipeError(
             "cache: data.augment changes the images anew in every epoch, and a cache holds some views of each row; "
             "give their number, as in cache: {views: 4}"
         )
     for name in list(outputs):
-        reason = _left_out(name, settings, asked, task.varies, passes[name])
+        reason = _left_out(name, settings, asked, task.looks is None, passes[name] // (task.looks or 1))
         if reason is not None:
             live[name] = reason
             del outputs[name]
