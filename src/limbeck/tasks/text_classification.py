@@ -30,13 +30,13 @@ from limbeck.measure import SingleLabel, main_score
 from limbeck.registry import register
 from limbeck.students import folder_tokenizer
 from limbeck.tasks.division import SplitSettings, divide, planned
+from limbeck.tasks.readings import check_reads, cuts, reading_of, readings_of, ship_tokenizer
 from limbeck.tasks.single_label import most_likely
 from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
 __all__ = ["TextClassification", "TextSettings"]
 
 _evaluation_batch = 64
-_takes = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,9 @@ class TextClassification:
 
     @property
     def notes(self) -> list[str]:
-        return [f"data: {line}" for line in (*self._skipped, *self._cuts(), *self._copied())]
+        return [
+            f"data: {line}" for line in (*self._skipped, *cuts(self.readings, self.student_rows.rows), *self._copied())
+        ]
 
     def _copied(self) -> Iterator[str]:
         if self._looks is not None:
@@ -161,12 +163,6 @@ class TextClassification:
             return WordCopies(**self.settings.augment).of(self.student_rows.rows)
         except ArgumentError as error:
             raise ArgumentError(f"data.augment: {error}") from error
-
-    def _cuts(self) -> Iterator[str]:
-        for name, reading in self.readings.items():
-            data = self.student_rows.rows
-            share = float(reading.of(data).cut[data.place].double().mean())
-            yield f"{name} reads at most {reading.max_length} tokens, {share:.1%} of its training rows are cut"
 
     def budget(self) -> dict[str, int]:
         """How many labels the student and its control may see."""
@@ -199,46 +195,12 @@ class TextClassification:
     def reading(self, models: Callable[[], Mapping[str, nn.Module]]) -> tuple[Self, dict[str, Address]]:
         """The task with tokens for all these models; those that read as an earlier one does share its address."""
         bound = copy.copy(self)
-        bound.readings = {}
-        names: dict[str, str] = {}
-        addresses: dict[str, Address] = {}
-        for name, model in models().items():
-            reading = self._reading(model, f"models.{name}")
-            first = names.setdefault(reading.fingerprint, name)
-            bound.readings.setdefault(first, reading)
-            if first != next(iter(bound.readings)):
-                addresses[name] = f"batch.tokens.{first}"
+        bound.readings, addresses = readings_of(models(), self.settings.max_length)
         return bound, addresses
-
-    def _reading(self, model: nn.Module, label: str) -> Reading:
-        tokenizer = getattr(model, "tokenizer", None)
-        if tokenizer is None:
-            raise ArgumentError(f"{label} has no tokenizer; set model.tokenizer to a fast one of transformers")
-        parameters = inspect.signature(model.forward).parameters
-        names = [name for name in _takes if name in parameters and name in tokenizer.model_input_names]
-        longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-        if longest is not None and self.settings.max_length > longest:
-            raise ArgumentError(
-                f"{label} has positions for {longest} tokens, data.max_length is {self.settings.max_length}; lower it"
-            )
-        return Reading(tokenizer, names, self.settings.max_length)
 
     def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
         """Refuse a model that cannot turn one row into logits."""
-        mode = model.training
-        try:
-            logits = logits_of(model.eval(), self.example, inputs)
-        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ArgumentError(
-                f"{label} cannot read the texts ({reason}); choose another model or tokenizer"
-            ) from error
-        finally:
-            model.train(mode)
-        if list(logits.shape) != [1, len(self.classes)]:
-            raise ArgumentError(
-                f"{label} gives {list(logits.shape)} for one row; expected logits of shape {[1, len(self.classes)]}"
-            )
+        check_reads(label, model, self.example, inputs, [1, len(self.classes)])
 
     # Batches.
 
@@ -335,17 +297,11 @@ class TextClassification:
 
     def ship(self, model: nn.Module, folder: Path) -> dict[str, Any]:
         """Write the tokenizer into the folder; the entries of a Hugging Face model's own config.json."""
-        tokenizer: Any = model.tokenizer
-        tokenizer.save_pretrained(folder)
-        config: Any = getattr(model, "config", None)
-        if config is None:
-            return {}
-        made: dict[str, Any] = {**config.to_diff_dict(), "architectures": [type(model).__name__]}
-        return made
+        return ship_tokenizer(model, folder)
 
     def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
         """Write the model to an ONNX file that takes tokens, in batches of any size and length."""
-        reading = self._reading(model, "the model to export")
+        reading = reading_of(model, "the model to export", self.settings.max_length)
         rows = self.validation if len(self.validation) else self.test
         example = read_rows(rows, torch.arange(min(2, len(rows))), {"own": reading}, least=2)
         added = {"max_length": str(self.settings.max_length), "texts": str(rows.shape[0]), **metadata}

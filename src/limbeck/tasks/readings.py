@@ -1,0 +1,100 @@
+"""How the models of a task read texts, and what they leave in a folder."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from limbeck.core import Address, logits_of
+from limbeck.data.texts import TextSet
+from limbeck.data.tokens import Reading
+from limbeck.errors import ArgumentError
+from limbeck.tasks.task import Batch
+
+__all__ = ["check_reads", "cuts", "reading_of", "readings_of", "ship_tokenizer"]
+
+_takes = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def readings_of(models: Mapping[str, nn.Module], max_length: int) -> tuple[dict[str, Reading], dict[str, Address]]:
+    """How these models read; those that read as an earlier one does share its address.
+
+    Args:
+        models: by section; the first is the one whose inputs are ``batch.inputs``.
+        max_length: the most tokens of a row.
+
+    Returns:
+        The readings by the section of the first model that reads so, and the addresses other than ``batch.inputs``.
+
+    Raises:
+        ArgumentError: if a model has no tokenizer, or cannot read so many tokens.
+    """
+    readings: dict[str, Reading] = {}
+    names: dict[str, str] = {}
+    addresses: dict[str, Address] = {}
+    for name, model in models.items():
+        reading = reading_of(model, f"models.{name}", max_length)
+        first = names.setdefault(reading.fingerprint, name)
+        readings.setdefault(first, reading)
+        if first != next(iter(readings)):
+            addresses[name] = f"batch.tokens.{first}"
+    return readings, addresses
+
+
+def reading_of(model: nn.Module, label: str, max_length: int) -> Reading:
+    """How a model reads.
+
+    Raises:
+        ArgumentError: with the label, if it has no tokenizer, or cannot read so many tokens.
+    """
+    tokenizer = getattr(model, "tokenizer", None)
+    if tokenizer is None:
+        raise ArgumentError(f"{label} has no tokenizer; set model.tokenizer to a fast one of transformers")
+    parameters = inspect.signature(model.forward).parameters
+    names = [name for name in _takes if name in parameters and name in tokenizer.model_input_names]
+    longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    if longest is not None and max_length > longest:
+        raise ArgumentError(f"{label} has positions for {longest} tokens, data.max_length is {max_length}; lower it")
+    return Reading(tokenizer, names, max_length)
+
+
+def cuts(readings: Mapping[str, Reading], data: TextSet) -> Iterator[str]:
+    """Which share of these rows each reading cuts, in words."""
+    for name, reading in readings.items():
+        share = float(reading.of(data).cut[data.place].double().mean())
+        yield f"{name} reads at most {reading.max_length} tokens, {share:.1%} of its training rows are cut"
+
+
+def check_reads(label: str, model: nn.Module, example: Batch, inputs: Address, expected: Sequence[int]) -> None:
+    """Refuse a model that does not turn one row into logits of this shape.
+
+    Raises:
+        ArgumentError: with the label in the message.
+    """
+    mode = model.training
+    try:
+        logits = logits_of(model.eval(), example, inputs)
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ArgumentError(f"{label} cannot read the texts ({reason}); choose another model or tokenizer") from error
+    finally:
+        model.train(mode)
+    if list(logits.shape) != list(expected):
+        raise ArgumentError(
+            f"{label} gives {list(logits.shape)} for one row; expected logits of shape {list(expected)}"
+        )
+
+
+def ship_tokenizer(model: nn.Module, folder: Path) -> dict[str, Any]:
+    """Write the tokenizer into the folder; the entries of a Hugging Face model's own config.json."""
+    tokenizer: Any = model.tokenizer
+    tokenizer.save_pretrained(folder)
+    config: Any = getattr(model, "config", None)
+    if config is None:
+        return {}
+    made: dict[str, Any] = {**config.to_diff_dict(), "architectures": [type(model).__name__]}
+    return made
