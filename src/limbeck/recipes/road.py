@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from limbeck.core import Distiller
 from limbeck.recipes import lessons
 from limbeck.recipes.build import for_training
 from limbeck.recipes.caching import CachePlan, Caches
+from limbeck.recipes.fitted import is_fitted
 from limbeck.recipes.forms import form_of
 from limbeck.recipes.keys import data_key, settings_key
 from limbeck.recipes.lessons import Lesson
@@ -95,7 +97,11 @@ class Road:
             "before": None if before is None else before.key,
             **self.caches.plan.reads(lesson, self.recipe, self.task),
         }
-        return self._stage({**lesson.train, "seed": seed}, lesson, reads, teachers, distiller)
+        train = {**lesson.train, "seed": seed}
+        if is_fitted(self.recipe["models"][lesson.learners["student"]]):
+            # scikit-learn computes as it does, and another version of it may do otherwise.
+            train["precision"], reads["fitted_by"] = "float32", f"scikit-learn {version('scikit-learn')}"
+        return self._stage(train, lesson, reads, teachers, distiller)
 
     def _spoken(self, section: str, *, teaching: bool) -> Mapping[str, Any]:
         spec = self.recipe["models"][section]
@@ -135,6 +141,7 @@ class Road:
                 batches=batches,
                 steps_per_epoch=length,
                 settings=Settings(**train),
+                rows=partial(task.evaluation, lesson.rows.rows),
                 own={name: Settings(**settings) for name, settings in lesson.own.items()},
                 validate=partial(task.validate, inputs=address) if len(task.validation) else None,
             )

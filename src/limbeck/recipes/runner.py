@@ -14,6 +14,7 @@ from limbeck.recipes import lessons
 from limbeck.recipes.caching import kept_of, plan_of
 from limbeck.recipes.contest import Contest
 from limbeck.recipes.ending import Ending
+from limbeck.recipes.fitted import check_fitted_models
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.road import Road
@@ -58,6 +59,7 @@ class Runner:
             self.task.check_model(f"models.{name}", self.models.for_task(name, model), inputs)
         if self.models.classes("student") is not None:
             raise RecipeError("models.student knows other classes than the data; a student needs the same")
+        check_fitted_models(self.recipe, models)
         self._check_read()
         last = {**self.recipe["train"], "seed": self.seeds[-1]}
         construct(Settings, last, path="seeds")

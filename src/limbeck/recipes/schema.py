@@ -11,6 +11,7 @@ from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError, suggest
 from limbeck.recipes.caching.settings import resolve_cache
 from limbeck.recipes.equipment import equipment_of, is_tied, needed
+from limbeck.recipes.fitted import check_fitted
 from limbeck.recipes.forms import resolve_model
 from limbeck.recipes.groups import expanded
 from limbeck.recipes.options import option_types, resolve_use
@@ -99,7 +100,7 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
     _check_last(train, models["student"])
     objective = expanded(_mapping(recipe, "objective"), models["student"])
     top = resolve_section(_Top, {k: recipe[k] for k in ("control", "seeds") if k in recipe}, "recipe")
-    return {
+    resolved = {
         "schema": _schema,
         "name": name,
         "task": recipe["task"],
@@ -113,6 +114,8 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "measure": resolve_section(MeasureSettings, _mapping(recipe, "measure"), "measure"),
         "export": _export(_mapping(recipe, "export"), models["student"]),
     }
+    check_fitted(resolved)
+    return resolved
 
 
 def _check_last(train: Mapping[str, Any], student: Mapping[str, Any]) -> None:

@@ -17,9 +17,11 @@ from torch import Tensor
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.files import write_json
 from limbeck.recipes.keys import settings_key, stage_key
+from limbeck.students import fitted_part
 from limbeck.training.checkpoint import Checkpoints
 from limbeck.training.environment import processor
 from limbeck.training.events import EventLog
+from limbeck.training.fitting import fit_at_once
 from limbeck.training.folder import RunFolder
 from limbeck.training.loop import Job, fit
 from limbeck.training.precision import choose, measure_bfloat16, supports_bfloat16
@@ -116,14 +118,17 @@ class Stages:
         # A loss draws its own initial weights, and those must not depend on what this process has trained before.
         set_seed(stage.seed)
         job = stage.job(precision)
-        weights = fit(
-            job,
-            accelerator=self.accelerator,
-            checkpoints=checkpoints,
-            log=log,
-            progress=self.progress,
-            precision=precision,
-        )
+        if fitted_part(job.student) is not None:
+            weights = fit_at_once(job, device=self.accelerator.device, log=log, progress=self.progress)
+        else:
+            weights = fit(
+                job,
+                accelerator=self.accelerator,
+                checkpoints=checkpoints,
+                log=log,
+                progress=self.progress,
+                precision=precision,
+            )
         # A teacher in it is measured later: like one that has taught nobody in this process, to the bit.
         job.distiller.to(memory_format=torch.contiguous_format)
         self.accelerator.free_memory()

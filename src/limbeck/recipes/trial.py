@@ -15,7 +15,9 @@ from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
 from limbeck.recipes.options import construct
 from limbeck.recipes.vain import check_gradients
+from limbeck.students import fitted_part
 from limbeck.tasks import Batch, Task, TrainingRows
+from limbeck.training.fitting import check_fitting
 from limbeck.training.optimizers import make_optimizers
 from limbeck.training.precision import supports_bfloat16
 from limbeck.training.settings import Settings
@@ -77,6 +79,8 @@ class Trial:
                 batch = {**batch, "cached": map_tensors(self.cached(batch), Tensor.to, accelerator.device)}
             distiller = for_training(self.distiller()).to(accelerator.device)
             distiller.prepare([batch])
+            if fitted_part(distiller.students["student"]) is not None:
+                check_fitting(distiller)
             make_optimizers(settings, {name: _own(name, own) for name, own in self.own.items()}, distiller)
             size = min(_rows, settings.batch_size // parts)
             output = distiller.train()(map_tensors(batch, Tensor.__getitem__, slice(size)))

@@ -4,6 +4,15 @@ from limbeck.students.bag_of_words import BagOfWords
 from limbeck.students.bilstm import BiLSTM
 from limbeck.students.checkpoint import load_weights, save_weights
 from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
+from limbeck.students.fitted import Fitted, fitted_part
+from limbeck.students.fitted_models import (
+    decision_tree,
+    decision_tree_of_words,
+    logistic_regression,
+    logistic_regression_of_words,
+    random_forest,
+    random_forest_of_words,
+)
 from limbeck.students.hugging_face import folder_tokenizer, hugging_face, masked_language_model
 from limbeck.students.mlp import MLP
 from limbeck.students.mobilenet import MobileNet
@@ -13,10 +22,12 @@ from limbeck.students.reused_classifier import ReusedClassifier
 from limbeck.students.sharing import share_
 from limbeck.students.shrinking import shrink
 from limbeck.students.small_bert import small_bert
-from limbeck.students.soft_labels import Trees, WordCounts, fit_soft_labels, word_counts
+from limbeck.students.soft_labels import fit_classifier, fit_soft_labels
 from limbeck.students.textcnn import TextCNN
 from limbeck.students.timm_models import timm_model
 from limbeck.students.torchvision_models import torchvision_model
+from limbeck.students.trees import Trees
+from limbeck.students.word_counts import TfIdf, WordCounts, word_counts
 from limbeck.students.words import word_tokenizer
 
 __all__ = [
@@ -25,21 +36,31 @@ __all__ = [
     "BiLSTM",
     "EarlyExit",
     "Exit",
+    "Fitted",
     "MobileNet",
     "Normalized",
     "ResNet",
     "ReusedClassifier",
     "TextCNN",
+    "TfIdf",
     "Trees",
     "WithExits",
     "WordCounts",
+    "decision_tree",
+    "decision_tree_of_words",
     "exit_sections",
     "exit_terms",
+    "fit_classifier",
     "fit_soft_labels",
+    "fitted_part",
     "folder_tokenizer",
     "hugging_face",
     "load_weights",
+    "logistic_regression",
+    "logistic_regression_of_words",
     "masked_language_model",
+    "random_forest",
+    "random_forest_of_words",
     "save_weights",
     "share_",
     "shrink",

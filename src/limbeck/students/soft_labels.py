@@ -8,92 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError
-from limbeck.students._rows_of_words import check_text
-from limbeck.students.checks import check_positive
+from limbeck.students.trees import Trees
 
-__all__ = ["Trees", "WordCounts", "fit_soft_labels", "word_counts"]
+__all__ = ["fit_classifier", "fit_soft_labels"]
 
-_least = 1e-6  # of a probability, before its logarithm
 _tried = 256
-
-
-class Trees(nn.Module):
-    """Decision trees on features [B, F]: the mean over the trees of what stands in their leaves, [B, classes].
-
-    Everything is in buffers, so that weights are saved, loaded and exported as those of any module; nothing has a
-    gradient.
-
-    Args:
-        trees: their number.
-        nodes: the largest number of nodes of one.
-        depth: the longest way to a leaf.
-        classes: numbers in a leaf.
-        probabilities: leaves hold probabilities, and their mean's logarithm is returned, from 10⁻⁶ on.
-
-    >>> Trees(trees=2, nodes=3, depth=1, classes=4)(torch.zeros(5, 6)).shape
-    torch.Size([5, 4])
-    """
-
-    feature: Tensor
-    threshold: Tensor
-    below: Tensor
-    above: Tensor
-    leaf: Tensor
-
-    def __init__(self, *, trees: int, nodes: int, depth: int, classes: int, probabilities: bool = False) -> None:
-        check_positive("Trees", trees=trees, nodes=nodes, classes=classes)
-        super().__init__()
-        self.depth, self.nodes, self.probabilities = depth, nodes, probabilities
-        self.register_buffer("feature", torch.zeros(trees * nodes, dtype=torch.int64))
-        self.register_buffer("threshold", torch.zeros(trees * nodes))
-        self.register_buffer("below", torch.zeros(trees * nodes, dtype=torch.int64))
-        self.register_buffer("above", torch.zeros(trees * nodes, dtype=torch.int64))
-        self.register_buffer("leaf", torch.zeros(trees * nodes, classes))
-
-    def forward(self, features: Tensor) -> Tensor:
-        roots = torch.arange(0, len(self.leaf), self.nodes, device=features.device)
-        place = roots.unsqueeze(0).expand(features.shape[0], -1)
-        for _ in range(self.depth):
-            value = features.gather(1, self.feature[place])
-            place = torch.where(value <= self.threshold[place], self.below[place], self.above[place])
-        found = self.leaf[place].mean(1)
-        return found.clamp(min=_least).log() if self.probabilities else found
-
-
-def word_counts(input_ids: Tensor, attention_mask: Tensor | None, vocabulary: int) -> Tensor:
-    """How often each entry of a vocabulary stands in each row, without padding: float [B, vocabulary].
-
-    >>> word_counts(torch.tensor([[2, 1, 2, 0]]), None, 4).tolist()
-    [[0.0, 1.0, 2.0, 0.0]]
-    """
-    real = (input_ids != 0 if attention_mask is None else attention_mask != 0).float()
-    return real.new_zeros(input_ids.shape[0], vocabulary).scatter_add(1, input_ids, real)
-
-
-class WordCounts(nn.Module):
-    """A model of word counts [B, vocabulary], called as models of text are.
-
-    Args:
-        model: from counts to logits.
-        vocabulary: number of entries; 0 is padding.
-
-    >>> net = WordCounts(nn.Linear(10, 2), 10)
-    >>> net(input_ids=torch.tensor([[4, 7]]), attention_mask=torch.tensor([[1, 1]])).shape
-    torch.Size([1, 2])
-    """
-
-    def __init__(self, model: nn.Module, vocabulary: int) -> None:
-        check_text("WordCounts", 1, vocabulary)
-        super().__init__()
-        self.model = model
-        self.vocabulary = vocabulary
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        logits: Tensor = self.model(word_counts(input_ids, attention_mask, self.vocabulary))
-        return logits
 
 
 def fit_soft_labels(
@@ -138,23 +61,46 @@ def fit_soft_labels(
         )
     if not temperature > 0:
         raise ArgumentError(f"fit_soft_labels: temperature is {temperature}; expected a number above 0")
-    if is_regressor(estimator):
-        estimator.fit(features, target)
-    elif is_classifier(estimator):
-        _fit_classifier(estimator, features, target / temperature)
-    else:
+    if is_classifier(estimator):
+        return fit_classifier(estimator, features, softmax(target / temperature, axis=1))
+    if not is_regressor(estimator):
         raise ArgumentError(f"fit_soft_labels: {type(estimator).__name__} is no regressor and no classifier")
-    module = _module(estimator, classifier=is_classifier(estimator))
+    estimator.fit(features, target)
+    return _told(estimator, features, classifier=False)
+
+
+def fit_classifier(estimator: Any, features: Any, shares: NDArray[np.float64]) -> nn.Module:
+    """Fit a classifier of scikit-learn to rows that belong to several classes at once, each with a weight of its own.
+
+    Args:
+        estimator: as in `fit_soft_labels`; fitted in place.
+        features: [N, F], an array or a sparse matrix.
+        shares: how much of each class a row is, at least 0, [N, C]. Rows of zeros do not count.
+
+    Returns:
+        A module from features [B, F] to logits [B, C].
+
+    Raises:
+        ArgumentError: if the module cannot say what the estimator predicts.
+
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> tree = fit_classifier(DecisionTreeClassifier(), np.eye(2), np.array([[3.0, 1.0], [0.0, 1.0]]))
+    >>> tree(torch.eye(2)).softmax(1).round(decimals=3)
+    tensor([[0.7500, 0.2500],
+            [0.0000, 1.0000]])
+    """
+    rows, classes = np.nonzero(shares)
+    # A class without any weight is still one of the logits.
+    absent = np.flatnonzero(shares.sum(0) == 0)
+    rows, classes = np.concatenate([rows, 0 * absent]), np.concatenate([classes, absent])
+    estimator.fit(features[rows], classes, sample_weight=shares[rows, classes])
+    return _told(estimator, features, classifier=True)
+
+
+def _told(estimator: Any, features: Any, *, classifier: bool) -> nn.Module:
+    module = _module(estimator, classifier=classifier)
     _check(estimator, module, features[:_tried])
     return module
-
-
-def _fit_classifier(estimator: Any, features: Any, scores: NDArray[np.float64]) -> None:
-    rows, classes = scores.shape
-    weights = np.exp(scores - scores.max(1, keepdims=True))
-    weights /= weights.sum(1, keepdims=True)
-    repeated = features[np.tile(np.arange(rows), classes)]
-    estimator.fit(repeated, np.repeat(np.arange(classes), rows), sample_weight=weights.T.ravel())
 
 
 def _module(estimator: Any, *, classifier: bool) -> nn.Module:
@@ -188,7 +134,7 @@ def _trees(found: Sequence[Any], classifier: bool) -> Trees:
         depth=max(tree.max_depth for tree in found),
         classes=leaves[0].shape[1],
         probabilities=classifier,
-    )
+    ).requires_grad_(False)
     for number, (tree, values) in enumerate(zip(found, leaves, strict=True)):
         own = slice(number * nodes, number * nodes + tree.node_count)
         places = np.arange(tree.node_count)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -37,6 +37,7 @@ class Job:
     Args:
         own: the settings of learners with an optimizer of their own, by name.
         left: gives what the training leaves in teachers, by name.
+        rows: gives all rows once, as they are, for a student that is fitted at once.
     """
 
     stage: str
@@ -48,6 +49,7 @@ class Job:
     validate: Callable[[nn.Module], Mapping[str, float]] | None
     own: Mapping[str, Settings] = field(default_factory=dict)
     left: Callable[[], dict[str, dict[str, Tensor]]] = dict
+    rows: Callable[[], Iterator[Batch]] = lambda: iter(())
 
     @property
     def total(self) -> int:

@@ -14,6 +14,7 @@ from limbeck.core import Term, source_of
 from limbeck.core.addresses import parameter_path
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.caching.settings import CacheSettings, resolve_settings
+from limbeck.recipes.fitted import is_fitted
 from limbeck.recipes.forms import has_weights
 from limbeck.recipes.lessons import Lesson, lessons
 from limbeck.recipes.teachers import made_of
@@ -142,6 +143,8 @@ def _leaves(lesson: Lesson, recipe: Mapping[str, Any]) -> Iterator[tuple[str, st
 
 
 def _hindrance(name: str, lesson: Lesson, recipe: Mapping[str, Any]) -> str | None:
+    if is_fitted(recipe["models"][lesson.learners["student"]]):
+        return "a student that is fitted at once reads every row once"
     terms = _terms(lesson)
     inputs = recipe["models"][name]["inputs"]
     if inputs.split(".")[:2] not in (["batch", "inputs"], ["batch", "tokens"]):
