@@ -37,6 +37,10 @@ def labels(channels: int) -> Values:
     return {"student": 2 * torch.randn(ROWS, channels), "target": torch.randint(channels, (ROWS,))}
 
 
+def answers(channels: int) -> Values:
+    return {"student": 2 * torch.randn(ROWS, channels), "target": torch.randint(2, (ROWS, channels))}
+
+
 def logits_and_labels(channels: int) -> Values:
     return {**logits(channels), **labels(channels)}
 
@@ -90,6 +94,7 @@ CASES = [
     *(Case(name, logits) for name in ("multi_level_logits", "mse_logits")),
     *(Case(name, logits_and_labels, SOFT) for name in ("decoupled_kd", "weighted_soft_label")),
     Case("cross_entropy", labels),
+    Case("binary_cross_entropy", answers),
     Case("mse_regression", quantities),
     *(Case(name, maps) for name in ("hint_mse", "activation_boundary", "sparsity_pattern", "attention_transfer")),
     *(Case(name, maps) for name in ("channel_wise", "overhaul", "variational_information")),

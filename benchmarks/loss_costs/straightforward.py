@@ -90,6 +90,10 @@ def multi_level_logits(student: Tensor, teacher: Tensor) -> Tensor:
     return value
 
 
+def binary_cross_entropy(student: Tensor, target: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(student, target.float(), reduction="none").sum(-1)
+
+
 def binary_kd(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     student, teacher = student / temperature, teacher / temperature
     p = teacher.sigmoid()

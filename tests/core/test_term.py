@@ -11,6 +11,7 @@ from torch import nn
 from core.toys import CE, KL, Relation, Spy, Squared
 from limbeck.core import Mean, Term
 from limbeck.errors import ArgumentError
+from limbeck.losses import BinaryCrossEntropy
 
 ROWS, CLASSES = 6, 4
 ADMITTED = torch.tensor([True, False, True, True, False, True])
@@ -155,6 +156,22 @@ def test_where_equals_the_subset(trailing):
     subset = Term(KL())(make_board(student[ADMITTED], teacher[ADMITTED]))
     torch.testing.assert_close(masked, subset)
     torch.testing.assert_close(torch.autograd.grad(masked.sum, student), torch.autograd.grad(subset.sum, student))
+
+
+def test_a_target_of_each_class_is_known_or_unknown_as_a_whole():
+    loss = BinaryCrossEntropy()
+    target = (randn(ROWS, CLASSES, seed=3) > 0).long()
+    board = make_board(target=target.masked_fill(~ADMITTED[:, None], -100))
+    term = Term(loss)
+    term.prepare([board])
+    found = term(board)
+    expected = F.binary_cross_entropy_with_logits(
+        board["student"]["logits"][ADMITTED], target[ADMITTED].double(), reduction="none"
+    )
+    torch.testing.assert_close(found.sum, expected.sum())
+    assert found.count == term.count(board["batch"]) == 4
+    board["batch"]["labelled"] = ADMITTED
+    torch.testing.assert_close(Term(loss, where="batch.labelled")(board), found)
 
 
 def test_a_mask_of_positions():

@@ -6,7 +6,7 @@ from torch.distributions import Bernoulli
 from torch.distributions import kl_divergence as divergence_of
 
 from limbeck.errors import ArgumentError
-from limbeck.functional import binary_kd, kl_divergence
+from limbeck.functional import binary_cross_entropy, binary_kd, kl_divergence
 
 
 def draw(*shape: int) -> tuple[Tensor, Tensor]:
@@ -63,3 +63,25 @@ def test_what_does_not_fit_is_refused() -> None:
         binary_kd(torch.zeros(4, 1), torch.zeros(4))
     with pytest.raises(ArgumentError, match=r"binary_kd: temperature is 0\.0"):
         binary_kd(torch.zeros(4, 1), torch.zeros(4, 1), temperature=0.0)
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.float32])
+def test_cross_entropy_of_answers_is_that_of_torch_times_the_number_of_labels(kind: torch.dtype) -> None:
+    student, teacher = draw(7, 5)
+    target = (teacher > 0.5).to(kind)
+    expected = 5 * F.binary_cross_entropy_with_logits(student, target.double())
+    torch.testing.assert_close(binary_cross_entropy(student, target).mean(), expected)
+
+
+def test_cross_entropy_with_the_teachers_probabilities_is_its_divergence_and_entropy() -> None:
+    student, teacher = draw(7, 5)
+    entropy = Bernoulli(logits=teacher).entropy().sum(1)
+    expected = binary_kd(student, teacher) + entropy
+    torch.testing.assert_close(binary_cross_entropy(student, teacher.sigmoid()), expected)
+
+
+def test_answers_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"shape \[4, 3\] and target \[4\], .* for class numbers use cross_entropy"):
+        binary_cross_entropy(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(ArgumentError, match=r"student is torch\.int64"):
+        binary_cross_entropy(torch.zeros(4, 3, dtype=torch.int64), torch.zeros(4, 3))

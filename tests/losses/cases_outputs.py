@@ -17,6 +17,13 @@ def logits_twice_and_labels(rng: np.random.Generator) -> Arrays:
     return {**logits_and_logits(rng), "target": rng.integers(0, CLASSES, ROWS)}
 
 
+def logits_and_answers(rng: np.random.Generator) -> Arrays:
+    """A row without any label is one of them."""
+    answers = rng.integers(0, 2, (ROWS, CLASSES))
+    answers[1] = 0
+    return {"student": 2 * rng.standard_normal((ROWS, CLASSES)), "target": answers}
+
+
 def quantities(rng: np.random.Generator) -> Arrays:
     return {name: rng.standard_normal((ROWS, 3)) for name in ("student", "teacher", "target")}
 
@@ -33,6 +40,7 @@ SOFTENED: dict[str, Any] = {"temperature": 2.0, "standardize": True}
 
 # Weights are sums of powers of two, so that float32 holds them exactly.
 OUTPUT_CASES = [
+    LossCase("binary_cross_entropy", logits_and_answers, zero_at_equality=False),
     LossCase("binary_kd", logits_and_logits),
     LossCase("binary_kd", logits_and_logits, {"temperature": 4.0}),
     LossCase("cross_entropy", logits_and_labels, zero_at_equality=False),

@@ -57,7 +57,9 @@ class Term(nn.Module):
             forward names in ``differentiates`` the arguments with respect to which it does: these it gets as they stand
             on the board (a masked, cast or detached copy is not in the graph of the others), and nothing is detached by
             default. One that takes `limbeck.functional.SparseLogits` names in ``sparse`` the arguments for which it
-            does; it is refused for all others.
+            does; it is refused for all others. ``exclusive`` says whether classes exclude one another: True for a loss
+            between softmaxes, False for one whose target has a number for each class, ``[B, C]``, and is known as a
+            whole.
         inputs: argument name -> address. ``student``, ``teacher`` and ``target`` have the default addresses
             ``student.logits``, ``teacher.logits`` and ``batch.target``; ``student_logits`` and ``teacher_logits`` those
             of their names; ``row`` has ``batch.row``. ``student.parameters.<path>`` names a parameter, which no mask
@@ -99,6 +101,7 @@ class Term(nn.Module):
         self.loss = loss
         self.relational = bool(getattr(loss, "relational", False))
         self._mask_is_optional = self.relational and _mask_is_optional(loss)
+        self._each_class = getattr(loss, "exclusive", None) is False
         self.inputs = bind(loss, inputs or {})
         self.schedule = as_schedule(weight)
         self.where = where
@@ -261,6 +264,7 @@ class Term(nn.Module):
             target = at(board, address)
             if not target.is_floating_point() and not target.is_complex() and target.dtype != torch.bool:
                 mask = target != _unknown_target
+                mask = mask.all(-1) if self._each_class else mask
         if self.where is not None:
             chosen = at(board, self.where)
             if chosen.is_floating_point() or chosen.is_complex():

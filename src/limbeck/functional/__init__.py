@@ -3,7 +3,7 @@
 from limbeck.functional._activation_patterns import activation_boundary, sparsity_pattern
 from limbeck.functional._attention import attention_scores, value_relation
 from limbeck.functional._attention_maps import attention_transfer, gradient_attention
-from limbeck.functional._binary import binary_kd
+from limbeck.functional._binary import binary_cross_entropy, binary_kd
 from limbeck.functional._channel_wise import channel_wise
 from limbeck.functional._cka import linear_cka
 from limbeck.functional._class_weights import inverse_frequency
@@ -36,6 +36,7 @@ __all__ = [
     "activation_boundary",
     "attention_scores",
     "attention_transfer",
+    "binary_cross_entropy",
     "binary_kd",
     "channel_wise",
     "correlation_congruence",

@@ -1,12 +1,53 @@
-"""A loss between logits that are each a question of yes or no."""
+"""Losses of logits that are each a question of yes or no."""
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.errors import ArgumentError
+from limbeck.functional._checks import shape
+from limbeck.functional._precision import at_least_float32
 from limbeck.functional._softening import binary_divergence, check_softening, softened
 
-__all__ = ["binary_kd"]
+__all__ = ["binary_cross_entropy", "binary_kd"]
+
+
+def binary_cross_entropy(student: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of logits that are each a question of yes or no, summed over the labels, in nats.
+
+    −Σ_c (y_c log q_c + (1 − y_c) log (1 − q_c)), with q = sigmoid(student). A sum, as in `binary_kd`: the two have one
+    scale. PyTorch's `BCEWithLogitsLoss` and the models of Hugging Face divide by the number of labels too.
+
+    Args:
+        student: logits `[*, C]` of C independent labels; float16 and bfloat16 are computed in float32.
+        target: y, `[*, C]`: 1 where a label holds and 0 where it does not, or anything between; of any type. Rows
+            without labels are to be left out or masked before.
+
+    Returns:
+        One value per row, `[*]`, in at least float32.
+
+    Raises:
+        ArgumentError: if the shapes differ, or the logits are not floating.
+
+    Knowledge: labels.
+    Cost: O(B C) operations, O(B C) memory.
+
+    Example:
+        >>> import torch
+        >>> binary_cross_entropy(torch.tensor([[2.0, 0.0]]), torch.tensor([[1, 0]]))
+        tensor([0.8201])
+
+    Cox, 1958, "The Regression Analysis of Binary Sequences", Journal of the Royal Statistical Society B 20(2), 215-242,
+    doi:10.1111/j.2517-6161.1958.tb00292.x (the logistic likelihood).
+    """
+    if student.shape != target.shape or student.ndim == 0 or not student.is_floating_point():
+        raise ArgumentError(
+            f"binary_cross_entropy: student is {student.dtype} of shape {shape(student)} and target {shape(target)}, "
+            "expected floating logits and a 0 or 1 for each of them, [*, C] both; for class numbers use cross_entropy"
+        )
+    logits = at_least_float32(student)
+    return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none").sum(dim=-1)
 
 
 def binary_kd(student: Tensor, teacher: Tensor, *, temperature: float | Tensor = 1.0) -> Tensor:

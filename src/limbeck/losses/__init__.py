@@ -3,7 +3,7 @@
 from limbeck.losses._activation_patterns import ActivationBoundary, SparsityPattern
 from limbeck.losses._attention import AttentionScores, ValueRelation
 from limbeck.losses._attention_maps import AttentionTransfer, GradientAttention
-from limbeck.losses._binary import BinaryKD
+from limbeck.losses._binary import BinaryCrossEntropy, BinaryKD
 from limbeck.losses._channel_wise import ChannelWise
 from limbeck.losses._contrast import CRD
 from limbeck.losses._correlation import DIST
@@ -40,6 +40,7 @@ __all__ = [
     "ActivationBoundary",
     "AttentionScores",
     "AttentionTransfer",
+    "BinaryCrossEntropy",
     "BinaryKD",
     "ChannelWise",
     "CorrelationCongruence",

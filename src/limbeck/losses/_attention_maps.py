@@ -87,6 +87,7 @@ class GradientAttention(nn.Module):
     """
 
     differentiates = ("student", "teacher")
+    exclusive = True
 
     def __init__(self, *, channels: Literal["each", "sum"] = "each") -> None:
         super().__init__()

@@ -1,15 +1,36 @@
-"""A loss between logits that are each a question of yes or no, as a module."""
+"""Losses of logits that are each a question of yes or no, as modules."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import ClassVar
+
+from torch import Tensor, nn
 
 from limbeck import functional
 from limbeck.losses._softening import Tempered
 from limbeck.losses._temperature import Temperature
 from limbeck.registry import register
 
-__all__ = ["BinaryKD"]
+__all__ = ["BinaryCrossEntropy", "BinaryKD"]
+
+
+@register("loss", "binary_cross_entropy")
+class BinaryCrossEntropy(nn.Module):
+    """Stands for `limbeck.functional.binary_cross_entropy`; it has no settings.
+
+    Example:
+        >>> import torch
+        >>> BinaryCrossEntropy()(torch.tensor([[2.0, 0.0]]), torch.tensor([[1, 0]]))
+        tensor([0.8201])
+    """
+
+    exclusive: ClassVar = False
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, student: Tensor, target: Tensor) -> Tensor:
+        return functional.binary_cross_entropy(student, target)
 
 
 @register("loss", "binary_kd")

@@ -32,6 +32,7 @@ class MultiLevelLogits(nn.Module):
     """
 
     relational = True
+    exclusive = True
 
     def __init__(self, *, temperatures: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0), standardize: bool = False) -> None:
         super().__init__()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError
@@ -47,7 +49,9 @@ class Tempered(nn.Module):
 
 
 class Softened(Tempered):
-    """Keeps a temperature, and whether logits are standardized."""
+    """Keeps a temperature, and whether logits are standardized; for softmaxes."""
+
+    exclusive: ClassVar = True
 
     def __init__(self, operation: str, temperature: Temperature, standardize: bool) -> None:
         super().__init__(operation, temperature)

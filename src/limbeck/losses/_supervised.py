@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ class CrossEntropy(nn.Module):
         tensor([0.6931, 2.0794])
     """
 
+    exclusive: ClassVar = True
     class_weights: Tensor | None
 
     def __init__(self, *, label_smoothing: float = 0.0, class_weights: Sequence[float] | None = None) -> None:

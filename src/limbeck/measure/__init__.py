@@ -6,13 +6,24 @@ from limbeck.measure.evaluate import evaluate
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.fidelity import TeacherAgreement, TeacherKL
 from limbeck.measure.intervals import Interval, Resamples, interval
-from limbeck.measure.metrics import Accuracy, BrierScore, MacroF1, Metric, NegativeLogLikelihood, Top5Accuracy
+from limbeck.measure.metrics import (
+    Accuracy,
+    BrierScore,
+    MacroF1,
+    Metric,
+    MicroF1,
+    NegativeLogLikelihood,
+    SubsetAccuracy,
+    Top5Accuracy,
+)
+from limbeck.measure.multi_label import MULTI_LABEL_METRICS, MultiLabel
 from limbeck.measure.scoring import Scoring, main_score
 from limbeck.measure.single_label import CLASSIFICATION_METRICS, SingleLabel
 from limbeck.measure.verdict import verdict
 
 __all__ = [
     "CLASSIFICATION_METRICS",
+    "MULTI_LABEL_METRICS",
     "Accuracy",
     "Bin",
     "BrierScore",
@@ -23,11 +34,14 @@ __all__ = [
     "Latency",
     "MacroF1",
     "Metric",
+    "MicroF1",
     "ModelEvaluation",
+    "MultiLabel",
     "NegativeLogLikelihood",
     "Resamples",
     "Scoring",
     "SingleLabel",
+    "SubsetAccuracy",
     "TeacherAgreement",
     "TeacherKL",
     "Top5Accuracy",

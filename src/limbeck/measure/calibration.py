@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from limbeck.errors import ArgumentError
-from limbeck.measure.metrics import Floats, Integers, log_softmax
+from limbeck.measure.metrics import Floats, Integers, log_softmax, sigmoid
 from limbeck.registry import register
 
 __all__ = ["Bin", "ExpectedCalibrationError", "reliability"]
@@ -18,7 +18,8 @@ __all__ = ["Bin", "ExpectedCalibrationError", "reliability"]
 class Bin:
     """The rows whose confidence lies in `(low, high]`: how many, their mean confidence, and the share that is right.
 
-    The last two are None where there is no row.
+    The last two are None where there is no row. Where rows have several classes, each class of each row stands in place
+    of a row: its confidence is its probability, and it is right where the row has it.
     """
 
     low: float
@@ -33,9 +34,12 @@ def _edges(bins: int) -> Floats:
 
 
 def _confidence(logits: Floats, target: Integers, bins: int) -> tuple[Floats, Floats, Integers]:
-    """The greatest probability, whether the row is right, and the row's bin, each `[N]`."""
-    confidence = np.exp(log_softmax(logits).max(axis=1))
-    right = (logits.argmax(axis=1) == target).astype(np.float64)
+    """The greatest probability, whether the row is right, and the row's bin, each `[N, 1]`; or all of each class."""
+    if target.ndim == logits.ndim:
+        confidence, right = sigmoid(logits), target.astype(np.float64)
+    else:
+        confidence = np.exp(log_softmax(logits).max(axis=1, keepdims=True))
+        right = (logits.argmax(axis=1) == target).astype(np.float64)[:, None]
     return confidence, right, np.searchsorted(_edges(bins)[1:-1], confidence, side="left").astype(np.int64)
 
 
@@ -43,7 +47,8 @@ def _confidence(logits: Floats, target: Integers, bins: int) -> tuple[Floats, Fl
 class ExpectedCalibrationError:
     """Mean distance between confidence and accuracy, over bins of equal width.
 
-    `Σ_b n_b/N · |accuracy_b − confidence_b|`, with bins `(0, 1/B], …, (1 − 1/B, 1]`.
+    `Σ_b n_b/N · |accuracy_b − confidence_b|`, with bins `(0, 1/B], …, (1 − 1/B, 1]` of rows; where these have several
+    classes, of every class of every row, by its probability, against the share that have it.
 
     Args:
         bins: the number B of bins.
@@ -71,9 +76,9 @@ class ExpectedCalibrationError:
         self.bins = bins
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        confidence, right, bin_of_row = _confidence(logits, target, self.bins)
+        confidence, right, bins = _confidence(logits, target, self.bins)
         statistics = np.zeros((len(target), self.bins))
-        statistics[np.arange(len(target)), bin_of_row] = right - confidence
+        np.add.at(statistics, (np.arange(len(target))[:, None], bins), (right - confidence) / bins.shape[1])
         return statistics
 
     def value(self, means: Floats) -> Floats:
@@ -85,7 +90,7 @@ def reliability(logits: Floats, target: Integers, bins: int = 15) -> tuple[Bin, 
 
     Args:
         logits: `[N, C]`.
-        target: the true class of each row, `[N]`.
+        target: the true class of each row, `[N]`, or 0 or 1 for each class, `[N, C]`.
         bins: the number of bins of equal width.
 
     Returns:
@@ -94,7 +99,7 @@ def reliability(logits: Floats, target: Integers, bins: int = 15) -> tuple[Bin, 
     >>> reliability(np.array([[1e4, 0.0]]), np.array([0]))[-1]
     Bin(low=0.9333333333333333, high=1.0, count=1, confidence=1.0, accuracy=1.0)
     """
-    confidence, right, bin_of_row = _confidence(logits, target, bins)
+    confidence, right, bin_of_row = (column.ravel() for column in _confidence(logits, target, bins))
     count = np.bincount(bin_of_row, minlength=bins)
     sure = np.bincount(bin_of_row, confidence, minlength=bins)
     hits = np.bincount(bin_of_row, right, minlength=bins)

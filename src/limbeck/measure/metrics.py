@@ -18,9 +18,14 @@ __all__ = [
     "MacroF1",
     "MeanOfRows",
     "Metric",
+    "MicroF1",
     "NegativeLogLikelihood",
+    "SubsetAccuracy",
     "Top5Accuracy",
+    "decisions",
     "log_softmax",
+    "sigmoid",
+    "softplus",
 ]
 
 Floats = NDArray[np.float64]
@@ -42,9 +47,10 @@ class Metric(Protocol):
     """Whether it is a share, told in percentage points."""
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        """What each row adds: logits `[N, C]`, target `[N]`, the teacher's logits `[N, C]` -> statistics `[N, K]`.
+        """What each row adds: logits `[N, C]`, the target, the teacher's logits `[N, C]` -> statistics `[N, K]`.
 
-        A metric of another `Scoring` takes its shapes.
+        A target `[N]` is the class of each row; `[N, C]` says 0 or 1 of each class, and each logit is a question of its
+        own. A metric of another `Scoring` takes its shapes.
         """
         ...
 
@@ -73,6 +79,31 @@ def log_softmax(logits: Floats) -> Floats:
     """
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float64)
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """`1 / (1 + exp(−z))`, without overflow.
+
+    >>> sigmoid(np.array([-1e4, 0.0])).tolist()
+    [0.0, 0.5]
+    """
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)), np.float64)
+
+
+def softplus(logits: Floats) -> Floats:
+    """`log(1 + exp(z))`, without overflow: of a yes or no, `softplus(−z)` is −log p(yes)."""
+    return np.asarray(np.logaddexp(0.0, logits), np.float64)
+
+
+def decisions(logits: Floats, target: Integers) -> tuple[Floats, Floats]:
+    """The classes that are true of each row and those that are called, 0 or 1, `[N, C]` each.
+
+    Called are those with a probability above ½, or the one with the greatest logit where a row is of one class.
+    """
+    if target.ndim == logits.ndim:
+        return target.astype(np.float64), (logits > 0).astype(np.float64)
+    one = np.eye(logits.shape[1])
+    return one[target], one[logits.argmax(axis=1)]
 
 
 def _of_target(table: Floats, target: Integers) -> Floats:
@@ -110,7 +141,7 @@ class Top5Accuracy(MeanOfRows):
 class MacroF1:
     """Mean over classes of `2·TP / (rows that are it + rows called it)`.
 
-    A class that neither occurs nor is called is left out of the mean.
+    A class that neither occurs nor is called is left out of the mean; it is 0 if none is.
     """
 
     higher_is_better: ClassVar[bool] = True
@@ -119,19 +150,48 @@ class MacroF1:
     points: ClassVar[bool] = True
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        one = np.eye(logits.shape[1])
-        actual, called = one[target], one[logits.argmax(axis=1)]
+        actual, called = decisions(logits, target)
         return np.concatenate([2 * actual * called, actual + called], axis=1)
 
     def value(self, means: Floats) -> Floats:
         hit, seen = np.split(means, 2, axis=-1)
         score = np.divide(hit, seen, out=np.zeros_like(hit), where=seen > 0)
-        return np.asarray(score.sum(axis=-1) / (seen > 0).sum(axis=-1), np.float64)
+        return np.asarray(score.sum(axis=-1) / (seen > 0).sum(axis=-1).clip(min=1), np.float64)
+
+
+@register("metric", "micro_f1")
+class MicroF1:
+    """`2·TP / (classes that rows have + classes that rows are called)`, over all rows and classes; 0 without any.
+
+    Where a row is of one class, it is the accuracy.
+    """
+
+    higher_is_better: ClassVar[bool] = True
+    needs_teacher: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    points: ClassVar[bool] = True
+
+    def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
+        actual, called = decisions(logits, target)
+        return np.stack([2 * (actual * called).sum(axis=1), (actual + called).sum(axis=1)], axis=1)
+
+    def value(self, means: Floats) -> Floats:
+        hit, seen = means[..., 0], means[..., 1]
+        return np.asarray(np.divide(hit, seen, out=np.zeros_like(hit), where=seen > 0), np.float64)
+
+
+@register("metric", "subset_accuracy")
+class SubsetAccuracy(MeanOfRows):
+    """Share of rows of which every class is called right: those that it has, and no other."""
+
+    def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
+        actual, called = decisions(logits, target)
+        return np.asarray((actual == called).all(axis=1, keepdims=True), np.float64)
 
 
 @register("metric", "negative_log_likelihood")
 class NegativeLogLikelihood(MeanOfRows):
-    """Mean of `−log p(true class)`, in nats.
+    """Mean of `−log p(true class)`, in nats; where rows have several, of the sum over a yes or no for each class.
 
     >>> NegativeLogLikelihood().rows(np.zeros((1, 4)), np.array([2]), None).item() == math.log(4)
     True
@@ -142,6 +202,8 @@ class NegativeLogLikelihood(MeanOfRows):
     points: ClassVar[bool] = False
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
+        if target.ndim == logits.ndim:
+            return np.asarray(softplus(np.where(target == 1, -logits, logits)).sum(axis=1, keepdims=True), np.float64)
         return -_of_target(log_softmax(logits), target)
 
 

@@ -34,6 +34,11 @@ class Scoring(Protocol):
         """What a model without a teacher learns by, where the recipe names no term on labels."""
         ...
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether classes exclude one another, so that logits are those of a softmax."""
+        ...
+
     def metric(self, name: str) -> Metric:
         """The metric of this name, for logits and targets of these shapes; see `registered`.
 

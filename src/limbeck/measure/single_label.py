@@ -35,6 +35,7 @@ class SingleLabel:
 
     metrics: ClassVar = CLASSIFICATION_METRICS
     loss: ClassVar = "cross_entropy"
+    exclusive: ClassVar = True
 
     def metric(self, name: str) -> Metric:
         return registered(name)

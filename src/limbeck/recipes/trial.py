@@ -13,6 +13,7 @@ from torch import Tensor
 from limbeck.core import Counts, Distiller, Term, map_tensors
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.build import for_training
+from limbeck.recipes.exclusive import check_exclusive
 from limbeck.recipes.options import construct
 from limbeck.recipes.vain import check_gradients
 from limbeck.students import fitted_part
@@ -78,6 +79,7 @@ class Trial:
             if self.cached is not None:
                 batch = {**batch, "cached": map_tensors(self.cached(batch), Tensor.to, accelerator.device)}
             distiller = for_training(self.distiller()).to(accelerator.device)
+            check_exclusive(distiller, task.scoring)
             distiller.prepare([batch])
             if fitted_part(distiller.students["student"]) is not None:
                 check_fitting(distiller)

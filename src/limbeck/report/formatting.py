@@ -31,13 +31,14 @@ _TITLES = {
     "accuracy": "accuracy",
     "top5_accuracy": "top-5 accuracy",
     "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
     "negative_log_likelihood": "negative log-likelihood",
     "brier_score": "Brier score",
     "expected_calibration_error": "calibration error",
     "teacher_agreement": "agreement with the teacher",
     "teacher_kl": "KL divergence to the teacher",
 }
-_SHARES = {"accuracy", "top5_accuracy", "teacher_agreement"}
+_SHARES = {"accuracy", "macro_f1", "micro_f1", "subset_accuracy", "teacher_agreement", "top5_accuracy"}
 _LOWER_IS_BETTER = {"negative_log_likelihood", "brier_score", "expected_calibration_error", "teacher_kl"}
 
 

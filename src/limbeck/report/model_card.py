@@ -18,7 +18,9 @@ from limbeck.report.results import ModelResult, Results, title
 
 __all__ = ["write_model_card"]
 
-_HUB_TYPES: dict[str, dict[str, Any]] = {"macro_f1": {"type": "f1", "args": {"average": "macro"}}}
+_HUB_TYPES: dict[str, dict[str, Any]] = {
+    f"{average}_f1": {"type": "f1", "args": {"average": average}} for average in ("macro", "micro")
+}
 
 
 def write_model_card(run: Path) -> Path:

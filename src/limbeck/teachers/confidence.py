@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class Confidence(nn.Module):
     >>> sure(board)["confident"]
     tensor([1., 0.])
     """
+
+    exclusive: ClassVar = True
 
     def __init__(self, teacher: Teacher, *, threshold: float = 0.95) -> None:
         super().__init__()

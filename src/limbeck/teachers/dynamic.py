@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -68,6 +68,7 @@ class Dynamic(nn.Module):
     (tensor([1.0000, 0.0018]), tensor([4., 4.]))
     """
 
+    exclusive: ClassVar = True
     centre: Tensor
 
     def __init__(

@@ -133,6 +133,11 @@ class Ensemble(nn.Module):
         self.register_buffer("_columns", columns, persistent=False)
 
     @property
+    def exclusive(self) -> bool | None:
+        """Whether it averages or weighs softmaxes; None if any logits will do."""
+        return True if self.mean == "probabilities" or self.weighing in ("confidence", "entropy") else None
+
+    @property
     def reads(self) -> tuple[Address, ...]:
         own = (self.target,) if self.weighing == "confidence" else ()
         read = [address for member in self.members.values() for address in member.reads]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +80,8 @@ class PeerEnsemble(nn.Module):
     >>> PeerEnsemble(["a", "b"])(board)["logits"]
     tensor([[ 0., -4.]])
     """
+
+    exclusive: ClassVar = True
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -46,6 +47,8 @@ class TeacherFree(nn.Module):
     tensor([[0.0500, 0.9000, 0.0500],
             [0.3333, 0.3333, 0.3333]])
     """
+
+    exclusive: ClassVar = True
 
     def __init__(self, *, classes: int, confidence: float = 0.99, target: Address = "batch.target") -> None:
         super().__init__()
