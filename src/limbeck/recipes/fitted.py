@@ -7,21 +7,19 @@ from typing import Any
 
 from torch import nn
 
-from limbeck import registry
 from limbeck.errors import RecipeError
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.together import trains_together
 from limbeck.students import Trees, fitted_part
-from limbeck.tasks import Task
+from limbeck.students.fitted_models import FITTED
 
 __all__ = ["check_fitted", "check_fitted_models", "is_fitted"]
 
 
 def is_fitted(spec: Mapping[str, Any]) -> bool:
     """Whether a resolved section builds a model that is fitted at once."""
-    tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
-    return spec.get("use") in {name for task in tasks for kind in task.fitted for name in registry.names(kind)}
+    return spec.get("use") in FITTED
 
 
 def check_fitted(recipe: Mapping[str, Any]) -> None:

@@ -25,8 +25,6 @@ KINDS = (
     "model",
     "text_model",
     "pretrained_text_model",
-    "fitted_model",
-    "fitted_text_model",
     "tokenizer",
     "source",
     "text_source",

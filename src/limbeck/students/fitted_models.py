@@ -17,6 +17,7 @@ from limbeck.students.trees import Trees
 from limbeck.students.word_counts import TfIdf, WordCounts
 
 __all__ = [
+    "FITTED",
     "decision_tree",
     "decision_tree_of_words",
     "logistic_regression",
@@ -25,10 +26,12 @@ __all__ = [
     "random_forest_of_words",
 ]
 
+FITTED = ("logistic_regression", "decision_tree", "random_forest")
+
 Weighing = Literal["tf_idf", "counts"]
 
 
-@register("fitted_model", "logistic_regression")
+@register("model", "logistic_regression")
 def logistic_regression(*, channels: int, classes: int, size: tuple[int, int], l2: float = 1.0) -> nn.Module:
     """Logits that are linear in the pixels, fitted with a penalty on the weights.
 
@@ -48,7 +51,7 @@ def logistic_regression(*, channels: int, classes: int, size: tuple[int, int], l
     return _of_pixels(_linear(prod((channels, *size)), classes, l2))
 
 
-@register("fitted_model", "decision_tree")
+@register("model", "decision_tree")
 def decision_tree(
     *, channels: int, classes: int, size: tuple[int, int], leaves: int = 64, depth: int = 16
 ) -> nn.Module:
@@ -67,7 +70,7 @@ def decision_tree(
     return _of_pixels(_grown(_tree, 1, classes, leaves, depth))
 
 
-@register("fitted_model", "random_forest")
+@register("model", "random_forest")
 def random_forest(
     *, channels: int, classes: int, size: tuple[int, int], trees: int = 50, leaves: int = 256, depth: int = 16
 ) -> nn.Module:
@@ -87,7 +90,7 @@ def random_forest(
     return _of_pixels(_grown(partial(_forest, trees), trees, classes, leaves, depth))
 
 
-@register("fitted_text_model", "logistic_regression")
+@register("text_model", "logistic_regression")
 def logistic_regression_of_words(
     *, classes: int, vocabulary: int, words: Weighing = "tf_idf", l2: float = 1.0
 ) -> nn.Module:
@@ -109,7 +112,7 @@ def logistic_regression_of_words(
     return _of_words(_linear(vocabulary, classes, l2), classes, vocabulary, words)
 
 
-@register("fitted_text_model", "decision_tree")
+@register("text_model", "decision_tree")
 def decision_tree_of_words(
     *, classes: int, vocabulary: int, words: Weighing = "tf_idf", leaves: int = 64, depth: int = 16
 ) -> nn.Module:
@@ -128,7 +131,7 @@ def decision_tree_of_words(
     return _of_words(_grown(_tree, 1, classes, leaves, depth), classes, vocabulary, words)
 
 
-@register("fitted_text_model", "random_forest")
+@register("text_model", "random_forest")
 def random_forest_of_words(
     *,
     classes: int,

@@ -66,9 +66,8 @@ class ImageClassification:
     Settings: ClassVar = DataSettings
     sections: ClassVar = {"augment": Augment}
     sources: ClassVar = ("source",)
-    models: ClassVar = ("model", "fitted_model")
+    models: ClassVar = ("model",)
     pretrained: ClassVar = ()
-    fitted: ClassVar = ("fitted_model",)
     supplied: ClassVar = ("channels", "classes", "size")
     parts: ClassVar[Mapping[str, Part]] = {}
     fixed: ClassVar = None

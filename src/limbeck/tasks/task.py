@@ -94,8 +94,6 @@ class Task(Protocol):
     """The kinds of registry entries that a model's ``use`` means."""
     pretrained: ClassVar[tuple[str, ...]]
     """Of these, the kinds whose models come with weights."""
-    fitted: ClassVar[tuple[str, ...]]
-    """Of these, the kinds whose models are fitted at once, by scikit-learn."""
     parts: ClassVar[Mapping[str, Part]]
     """What a model's section may say beside the options of its constructor."""
     supplied: ClassVar[tuple[str, ...]]

@@ -77,9 +77,8 @@ class TextClassification:
     Settings: ClassVar = TextSettings
     sections: ClassVar = {"augment": WordCopies}
     sources: ClassVar = ("text_source",)
-    models: ClassVar = ("text_model", "pretrained_text_model", "fitted_text_model")
+    models: ClassVar = ("text_model", "pretrained_text_model")
     pretrained: ClassVar = ("pretrained_text_model",)
-    fitted: ClassVar = ("fitted_text_model",)
     supplied: ClassVar = ("classes", "names", "vocabulary")
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     fixed: ClassVar = ("logits",)
