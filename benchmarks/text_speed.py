@@ -53,7 +53,7 @@ def served_part(setting: Setting, page: Path) -> dict[str, bool]:
     write_section(page, "served", served.section(found))
     checks = {}
     for threads in found.milliseconds:
-        two = found.faster(threads, "2 layers, INT8")
+        two = found.faster(threads, served.TRANSFORMER)
         small = max(found.faster(threads, f"{name}, INT8") for name in ("BiLSTM", "TextCNN"))
         checks[f"2 layers in INT8, {threads} threads, at least {served.LEAST_TRANSFORMER} times faster: {two:.1f}"] = (
             two >= served.LEAST_TRANSFORMER

@@ -137,5 +137,9 @@ def test_training_by_length_learns_what_training_by_the_plan_learns(setting: Set
 def test_shipped_files_have_their_turns(setting: Setting, page: Path) -> None:
     assert len(PARTS["served"](setting, page)) == 2 * len({1, torch.get_num_threads()})
     found = page.read_text(encoding="utf-8")
-    for row in (served.TEACHER, *(f"{name}, {kind}" for name in served.STUDENTS for kind in served.FILES)):
+    for row in (
+        served.TEACHER,
+        served.PLAIN,
+        *(f"{name}, {kind}" for name in served.STUDENTS for kind in served.FILES),
+    ):
         assert f"| {row} |" in found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import torch
 from reviews import Review, encoder_folder, imdb_test, imdb_train
 from torch import nn
@@ -19,7 +20,7 @@ from limbeck.export import Session
 from text_costs.setting import LENGTH, Setting
 from text_costs.turns import Spread, clock
 
-__all__ = ["LEAST_SMALL", "LEAST_TRANSFORMER", "Served", "measure", "section"]
+__all__ = ["LEAST_SMALL", "LEAST_TRANSFORMER", "TRANSFORMER", "Served", "measure", "section"]
 
 LEAST_TRANSFORMER, LEAST_SMALL = 9.4, 30.0
 STUDENTS: dict[str, dict[str, Any]] = {
@@ -28,7 +29,8 @@ STUDENTS: dict[str, dict[str, Any]] = {
     "TextCNN": {"use": "textcnn"},
 }
 FILES = {"float32": "student.onnx", "INT8": "student.int8.onnx"}
-TEACHER = "teacher, PyTorch"
+TEACHER, TRANSFORMER = "teacher, PyTorch", "2 layers, INT8"
+PLAIN = f"{TRANSFORMER}, without `Session`"
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ def measure(setting: Setting, threads: Sequence[int]) -> Served:
     before = torch.get_num_threads()
     try:
         with tempfile.TemporaryDirectory() as place:
-            runs = shipped(Path(place), setting)
-            text = long_text(imdb_test(setting.folder), runs)
+            test = imdb_test(setting.folder)
+            runs = shipped(Path(place), setting, test)
+            text = long_text(test, runs)
             teacher = AutoModelForSequenceClassification.from_pretrained(
                 next(iter(runs.values())) / "models" / "teacher"
             )
@@ -63,15 +66,16 @@ def measure(setting: Setting, threads: Sequence[int]) -> Served:
             }
             found = {count: timed(setting, teacher.eval(), files, text, count) for count in threads}
             sizes = {name: file.stat().st_size / 1e6 for name, file in files.items()}
+            sizes[PLAIN] = sizes[TRANSFORMER]
     finally:
         torch.set_num_threads(before)
     weights = sum(one.nbytes for one in teacher.parameters()) / 1e6
     return Served({TEACHER: weights, **sizes}, found)
 
 
-def shipped(place: Path, setting: Setting) -> dict[str, Path]:
+def shipped(place: Path, setting: Setting, test: Sequence[Review]) -> dict[str, Path]:
     """The folders of runs that ship each student; the teacher is tuned once."""
-    for name, rows in (("train", imdb_train(setting.folder)), ("test", imdb_test(setting.folder))):
+    for name, rows in (("train", imdb_train(setting.folder)), ("test", test)):
         write(place / f"{name}.csv", rows[:: len(rows) // setting.reviews])
     recipe: dict[str, Any] = {
         "schema": 1,
@@ -89,7 +93,8 @@ def shipped(place: Path, setting: Setting) -> dict[str, Path]:
         "measure": {"draws": 100},
         "export": {"formats": ["onnx", "int8"]},
     }
-    teacher = {"use": "hugging_face", "folder": str(encoder_folder(setting.folder)), "train": {"epochs": 1}}
+    tuned = {"epochs": 1, "batch_size": 16, "learning_rate": 5.0e-5}
+    teacher = {"use": "hugging_face", "folder": str(encoder_folder(setting.folder)), "train": tuned}
     return {
         name: limbeck.run(
             {**recipe, "models": {"teacher": teacher, "student": student}},
@@ -127,6 +132,7 @@ def timed(
     calls = {TEACHER: eager(teacher, inputs(next(iter(files.values())).parent, text))}
     for name, file in files.items():
         calls[name] = session(file, inputs(file.parent, text), threads)
+    calls[PLAIN] = plain(files[TRANSFORMER], inputs(files[TRANSFORMER].parent, text), threads)
     took: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(setting.rounds):
         for name, call in calls.items():
@@ -149,6 +155,14 @@ def eager(model: nn.Module, row: Mapping[str, torch.Tensor]) -> Callable[[], obj
 def session(file: Path, row: Mapping[str, torch.Tensor], threads: int) -> Callable[[], object]:
     opened = Session(file, threads)
     return lambda: opened(row)
+
+
+def plain(file: Path, row: Mapping[str, torch.Tensor], threads: int) -> Callable[[], object]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    opened = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    arrays = {name: value.numpy() for name, value in row.items()}
+    return lambda: opened.run(None, arrays)
 
 
 def section(found: Served) -> str:
