@@ -141,12 +141,36 @@ def test_states_of_tokens_stay_out_of_a_cache(tmp_path: Path, no_training: None)
     assert not (tmp_path / "run").exists()
 
 
-def test_taps_of_texts_are_listed_and_not_guessed(tmp_path: Path) -> None:
+def test_taps_of_texts_are_listed_and_proposed(tmp_path: Path) -> None:
     recipe = with_hidden_states(tmp_path)
     found = api.taps(recipe)
     paths = [module["path"] for module in found["models"]["student"]["modules"]]
     assert "bert.encoder.layer.0.attention.self.query" in paths
-    assert found["taps"] == {}
-    recipe["models"]["student"]["taps"] = "auto"
-    with pytest.raises(RecipeError, match=r"taps: auto pairs layers of images alone"):
+    assert found["taps"] == {
+        "teacher": {"layer_1": "bert.embeddings", "layer_2": "bert.encoder.layer.1"},
+        "student": {"layer_1": "bert.embeddings", "layer_2": "bert.encoder.layer.0"},
+    }
+
+
+def test_taps_that_are_chosen_teach(tmp_path: Path) -> None:
+    recipe = with_hidden_states(tmp_path, **{"train.epochs": 4, "train.precision": "float32"})
+    del recipe["objective"]["cosine"]
+    recipe["objective"]["states"] = {
+        "loss": "hidden_states_mse",
+        "inputs": {"student": "student.layer_2", "teacher": "teacher.layer_2"},
+        "where": "batch.inputs.attention_mask",
+        "weight": 10.0,
+    }
+    for name in ("teacher", "student"):
+        recipe["models"][name] |= {"taps": "auto", "call": {}}
+    made = Run(limbeck.run(recipe, output=tmp_path / "run"))
+    assert config(made)["models"]["student"]["taps"]["layer_2"] == "bert.encoder.layer.0"
+    states = [event["terms"]["states"] for event in made.taught("student")]
+    assert sum(states[-3:]) < 0.8 * sum(states[:3])
+
+
+def test_layers_of_other_tokens_are_not_paired(tmp_path: Path) -> None:
+    recipe = override(read_recipe("bilstm")[1], [*given(tmp_path), "student.taps=auto", "teacher.taps=auto"])
+    with pytest.raises(RecipeError, match=r"student reads batch.inputs, teacher reads batch.tokens.teacher; name mod"):
         api.check(recipe)
+    assert api.taps({**recipe, "models": {n: {**s, "taps": {}} for n, s in recipe["models"].items()}})["taps"] == {}

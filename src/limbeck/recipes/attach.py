@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from torch import Tensor, nn
 
-from limbeck.core import attention_taps
+from limbeck.core import at, attention_taps, map_tensors
 from limbeck.errors import RecipeError
 from limbeck.recipes.forms import own_form
 from limbeck.recipes.heads import leaves_open, with_heads
@@ -18,9 +19,9 @@ from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.pairs import Pair, Similarity, features, pairs, similarity
 from limbeck.recipes.reading import ATTENTION, AUTO, network
-from limbeck.tasks import Task
+from limbeck.tasks import Batch, Inputs, Task
 
-__all__ = ["SAMPLE", "Choice", "Match", "built", "chosen", "with_taps"]
+__all__ = ["SAMPLE", "Choice", "Match", "built", "chosen", "read_apart", "with_taps"]
 
 # Rows that similarity is computed from.
 SAMPLE = 128
@@ -78,10 +79,10 @@ def with_taps(
     recipe = {**recipe, "models": {name: _attentive(name, spec, made) for name, spec in recipe["models"].items()}}
     if AUTO not in said:
         return recipe, notes
-    inputs = task.sample(SAMPLE)["inputs"]
-    if not isinstance(inputs, Tensor):
-        raise RecipeError(f"taps: {AUTO} pairs layers of images alone; name modules, which `limbeck taps RECIPE` lists")
-    choice = chosen(recipe, made, inputs)
+    apart = read_apart(recipe, made)
+    if apart is not None:
+        raise RecipeError(f"taps: {AUTO}: {apart}; name modules, which `limbeck taps RECIPE` lists")
+    choice = chosen(recipe, made, task.sample(SAMPLE))
     for name, taps in choice.taps.items():
         if not taps:
             raise RecipeError(
@@ -116,7 +117,18 @@ def built(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module
     return models
 
 
-def chosen(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], inputs: Tensor) -> Choice:
+def read_apart(recipe: Mapping[str, Any], models: Mapping[str, nn.Module]) -> str | None:
+    """Why layers of these models cannot be paired; None if they can. Positions of other tokens are other words."""
+    specs = recipe["models"]
+    anchor = _anchor(specs, models)
+    for name in models:
+        address, other = specs[anchor]["inputs"], specs[name]["inputs"]
+        if specs[name]["taps"] == AUTO and other != address:
+            return f"layers belong together where models read the same; {anchor} reads {address}, {name} reads {other}"
+    return None
+
+
+def chosen(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], batch: Batch) -> Choice:
     """The taps of every model whose section says `taps: auto`.
 
     One model is the anchor: the student, or where its own taps are open the first model that names some. The others get
@@ -126,12 +138,14 @@ def chosen(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], inputs: T
     Args:
         recipe: the resolved recipe.
         models: those with weights of their own, before training, by section.
-        inputs: a batch.
+        batch: that they read, all at one address.
     """
     specs = recipe["models"]
     anchor = _anchor(specs, models)
     wanted = [name for name in models if specs[name]["taps"] == AUTO]
-    traces = {name: trace(models[name], inputs[:_traced_rows]) for name in dict.fromkeys((anchor, *wanted))}
+    inputs: Inputs = at({"batch": batch}, specs[anchor]["inputs"])
+    few: Inputs = map_tensors(inputs, itemgetter(slice(_traced_rows)))
+    traces = {name: trace(models[name], few) for name in dict.fromkeys((anchor, *wanted))}
     layers, names = _anchored(specs[anchor]["taps"], traces[anchor])
     given = features(models[anchor], layers, inputs)
     found: dict[str, list[Pair]] = {}

@@ -127,24 +127,56 @@ def modules(model: nn.Module, inputs: Inputs) -> list[Module]:
     ]
 
 
-def trace(model: nn.Module, inputs: Tensor) -> Trace:
+def trace(model: nn.Module, inputs: Inputs) -> Trace:
     """The layers of a model in eval mode, found by one forward and the graph that it leaves."""
     net, _ = network(model)
     with _watched(net) as watch, torch.enable_grad():
-        source = inputs.clone().requires_grad_().clone()
-        logits = model.eval()(source)
+        source, logits = _differentiable(model.eval(), inputs)
     runs = Counter(output.path for output in watch.outputs)
-    once = [output for output in watch.outputs if runs[output.path] == 1 and _is_layer(output, len(inputs))]
+    once = [output for output in watch.outputs if runs[output.path] == 1 and _is_layer(output, len(logits))]
     layers = {o.path: Layer(o.path, tuple(o.value.shape[1:]), o.begun / max(watch.begun, 1)) for o in once}
-    passed = _on_every_way(source.grad_fn, logits.grad_fn)
+    passed = set() if source is None else _on_every_way(source, logits.grad_fn)
     blocks = _blocks(net)
+    # Of texts the last weighted module may give logits for every word, of which those of a row are taken.
+    last = watch.begun if isinstance(inputs, Mapping) else watch.begun + 1
     trunk = [
         output
         for output in once
-        if output.begun and output.node in passed and output.node is not logits.grad_fn and not _inside(output, blocks)
+        if 0 < output.begun < last
+        and output.node in passed
+        and output.node is not logits.grad_fn
+        and not _inside(output, blocks)
     ]
     chosen = [_outermost(list(group)) for _, group in groupby(trunk, key=lambda output: output.begun)]
     return Trace(layers, tuple(layers[path] for path in chosen))
+
+
+def _differentiable(model: nn.Module, inputs: Inputs) -> tuple[Any, Tensor]:
+    """The node of the inputs in the graph of the logits, and these; of texts, that of the words' vectors."""
+    if isinstance(inputs, Tensor):
+        source = inputs.clone().requires_grad_().clone()
+        return source.grad_fn, _logits(model(source))
+    nodes: list[Any] = []
+
+    def embedded(module: nn.Module, args: tuple[Any, ...], vectors: Tensor) -> Tensor | None:
+        if nodes or not args or not torch.equal(args[0], inputs["input_ids"]):
+            return None
+        source = vectors.detach().requires_grad_().clone()
+        nodes.append(source.grad_fn)
+        return source
+
+    hooks = [part.register_forward_hook(embedded) for part in model.modules() if isinstance(part, nn.Embedding)]
+    try:
+        logits = _logits(called(model, inputs))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return (nodes[0] if nodes else None), logits
+
+
+def _logits(given: Any) -> Tensor:
+    logits: Tensor = given["logits"] if isinstance(given, Mapping) else given
+    return logits
 
 
 def _is_layer(output: _Output, rows: int) -> bool:

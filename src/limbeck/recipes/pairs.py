@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from limbeck.core import Tapped
 from limbeck.functional import layer_map, linear_cka
 from limbeck.recipes.layers import Layer
 from limbeck.recipes.reading import tap_path
+from limbeck.tasks import Inputs
 
 __all__ = ["Pair", "Similarity", "features", "pairs", "similarity"]
 
@@ -59,12 +60,18 @@ def _channels(layer: Layer) -> int:
     return layer.shape[-1] if len(layer.shape) == 2 else layer.shape[0]
 
 
-def features(model: nn.Module, layers: Sequence[Layer], inputs: Tensor) -> dict[str, Tensor]:
-    """What the layers give for a batch, in eval mode, by path."""
+def features(model: nn.Module, layers: Sequence[Layer], inputs: Inputs) -> dict[str, Tensor]:
+    """What the layers give for a batch, in eval mode, by path; of texts, the vectors of words without padding."""
     paths = {f"layer{number}": tap_path(model, layer.path, layer.path) for number, layer in enumerate(layers)}
     with torch.no_grad():
         outputs = Tapped(model.eval(), paths)(inputs)
-    return {layer.path: outputs[f"layer{number}"] for number, layer in enumerate(layers)}
+    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    found = {layer.path: outputs[f"layer{number}"] for number, layer in enumerate(layers)}
+    return found if mask is None else {path: _of_words(values, mask.bool()) for path, values in found.items()}
+
+
+def _of_words(values: Tensor, mask: Tensor) -> Tensor:
+    return values[mask] if values.ndim == 3 and values.shape[:2] == mask.shape else values
 
 
 def similarity(first: Tensor, second: Tensor) -> float:

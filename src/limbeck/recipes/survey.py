@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.core import at, rows_of
-from limbeck.recipes.attach import SAMPLE, Choice, built, chosen
+from limbeck.recipes.attach import SAMPLE, Choice, built, chosen, read_apart
 from limbeck.recipes.layers import modules
 from limbeck.recipes.reading import AUTO
 from limbeck.tasks import Task
@@ -25,9 +25,8 @@ def survey(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Modul
         name: {**spec, "taps": AUTO} if name in models and not spec["taps"] else spec
         for name, spec in recipe["models"].items()
     }
-    choice = Choice({}, ())
-    if isinstance(sample["inputs"], Tensor):
-        choice = chosen({**recipe, "models": open_}, models, sample["inputs"])
+    left_open = {**recipe, "models": open_}
+    choice = chosen(left_open, models, sample) if read_apart(left_open, models) is None else Choice({}, ())
     return {
         "schema": 1,
         "recipe": recipe["name"],

@@ -34,8 +34,6 @@ class Fitted(nn.Module):
     tensor([0, 1])
     """
 
-    temperature: Tensor
-
     def __init__(
         self, model: nn.Linear | Trees, estimator: Callable[[int], Any], *, scaling: TfIdf | None = None
     ) -> None:
@@ -43,7 +41,8 @@ class Fitted(nn.Module):
         self.model = model
         self.estimator = estimator
         self.scaling = scaling
-        self.register_buffer("temperature", torch.ones(()))
+        # A parameter, so that an objective can be tried by one step along a gradient, also where trees have none.
+        self.temperature = nn.Parameter(torch.ones(()))
 
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.model(self._scaled(features))

@@ -134,7 +134,7 @@ def _trees(found: Sequence[Any], classifier: bool) -> Trees:
         depth=max(tree.max_depth for tree in found),
         classes=leaves[0].shape[1],
         probabilities=classifier,
-    ).requires_grad_(False)
+    )
     for number, (tree, values) in enumerate(zip(found, leaves, strict=True)):
         own = slice(number * nodes, number * nodes + tree.node_count)
         places = np.arange(tree.node_count)

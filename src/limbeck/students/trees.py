@@ -16,7 +16,8 @@ _least = 1e-6  # of a probability, before its logarithm
 class Trees(nn.Module):
     """Decision trees on features [B, F]: the mean over the trees of what stands in their leaves, [B, classes].
 
-    Weights are saved, loaded and exported as those of any module. A node that no way leads to changes nothing.
+    Weights are saved, loaded and exported as those of any module; nothing has a gradient. A node that no way leads to
+    changes nothing.
 
     Args:
         trees: their number.
@@ -41,7 +42,7 @@ class Trees(nn.Module):
         self.register_buffer("below", torch.zeros(trees * nodes, dtype=torch.int64))
         self.register_buffer("above", torch.zeros(trees * nodes, dtype=torch.int64))
         self.threshold = nn.Parameter(torch.zeros(trees * nodes), requires_grad=False)
-        self.leaf = nn.Parameter(torch.zeros(trees * nodes, classes))
+        self.leaf = nn.Parameter(torch.zeros(trees * nodes, classes), requires_grad=False)
 
     def forward(self, features: Tensor) -> Tensor:
         roots = torch.arange(0, len(self.leaf), self.nodes, device=features.device)
