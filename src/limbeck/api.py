@@ -267,7 +267,7 @@ def _task(recipe: Mapping[str, Any], data: Any) -> Task:
     else:
         source = kind.from_objects(data)
     others = {
-        name: _load(kind, settings[name], f"data.{name}") for name in ("unlabelled", "test_from") if settings[name]
+        name: _load(kind, settings[name], f"data.{name}") for name in ("unlabelled", "test_from") if settings.get(name)
     }
     task: Task = construct(lambda **given: kind(source, kind.Settings(**given), **others), settings, path="data")
     return task

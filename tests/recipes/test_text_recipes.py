@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import limbeck
 from limbeck import api
@@ -37,18 +38,19 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(name: str, folder: Path, *settings: str) -> Run:
-    overrides = [*given(folder), *FAST, *TEACHER, *settings]
+    overrides = [*given(folder, name), *FAST, *TEACHER, *settings]
     return Run(limbeck.run(name, overrides=overrides, output=folder / "run"))
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_it_asks_for_a_file_and_a_teacher_and_resolves_to_itself(name: str, tmp_path: Path) -> None:
-    _, raw = read_recipe(name)
+    made = given(tmp_path, name)
+    raw = override(read_recipe(name)[1], [one for one in made if one.startswith("data.augment")])
     with pytest.raises(RecipeError, match=r"data: csv needs 'file'"):
         resolve(raw, name=name)
     with pytest.raises(RecipeError, match=r"models\.teacher: hugging_face needs 'folder'"):
-        resolve(override(raw, ["data.file=a.csv"]), name=name)
-    once = resolve(override(raw, given(tmp_path)), name=name)
+        resolve(override(raw, [one for one in made if not one.startswith("teacher")]), name=name)
+    once = resolve(override(raw, made), name=name)
     assert resolve(once, name=name) == once
     assert f"# limbeck run {name} --set data.file=" in builtin_text(name)
 
@@ -102,19 +104,22 @@ def test_minilm(tmp_path: Path) -> None:
 
 
 def test_tinybert_learns_layers_first_and_predictions_then(tmp_path: Path, jobs: Jobs) -> None:
-    sizes = {"layers": 1, "width": 16, "neurons": 32}
     train = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3}
-    own = [f"models.general.{key}={value}" for key, value in sizes.items()]
-    own += [f"models.general.train.{key}={value}" for key, value in train.items()]
-    made = run("tinybert", tmp_path, "train.epochs=4", *own)
+    own = [f"models.layers.train.{key}={value}" for key, value in train.items()]
+    made = run("tinybert", tmp_path, "train.epochs=30", *own)
     begun = {job.stage: weights for job, weights in jobs}
-    assert list(begun) == ["teacher", "teacher_general", "control", "student"]
-    assert terms(made, "teacher_general").keys() == {"states", "attention"}
-    first, last = (made.taught("teacher_general")[place]["terms"]["states"] for place in (0, -1))
+    assert list(begun) == ["teacher", "teacher_layers", "control", "student"]
+    assert terms(made, "teacher_layers").keys() == {"states", "attention"}
+    first, last = (made.taught("teacher_layers")[place]["terms"]["states"] for place in (0, -1))
     assert last < first
-    assert begun["teacher_general"]["bert.embeddings.word_embeddings.weight"].shape[1] == 16
+    before = load_file(tmp_path / "small" / "model.safetensors")
+    found = begun["teacher_layers"]
+    shared = [name for name in before if f"bert.{name}" in found]
+    assert len(shared) > 15
+    assert all(torch.equal(before[name], found[f"bert.{name}"]) for name in shared)
     assert terms(made).keys() == {"soft"}
-    assert all(torch.equal(value, made.weights("general")[name]) for name, value in begun["student"].items())
+    assert all(torch.equal(value, made.weights("layers")[name]) for name, value in begun["student"].items())
+    assert made.results["label_budget"]["copies"] == 2 * (240 - 48 - 36)
     assert made.accuracy("student") > 0.8
 
 

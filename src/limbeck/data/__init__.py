@@ -14,11 +14,13 @@ from limbeck.data.joined import with_unlabelled
 from limbeck.data.masked_words import MaskedWords
 from limbeck.data.mnist5k import Mnist5k
 from limbeck.data.npz import Npz
+from limbeck.data.plain_texts import PlainTexts
 from limbeck.data.plan import Plan
 from limbeck.data.saved_datasets import Datasets
 from limbeck.data.splits import Splits, split
 from limbeck.data.text_files import Csv, JsonLines, Parquet
 from limbeck.data.texts import Texts, TextSet
+from limbeck.data.txt_files import Txt
 from limbeck.data.word_copies import Looks, WordCopies
 from limbeck.data.word_substitution import WordSubstitution
 
@@ -42,10 +44,12 @@ __all__ = [
     "Mnist5k",
     "Npz",
     "Parquet",
+    "PlainTexts",
     "Plan",
     "Splits",
     "TextSet",
     "Texts",
+    "Txt",
     "WordCopies",
     "WordSubstitution",
     "from_dataset",

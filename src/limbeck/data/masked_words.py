@@ -30,7 +30,7 @@ class MaskedWords:
         seed: any integer.
 
     Raises:
-        ArgumentError: if the tokenizer has no mask token, or the share is outside (0, 1].
+        ArgumentError: if the tokenizer has no mask token or pads on the left, or the share is outside (0, 1].
 
     Devlin, Chang, Lee, Toutanova, 2019, "BERT: Pre-training of Deep Bidirectional Transformers for Language
     Understanding", arXiv:1810.04805 (section 3.1).
@@ -39,6 +39,8 @@ class MaskedWords:
     def __init__(self, tokenizer: Any, *, share: float = 0.15, seed: int = 0) -> None:
         if tokenizer.mask_token_id is None:
             raise ArgumentError("MaskedWords: the tokenizer has no mask token; take that of a masked language model")
+        if tokenizer.padding_side != "right":
+            raise ArgumentError("MaskedWords: the tokenizer pads on the left; set tokenizer.padding_side to 'right'")
         if not 0.0 < share <= 1.0:
             raise ArgumentError(f"MaskedWords: share is {share}; expected a number in (0, 1]")
         self.tokenizer = tokenizer
@@ -56,10 +58,20 @@ class MaskedWords:
         columns = [{name: value for name, value in row.items() if name not in beside} for row in rows]
         inputs = dict(self.tokenizer.pad(columns, return_tensors="pt"))
         row, view = (torch.tensor([int(one.get(name, 0)) for one in rows]) for name in beside)
-        hidden, target = self._masked(inputs["input_ids"], row, view)
+        hidden, target = self.hidden(inputs["input_ids"], row, view)
         return {"inputs": {**inputs, "input_ids": hidden}, "target": target, "row": row}
 
-    def _masked(self, tokens: Tensor, row: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    def hidden(self, tokens: Tensor, row: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens with some of them hidden, and what stood there.
+
+        Args:
+            tokens: int64 `[B, L]`, padded on the right.
+            row: int64 `[B]`, the number of each row.
+            view: int64 `[B]`, which look at it.
+
+        Returns:
+            Both int64 `[B, L]`.
+        """
         address = bits(self.seed, row, view, 0).unsqueeze(1), torch.arange(tokens.shape[1]).unsqueeze(0)
         special = torch.isin(tokens, torch.tensor(self.tokenizer.all_special_ids))
         chosen = (uniform(self.seed, *address, _chosen) < self.share) & ~special

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -96,9 +97,9 @@ class TextSet(Labelled):
         """How many texts a row has."""
         return next(((len(row),) for file in self.files for row in file.rows), (1,))
 
-    def subset(self, rows: Tensor) -> TextSet:
+    def subset(self, rows: Tensor) -> Self:
         """The set with these rows (int64 `[B]`) only, in this order; each keeps its index."""
-        return TextSet(self.files, self.place[rows], self.target[rows], self.index[rows], self.classes)
+        return replace(self, place=self.place[rows], target=self.target[rows], index=self.index[rows], skipped=())
 
     def with_unlabelled(self, others: TextSet) -> TextSet:
         """These rows, then those of others, whose targets are not known and whose index goes on.

@@ -6,6 +6,14 @@ from limbeck.measure.evaluate import evaluate
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.fidelity import TeacherAgreement, TeacherKL
 from limbeck.measure.intervals import Interval, Resamples, interval
+from limbeck.measure.masked_words import (
+    MaskedAccuracy,
+    MaskedAgreement,
+    MaskedCrossEntropy,
+    MaskedPerplexity,
+    MaskedWordScoring,
+    answers,
+)
 from limbeck.measure.metrics import (
     Accuracy,
     BrierScore,
@@ -33,6 +41,11 @@ __all__ = [
     "Interval",
     "Latency",
     "MacroF1",
+    "MaskedAccuracy",
+    "MaskedAgreement",
+    "MaskedCrossEntropy",
+    "MaskedPerplexity",
+    "MaskedWordScoring",
     "Metric",
     "MicroF1",
     "ModelEvaluation",
@@ -45,6 +58,7 @@ __all__ = [
     "TeacherAgreement",
     "TeacherKL",
     "Top5Accuracy",
+    "answers",
     "evaluate",
     "flops",
     "interval",

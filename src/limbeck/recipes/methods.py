@@ -25,6 +25,7 @@ KINDS = (
     "model",
     "text_model",
     "pretrained_text_model",
+    "masked_language_model",
     "tokenizer",
     "source",
     "text_source",

@@ -112,7 +112,7 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "train": train,
         **top,
         "measure": resolve_section(MeasureSettings, _mapping(recipe, "measure"), "measure"),
-        "export": _export(_mapping(recipe, "export"), models["student"]),
+        "export": _export(_mapping(recipe, "export"), models["student"], task),
     }
     check_fitted(resolved)
     return resolved
@@ -147,8 +147,13 @@ def _mapping(recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _export(given: Mapping[str, Any], student: Mapping[str, Any]) -> dict[str, Any]:
-    settings = resolve_section(ExportSettings, given, "export")
+def _export(given: Mapping[str, Any], student: Mapping[str, Any], task: type[Task]) -> dict[str, Any]:
+    settings = resolve_section(ExportSettings, {"formats": list(task.formats[:1]), **given}, "export")
+    if settings["formats"] and not task.formats:
+        raise RecipeError(
+            "export.formats: this task exports nothing; its student goes on in another recipe, from the folder "
+            "models/student of the run"
+        )
     known = student.get("exits", {})
     for name in settings["exits"]:
         if name not in known:
@@ -165,7 +170,7 @@ def _data(given: dict[str, Any], task: type[Task], is_object: bool) -> dict[str,
         if settings[section] is not None:
             settings[section] = resolve_section(entry, settings[section], f"data.{section}")
     for other in ("unlabelled", "test_from"):
-        if settings[other] is not None:
+        if settings.get(other) is not None:
             settings[other] = resolve_use(task.sources, settings[other], f"data.{other}")
     if {"use": "object", **given} == {"use": "object"}:
         if is_object:

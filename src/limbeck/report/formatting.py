@@ -37,9 +37,29 @@ _TITLES = {
     "expected_calibration_error": "calibration error",
     "teacher_agreement": "agreement with the teacher",
     "teacher_kl": "KL divergence to the teacher",
+    "masked_accuracy": "accuracy on hidden words",
+    "masked_cross_entropy": "cross-entropy of hidden words",
+    "masked_perplexity": "perplexity of hidden words",
+    "masked_agreement": "agreement with the teacher on hidden words",
 }
-_SHARES = {"accuracy", "macro_f1", "micro_f1", "subset_accuracy", "teacher_agreement", "top5_accuracy"}
-_LOWER_IS_BETTER = {"negative_log_likelihood", "brier_score", "expected_calibration_error", "teacher_kl"}
+_SHARES = {
+    "accuracy",
+    "macro_f1",
+    "micro_f1",
+    "subset_accuracy",
+    "teacher_agreement",
+    "top5_accuracy",
+    "masked_accuracy",
+    "masked_agreement",
+}
+_LOWER_IS_BETTER = {
+    "negative_log_likelihood",
+    "brier_score",
+    "expected_calibration_error",
+    "teacher_kl",
+    "masked_cross_entropy",
+    "masked_perplexity",
+}
 
 
 def finite(value: float | None) -> float | None:

@@ -18,6 +18,8 @@ from limbeck.report.results import ModelResult, Results, title
 
 __all__ = ["write_model_card"]
 
+# What the hub calls a task, where it has another name for it.
+_HUB_TASKS = {"masked_language_modelling": "fill-mask"}
 _HUB_TYPES: dict[str, dict[str, Any]] = {
     f"{average}_f1": {"type": "f1", "args": {"average": average}} for average in ("macro", "micro")
 }
@@ -50,13 +52,14 @@ def _shipped(results: Results) -> str:
 def _front_matter(run: Run) -> str:
     results = run.results
     tags = ["limbeck", "knowledge-distillation", *(["onnx"] if results.export is not None else [])]
-    content: dict[str, Any] = {"library_name": "limbeck", "pipeline_tag": results.task.replace("_", "-"), "tags": tags}
+    task = _HUB_TASKS.get(results.task, results.task.replace("_", "-"))
+    content: dict[str, Any] = {"library_name": "limbeck", "pipeline_tag": task, "tags": tags}
     metrics = _hub_metrics(results)
     if metrics:
         data = run.recipe.get("data")
         dataset = str(data.get("use", "unnamed")) if isinstance(data, Mapping) else "unnamed"
         entry = {
-            "task": {"type": results.task.replace("_", "-")},
+            "task": {"type": task},
             "dataset": {"name": dataset, "type": dataset, "split": "test"},
             "metrics": metrics,
         }
@@ -75,10 +78,11 @@ def _hub_metrics(results: Results) -> list[dict[str, Any]]:
 
 def _summary(results: Results) -> str:
     task = results.task.replace("_", " ")
-    inputs = "" if results.input is None else f" and {results.input.described}"
+    parts = [f"{count(len(results.classes))} classes"] if results.classes or results.input is None else []
+    parts += [] if results.input is None else [results.input.described]
     return (
         f"# {_plain(results.recipe)}: student\n\n"
-        f"A model for {_plain(task)} with {count(len(results.classes))} classes{inputs}, "
+        f"A model for {_plain(task)} with {' and '.join(parts)}, "
         f"trained by knowledge distillation with limbeck.\n\n"
         f"{_plain(results.verdict)}"
     ).rstrip()
@@ -178,8 +182,11 @@ def _limits(run: Run) -> str:
     results = run.results
     lines = [
         f"- The figures hold for this test split of {count(results.test_rows)} rows. Other data was not measured.",
-        "- The model gives one of its classes for every input; it has no answer for an input that belongs to none.",
     ]
+    if results.classes:
+        lines.append(
+            "- The model gives one of its classes for every input; it has no answer for an input that belongs to none."
+        )
     repeated = " and ".join(title(name) for name, model in results.models.items() if len(model.seeds) > 1)
     if repeated:
         lines.append(

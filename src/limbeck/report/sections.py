@@ -27,7 +27,7 @@ from limbeck.report.results import Comparison, Latency, ModelResult, Results, Th
 __all__ = ["costs", "differences", "every_metric", "header", "summary"]
 
 _Row = tuple[str, Callable[[ModelResult], str]]
-_SURENESS = {"expected_calibration_error": "15 bins", "negative_log_likelihood": "nats"}
+_SURENESS = {"expected_calibration_error": "15 bins", "negative_log_likelihood": "nats", "masked_cross_entropy": "nats"}
 
 
 def header(results: Results) -> str:

@@ -64,6 +64,7 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
     return model
 
 
+@register("masked_language_model", "hugging_face")
 def masked_language_model(*, folder: str) -> Any:
     """Any ``AutoModelForMaskedLM``, with its own tokenizer, as it is.
 

@@ -72,6 +72,7 @@ class ImageClassification:
     parts: ClassVar[Mapping[str, Part]] = {}
     fixed: ClassVar = None
     scoring: ClassVar = SingleLabel()
+    formats: ClassVar = ("onnx", "int8")
 
     @classmethod
     def predictions(

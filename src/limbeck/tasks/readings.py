@@ -15,9 +15,20 @@ from limbeck.data.tokens import Reading
 from limbeck.errors import ArgumentError
 from limbeck.tasks.task import Batch
 
-__all__ = ["check_reads", "cuts", "reading_of", "readings_of", "ship_tokenizer"]
+__all__ = ["check_reads", "cuts", "given_texts", "reading_of", "readings_of", "ship_tokenizer"]
 
 _takes = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def given_texts(data: Any) -> Mapping[str, TextSet]:
+    """Sets of texts by name, as a source loads them.
+
+    Raises:
+        ArgumentError: if they are none.
+    """
+    if not isinstance(data, Mapping) or not all(isinstance(rows, TextSet) for rows in data.values()):
+        raise ArgumentError(f"data is a {type(data).__name__}; give {{'train': TextSet, …}}, as a source loads it")
+    return data
 
 
 def readings_of(models: Mapping[str, nn.Module], max_length: int) -> tuple[dict[str, Reading], dict[str, Address]]:

@@ -98,6 +98,8 @@ class Task(Protocol):
     """What a model's section may say beside the options of its constructor."""
     supplied: ClassVar[tuple[str, ...]]
     """The parameters of their constructors that the data gives, and no recipe."""
+    formats: ClassVar[tuple[str, ...]]
+    """What a student can be exported as, the usual first; nothing where another recipe goes on with it."""
     fixed: ClassVar[Sequence[str] | None]
     """The outputs of models that have one shape for all rows; None for all."""
 

@@ -30,7 +30,7 @@ from limbeck.measure import SingleLabel, main_score
 from limbeck.registry import register
 from limbeck.students import folder_tokenizer
 from limbeck.tasks.division import SplitSettings, divide, planned
-from limbeck.tasks.readings import check_reads, cuts, reading_of, readings_of, ship_tokenizer
+from limbeck.tasks.readings import check_reads, cuts, given_texts, reading_of, readings_of, ship_tokenizer
 from limbeck.tasks.single_label import most_likely
 from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
@@ -83,6 +83,7 @@ class TextClassification:
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     fixed: ClassVar = ("logits",)
     scoring: ClassVar = SingleLabel()
+    formats: ClassVar = ("onnx", "int8")
 
     @classmethod
     def predictions(
@@ -106,9 +107,7 @@ class TextClassification:
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, TextSet]:
         """What a source would load: sets of texts by name."""
-        if not isinstance(data, Mapping) or not all(isinstance(rows, TextSet) for rows in data.values()):
-            raise ArgumentError(f"data is a {type(data).__name__}; give {{'train': TextSet, …}}, as a source loads it")
-        return data
+        return given_texts(data)
 
     def __init__(
         self,

@@ -58,7 +58,12 @@ def load_run_model(folder: Path, task: Task, path: str, spec: Spec = MappingProx
     """
     inner, known = run_model_spec(folder, path), _config(folder, path)["classes"]
     names = spec.get("classes", known)
-    if len(set(names) & set(task.classes)) < 2:
+    if not known and task.classes:
+        raise RecipeError(
+            f"{path}: the model in {folder} names hidden words and knows no class; begin from it by "
+            f"{{use: hugging_face, folder: {folder}}}"
+        )
+    if list(names) != list(task.classes) and len(set(names) & set(task.classes)) < 2:
         raise RecipeError(
             f"{path}: the model in {folder} knows {_few(names)}, the data has {_few(list(task.classes))}; "
             "teacher and student need the same, or at least two in common"
