@@ -18,6 +18,9 @@ from limbeck.data.plain_texts import PlainTexts
 from limbeck.data.plan import Plan
 from limbeck.data.saved_datasets import Datasets
 from limbeck.data.splits import Splits, split
+from limbeck.data.tag_datasets import TaggedDatasets
+from limbeck.data.tag_files import Conll, TaggedJsonLines, TaggedParquet
+from limbeck.data.tagged import TagSet
 from limbeck.data.text_files import Csv, JsonLines, Parquet
 from limbeck.data.texts import Texts, TextSet
 from limbeck.data.txt_files import Txt
@@ -29,6 +32,7 @@ __all__ = [
     "Augment",
     "Batch",
     "Batches",
+    "Conll",
     "Csv",
     "Datasets",
     "Digits",
@@ -47,6 +51,10 @@ __all__ = [
     "PlainTexts",
     "Plan",
     "Splits",
+    "TagSet",
+    "TaggedDatasets",
+    "TaggedJsonLines",
+    "TaggedParquet",
     "TextSet",
     "Texts",
     "Txt",

@@ -14,12 +14,11 @@ from limbeck.cache import CachedRows
 from limbeck.core.addresses import map_tensors
 from limbeck.data.augment import Augment
 from limbeck.data.images import UNKNOWN, ImageSet, MemoryImages
-from limbeck.data.labelled import RowSet
+from limbeck.data.labelled import class_weights
 from limbeck.data.plan import Plan
 from limbeck.errors import ArgumentError, CacheError, DataError
-from limbeck.functional import inverse_frequency
 
-__all__ = ["Batch", "Batches", "class_weights", "whole"]
+__all__ = ["Batch", "Batches", "whole"]
 
 # Tensors by name, or mappings of them, as what cached teachers said.
 Batch = dict[str, Any]
@@ -164,19 +163,6 @@ def whole(data: ImageSet, batch_size: int, *, workers: int = 0) -> Iterator[Batc
 def _plain(data: ImageSet, numbers: range) -> Batch:
     rows = torch.arange(numbers.start, numbers.stop)
     return _assemble(data, rows, torch.zeros_like(rows), Augment(), 0)
-
-
-def class_weights(data: RowSet) -> Tensor:
-    """For each row the weight of its stratum, float32 `[N]`, by inverse frequency; 1 where it is not known.
-
-    Where a row has one class, that is its stratum.
-    """
-    strata, known = data.strata, data.labelled
-    if not known.any():
-        return torch.ones(len(data))
-    # One more than the classes: rows may have none.
-    weights = inverse_frequency(strata, classes=len(data.classes) + 1)
-    return weights[strata.clamp(min=0)].where(known, 1.0)
 
 
 def _check_cached(cached: CachedRows, data: ImageSet, augment: Augment, views: int | None) -> None:

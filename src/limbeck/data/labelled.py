@@ -10,8 +10,9 @@ from torch import Tensor
 
 from limbeck.data.strata import choose
 from limbeck.errors import ArgumentError, DataError
+from limbeck.functional import inverse_frequency
 
-__all__ = ["UNKNOWN", "Labelled", "RowSet", "check_labels", "known"]
+__all__ = ["UNKNOWN", "Labelled", "RowSet", "check_labels", "class_weights", "known"]
 
 UNKNOWN = -100
 """The target of a row whose label is not known; torch's cross-entropy ignores it by default."""
@@ -46,6 +47,10 @@ class RowSet(Protocol):
         """Int64 `[K]`: how many rows have each class."""
 
     @property
+    def lacking(self) -> list[str]:
+        """The classes that every split needs a row of, and that this set has none of."""
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one row: sets of other shapes are not of one source."""
 
@@ -78,6 +83,11 @@ class Labelled:
     def counts(self) -> Tensor:
         """Int64 `[K]`: how many rows have each class."""
         return torch.bincount(self.target[self.labelled], minlength=len(self.classes))
+
+    @property
+    def lacking(self) -> list[str]:
+        """The classes without a row."""
+        return [name for name, count in zip(self.classes, self.counts.tolist(), strict=True) if not count]
 
     def with_labels(self, count: int, seed: int) -> tuple[Self, Tensor]:
         """The set with count labels kept, every class in proportion, and all other targets -100.
@@ -132,3 +142,16 @@ def check_labels(what: str, rows: int, target: Tensor, index: Tensor, classes: t
         )
     if len(torch.unique(index)) < len(index):
         raise DataError("index holds a number twice; expected one number per row of the source")
+
+
+def class_weights(data: RowSet) -> Tensor:
+    """For each row the weight of its stratum, float32 `[N]`, by inverse frequency; 1 where it is not known.
+
+    Where a row has one class, that is its stratum.
+    """
+    strata, known = data.strata, data.labelled
+    if not known.any():
+        return torch.ones(len(data))
+    # One more than the classes: rows may have none.
+    weights = inverse_frequency(strata, classes=len(data.classes) + 1)
+    return weights[strata.clamp(min=0)].where(known, 1.0)

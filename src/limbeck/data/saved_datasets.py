@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from limbeck.errors import DataError, suggest
 from limbeck.registry import register
 from limbeck.students.library import import_library
 
-__all__ = ["Datasets"]
+__all__ = ["Datasets", "split_tables"]
 
 
 @register("text_source", "datasets")
@@ -56,20 +56,40 @@ class Datasets:
         Raises:
             DataError: if there is no such data set or split, or a row is refused.
         """
-        found = _opened(self.name, self.config)
-        if not isinstance(found, Mapping):
-            found = {"train": found}
-        tables = {}
-        for name, split in self.splits.items():
-            if split is not None:
-                if split not in found:
-                    raise DataError(f"the data set {self.name} has no split {split!r}.{suggest(split, found)}")
-                tables[name] = Table(f"{self.name}, split {split}", found[split], self._classes(found[split]))
-        return text_sets(tables, self.columns)
+        return text_sets(split_tables(self.name, self.config, self.splits, self._classes), self.columns)
 
-    def _classes(self, rows: Any) -> tuple[str, ...] | None:
-        names = getattr(rows.features.get(self.columns.label), "names", None)
+    def _classes(self, features: Mapping[str | None, Any]) -> tuple[str, ...] | None:
+        names = getattr(features.get(self.columns.label), "names", None)
         return None if names is None else tuple(names)
+
+
+def split_tables(
+    name: str,
+    config: str | None,
+    splits: Mapping[str, str | None],
+    classes: Callable[[Mapping[str | None, Any]], tuple[str, ...] | None],
+) -> dict[str, Table]:
+    """The tables of some splits of a data set.
+
+    Args:
+        name: the path of a folder that ``save_to_disk`` wrote, or the name.
+        config: with a name, which of its configurations.
+        splits: what a table is called -> which split it is; None for one that is not asked for.
+        classes: what the features of a split say of the names of its classes.
+
+    Raises:
+        DataError: if there is no such data set or split.
+    """
+    found = _opened(name, config)
+    if not isinstance(found, Mapping):
+        found = {"train": found}
+    tables = {}
+    for table, split in splits.items():
+        if split is not None:
+            if split not in found:
+                raise DataError(f"the data set {name} has no split {split!r}.{suggest(split, found)}")
+            tables[table] = Table(f"{name}, split {split}", found[split], classes(found[split].features))
+    return tables
 
 
 def _opened(name: str, config: str | None) -> Any:

@@ -113,10 +113,9 @@ def _check_agreement(source: Mapping[str, RowSet]) -> None:
 
 def _check_classes(sets: Mapping[str, RowSet]) -> None:
     for name, data in sets.items():
-        present = data.counts > 0
-        if (name == "validation" and not len(data)) or present.all():
+        missing = data.lacking
+        if (name == "validation" and not len(data)) or not missing:
             continue
-        missing = [data.classes[label] for label in (~present).nonzero().flatten().tolist()]
         raise DataError(
             f"the {name} split of {len(data)} rows has no row of class {', '.join(map(repr, missing))}; "
             "give the class more rows or change the shares"

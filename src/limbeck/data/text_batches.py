@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from limbeck.cache import CachedRows
-from limbeck.data.batches import Batch, class_weights
+from limbeck.data.batches import Batch
 from limbeck.data.bucketed import Bucketed
-from limbeck.data.labelled import known
+from limbeck.data.labelled import RowSet
 from limbeck.data.plan import Plan
-from limbeck.data.texts import TextSet
-from limbeck.data.tokens import Reading
+from limbeck.data.texts import Texts
+from limbeck.data.tokens import Reading, Tokens
 from limbeck.data.word_copies import Looks
 from limbeck.errors import ArgumentError
 
-__all__ = ["TextBatches", "read_rows", "whole_texts"]
+__all__ = ["Readable", "TextBatches", "read_rows", "whole_texts"]
+
+
+class Readable(RowSet, Protocol):
+    """A set of rows of texts, and what there is to learn of them."""
+
+    @property
+    def files(self) -> tuple[Texts, ...]: ...
+
+    @property
+    def place(self) -> Tensor:
+        """int64 `[N]`, where each row stands in the files, one after the other."""
+
+    def truth(self, rows: Tensor, tokens: Sequence[Tokens], least: int) -> dict[str, Tensor]:
+        """What a batch holds of the labels of these rows, given the tokens that models read of them: ``target``,
+        ``labelled`` and ``unlabelled`` among it."""
+
+    def class_weight(self, rows: Tensor, target: Tensor) -> Tensor:
+        """The weight of each label of these rows, of the shape of their target."""
+
+    def fingerprint(self) -> str:
+        """A hash of everything in them."""
 
 
 class TextBatches:
@@ -43,7 +65,7 @@ class TextBatches:
 
     def __init__(
         self,
-        data: TextSet,
+        data: Readable,
         plan: Plan,
         readings: Mapping[str, Reading],
         *,
@@ -60,11 +82,10 @@ class TextBatches:
         size = plan.batch_size // world
         first = next(iter(readings.values()))
         self._plan = Bucketed(plan, first.of(data).lengths[data.place])
-        self._data = data if looks is None else looks.data
+        self._data: Readable = data if looks is None else looks.data
         self._looks = looks
         self._readings = readings
         self._slice = slice(rank * size, (rank + 1) * size)
-        self._class_weight = class_weights(data)
         self._views = views
         self._cached = cached
 
@@ -79,37 +100,34 @@ class TextBatches:
         place = None if self._looks is None else self._looks.place(rows, views)
         batch = read_rows(self._data, rows, self._readings, place=place)
         batch["view"] = views
-        batch["class_weight"] = self._class_weight[rows]
+        batch["class_weight"] = self._data.class_weight(rows, batch["target"])
         if self._cached is not None:
             batch["cached"] = self._cached(rows, views % self._cached.views)
         return batch
 
 
 def read_rows(
-    data: TextSet, rows: Tensor, readings: Mapping[str, Reading], least: int = 1, place: Tensor | None = None
+    data: Readable, rows: Tensor, readings: Mapping[str, Reading], least: int = 1, place: Tensor | None = None
 ) -> Batch:
     """These rows (int64 `[B]`) as a batch, in this order, padded to the longest of them or to the least length.
 
     Their texts stand at ``place`` in the files, if it is given.
     """
     place = data.place[rows] if place is None else place
-    read = {name: reading.inputs(reading.of(data), place, least) for name, reading in readings.items()}
+    tokens = {name: reading.of(data) for name, reading in readings.items()}
+    read = {name: reading.inputs(tokens[name], place, least) for name, reading in readings.items()}
     first, *others = read
-    target = data.target[rows]
-    labelled = known(target)
     batch: Batch = {
         "inputs": read[first],
-        "target": target,
+        **data.truth(rows, list(tokens.values()), least),
         "index": data.index[rows],
         "row": rows,
-        "labelled": labelled,
-        "unlabelled": ~labelled,
         "view": torch.zeros_like(rows),
     }
     return {**batch, "tokens": {name: read[name] for name in others}} if others else batch
 
 
-def whole_texts(data: TextSet, batch_size: int, readings: Mapping[str, Reading]) -> Iterator[Batch]:
+def whole_texts(data: Readable, batch_size: int, readings: Mapping[str, Reading]) -> Iterator[Batch]:
     """All rows once, from short to long; "row" says which they are."""
     first = next(iter(readings.values()))
     order = first.of(data).lengths[data.place].argsort(stable=True)

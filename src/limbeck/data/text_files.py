@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from limbeck.data.text_rows import Broken, Columns, Table, text_sets
+from limbeck.data.row_files import Row, json_rows, parquet_rows, tables_of
+from limbeck.data.text_rows import Broken, Columns, text_sets
 from limbeck.data.texts import TextSet
 from limbeck.errors import DataError
 from limbeck.registry import register
-from limbeck.students.library import import_library
 
 __all__ = ["Csv", "JsonLines", "Parquet"]
 
@@ -47,8 +45,7 @@ class _Files(ABC):
         label: str | None = "label",
         skip: bool = False,
     ) -> None:
-        files = {"train": file, "validation": validation_file, "test": test_file}
-        self.files = {name: Path(path) for name, path in files.items() if path is not None}
+        self.files = {"train": file, "validation": validation_file, "test": test_file}
         self.columns = Columns(text, pair, label, skip)
 
     def load(self) -> dict[str, TextSet]:
@@ -57,14 +54,10 @@ class _Files(ABC):
         Raises:
             DataError: if a file is missing or cannot be read, or holds a row that is refused.
         """
-        for file in self.files.values():
-            if not file.is_file():
-                raise DataError(f"no file {file}; give the path of a file of texts")
-        tables = {name: Table(str(file), self.rows(file)) for name, file in self.files.items()}
-        return text_sets(tables, self.columns)
+        return text_sets(tables_of(self.files, self.rows), self.columns)
 
     @abstractmethod
-    def rows(self, file: Path) -> Iterator[Mapping[str, Any] | Broken]:
+    def rows(self, file: Path) -> Iterator[Row]:
         """The rows of a file."""
 
 
@@ -72,7 +65,7 @@ class _Files(ABC):
 class Csv(_Files):
     """Comma-separated values, UTF-8, with the names of the columns in the first line; see RFC 4180."""
 
-    def rows(self, file: Path) -> Iterator[Mapping[str, Any] | Broken]:
+    def rows(self, file: Path) -> Iterator[Row]:
         # What is not UTF-8 becomes lone surrogates, which are told with the row they stand in.
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream, _long_cells():
             reader = csv.DictReader(stream, strict=True)
@@ -99,39 +92,13 @@ def _long_cells() -> Iterator[None]:
 class JsonLines(_Files):
     """One JSON object in each line, UTF-8."""
 
-    def rows(self, file: Path) -> Iterator[Mapping[str, Any] | Broken]:
-        with file.open("rb") as stream:
-            for line in stream:
-                yield _json(line)
-
-
-def _json(line: bytes) -> Mapping[str, Any] | Broken:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError:
-        return Broken("the line is not UTF-8")
-    except ValueError:
-        return Broken("the line is no JSON")
-    return row if isinstance(row, dict) else Broken(f"the line holds a {type(row).__name__}, not an object")
+    def rows(self, file: Path) -> Iterator[Row]:
+        return json_rows(file)
 
 
 @register("text_source", "parquet")
 class Parquet(_Files):
     """A Parquet file, read with pyarrow."""
 
-    def rows(self, file: Path) -> Iterator[Mapping[str, Any] | Broken]:
-        arrow, parquet = (import_library(name, "text") for name in ("pyarrow", "pyarrow.parquet"))
-        try:
-            with parquet.ParquetFile(file) as opened:
-                for batch in opened.iter_batches():
-                    for number in range(batch.num_rows):
-                        yield _plain(batch, number)
-        except arrow.ArrowInvalid as error:
-            raise DataError(f"{file} is no Parquet file ({str(error).splitlines()[0]})") from error
-
-
-def _plain(batch: Any, number: int) -> Mapping[str, Any] | Broken:
-    try:
-        return {name: batch.column(name)[number].as_py() for name in batch.schema.names}
-    except UnicodeDecodeError:
-        return Broken("it is not UTF-8")
+    def rows(self, file: Path) -> Iterator[Row]:
+        return parquet_rows(file)

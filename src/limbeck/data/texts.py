@@ -6,13 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
 
-from limbeck.data.labelled import UNKNOWN, Labelled, check_labels
+from limbeck.data.labelled import UNKNOWN, Labelled, check_labels, class_weights, known
 from limbeck.errors import DataError
+
+if TYPE_CHECKING:
+    from limbeck.data.tokens import Tokens
 
 __all__ = ["TextSet", "Texts"]
 
@@ -116,6 +119,20 @@ class TextSet(Labelled):
             torch.cat([self.index, torch.arange(start, start + len(others))]),
             self.classes,
         )
+
+    def truth(self, rows: Tensor, tokens: Sequence[Tokens], least: int) -> dict[str, Tensor]:
+        """What a batch holds of the labels of these rows (int64 `[B]`), whichever tokens models read."""
+        target = self.target[rows]
+        labelled = known(target)
+        return {"target": target, "labelled": labelled, "unlabelled": ~labelled}
+
+    @cached_property
+    def _class_weights(self) -> Tensor:
+        return class_weights(self)
+
+    def class_weight(self, rows: Tensor, target: Tensor) -> Tensor:
+        """For each of these rows the weight of its class, float32 `[B]`, as `class_weights` has it."""
+        return self._class_weights[rows]
 
     def fingerprint(self) -> str:
         """SHA-256, in hexadecimal, over class names, places, targets, index and the files."""

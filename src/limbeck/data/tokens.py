@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from limbeck.data.texts import Texts, TextSet
+from limbeck.data.ragged import Ragged, laid, spread
+from limbeck.data.texts import Texts
 from limbeck.errors import ArgumentError
 from limbeck.files import atomic, canonical_hash, user_cache
 
@@ -33,12 +34,14 @@ class Tokens:
         types: uint8, likewise: which text of a pair; None where the tokenizer does not say it.
         ends: int64 `[N + 1]`: row n stands from ends[n] to ends[n + 1].
         cut: bool `[N]`: the rows that are longer than a model may read.
+        starts: of rows of words, the place of the first token of each word; -1 for one that no token is left of.
     """
 
     ids: Tensor
     types: Tensor | None
     ends: Tensor
     cut: Tensor
+    starts: Ragged | None = None
 
     @property
     def lengths(self) -> Tensor:
@@ -58,18 +61,13 @@ class Tokens:
         Returns:
             int64 `[B, L]` by name.
         """
-        lengths = self.lengths[rows]
-        longest = max(least, int(lengths.max()) if len(rows) else 0)
-        place = torch.arange(longest).expand(len(rows), -1)
-        if left:
-            place = place - (longest - lengths)[:, None]
-        real = (place >= 0) & (place < lengths[:, None])
-        source = torch.where(real, self.ends[rows][:, None] + place, 0)
-        found = {"attention_mask": real.long()}
-        for name, column, filler in (("input_ids", self.ids, pad), ("token_type_ids", self.types, 0)):
-            if column is not None:
-                values = column[source.clamp(max=max(len(column) - 1, 0))].long() if len(column) else source
-                found[name] = torch.where(real, values, filler)
+        place, real = spread(self.ends, rows, least=least, left=left)
+        found = {"attention_mask": real.long(), "input_ids": laid(self.ids, place, real, pad)}
+        if self.types is not None:
+            found["token_type_ids"] = laid(self.types, place, real, 0)
+        if self.starts is not None:
+            before = real.int().argmax(1, keepdim=True) if left else 0
+            found["words"] = (self.starts.padded(rows, 0, least=least) + before).clamp(min=0)
         return {name: found[name] for name in names}
 
 
@@ -81,6 +79,13 @@ def content(tokenizer: Any) -> dict[str, Any]:
     return found
 
 
+class _Filed(Protocol):
+    """A set of rows of files."""
+
+    @property
+    def files(self) -> tuple[Texts, ...]: ...
+
+
 class Reading:
     """How one kind of model reads texts: with which tokenizer, which inputs, and how far.
 
@@ -88,12 +93,14 @@ class Reading:
         tokenizer: a fast tokenizer of transformers.
         names: the inputs that the model takes.
         max_length: the most tokens of a row.
+        of_words: a row is a sequence of words, and a model takes the place of the first token of each, ``words``;
+            otherwise it is a text or a pair of them.
 
     Raises:
         ArgumentError: if the tokenizer is not a fast one, or has nothing to pad with.
     """
 
-    def __init__(self, tokenizer: Any, names: Sequence[str], max_length: int) -> None:
+    def __init__(self, tokenizer: Any, names: Sequence[str], max_length: int, *, of_words: bool = False) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ArgumentError(f"the tokenizer is a {type(tokenizer).__name__}; give a fast one of transformers")
         if tokenizer.pad_token_id is None:
@@ -101,13 +108,15 @@ class Reading:
         self.tokenizer = tokenizer
         self.names = tuple(names)
         self.max_length = max_length
+        self.of_words = of_words
         self._held: dict[tuple[str, ...], Tokens] = {}
 
     @cached_property
     def _own(self) -> str:
         sides = [self.tokenizer.truncation_side, *self.tokenizer.model_input_names]
+        rows = {"of_words": True} if self.of_words else {}
         return canonical_hash(
-            {"format": _FORMAT, "tokenizer": content(self.tokenizer), "sides": sides, "length": self.max_length}
+            {"format": _FORMAT, "tokenizer": content(self.tokenizer), "sides": sides, "length": self.max_length, **rows}
         )
 
     @property
@@ -116,7 +125,7 @@ class Reading:
         pads = [self.tokenizer.pad_token_id, self.tokenizer.padding_side, *self.names]
         return hashlib.sha256(repr((self._own, pads)).encode()).hexdigest()
 
-    def of(self, data: TextSet) -> Tokens:
+    def of(self, data: _Filed) -> Tokens:
         """The tokens of all files of a set, to be read at its places."""
         key = tuple(file.digest for file in data.files)
         if key not in self._held:
@@ -132,6 +141,8 @@ class Reading:
         tokens = self.tokens(file.rows)
         path.parent.mkdir(parents=True, exist_ok=True)
         columns = {"ids": tokens.ids, "types": tokens.types, "ends": tokens.ends, "cut": tokens.cut}
+        if tokens.starts is not None:
+            columns |= {"starts": tokens.starts.values, "start_ends": tokens.starts.ends}
         with atomic(path) as beside:
             save_file({name: column for name, column in columns.items() if column is not None}, beside)
         return tokens
@@ -142,9 +153,9 @@ class Reading:
         return _joined(parts)
 
     def _tokenized(self, rows: Sequence[tuple[str, ...]]) -> Tokens:
-        columns = [list(column) for column in zip(*rows, strict=True)]
+        columns = [list(map(list, rows))] if self.of_words else [list(column) for column in zip(*rows, strict=True)]
         limit = {"truncation": True, "max_length": self.max_length, "return_overflowing_tokens": True}
-        encoded = self.tokenizer(*columns, padding=False, **limit)
+        encoded = self.tokenizer(*columns, padding=False, is_split_into_words=self.of_words, **limit)
         # A row that is too long comes in several parts: the first is the one that a model reads.
         row = torch.tensor(encoded["overflow_to_sample_mapping"])
         parts = torch.bincount(row, minlength=len(rows))
@@ -154,7 +165,13 @@ class Reading:
         ends = torch.tensor([0, *map(len, ids)]).cumsum(0)
         flat = torch.tensor([token for one in ids for token in one], dtype=torch.int32)
         which = None if types is None else torch.tensor([kind for one in types for kind in one], dtype=torch.uint8)
-        return Tokens(flat, which, ends, parts > 1)
+        return Tokens(flat, which, ends, parts > 1, self._words(encoded, first, rows))
+
+    def _words(self, encoded: Any, first: Sequence[int], rows: Sequence[tuple[str, ...]]) -> Ragged | None:
+        if not self.of_words:
+            return None
+        starts = [_starts(encoded.word_ids(at), len(row)) for at, row in zip(first, rows, strict=True)]
+        return Ragged.of(starts, torch.int32)
 
     def inputs(self, tokens: Tokens, rows: Tensor, least: int = 1) -> dict[str, Tensor]:
         """These rows (int64 `[B]`) as the model takes them."""
@@ -162,19 +179,31 @@ class Reading:
         return tokens.padded(rows, self.names, self.tokenizer.pad_token_id, left=left, least=least)
 
 
+def _starts(words: Sequence[int | None], count: int) -> list[int]:
+    """Where each of so many words begins, given the word of each token."""
+    starts = [-1] * count
+    for place, word in enumerate(words):
+        if word is not None and starts[word] < 0:
+            starts[word] = place
+    return starts
+
+
 def _joined(parts: Sequence[Tokens]) -> Tokens:
     if len(parts) == 1:
         return parts[0]
     types = [part.types for part in parts if part.types is not None]
+    starts = [part.starts for part in parts if part.starts is not None]
     lengths = torch.cat([part.lengths for part in parts])
     return Tokens(
         torch.cat([part.ids for part in parts]),
         torch.cat(types) if len(types) == len(parts) else None,
         torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
         torch.cat([part.cut for part in parts]),
+        Ragged.joined(starts) if starts else None,
     )
 
 
 def _loaded(path: Path) -> Tokens:
     found = load_file(path)
-    return Tokens(found["ids"], found.get("types"), found["ends"], found["cut"])
+    starts = Ragged(found["starts"], found["start_ends"]) if "starts" in found else None
+    return Tokens(found["ids"], found.get("types"), found["ends"], found["cut"], starts)

@@ -37,14 +37,15 @@ def export_onnx(
     example: Tensor | Mapping[str, Tensor],
     classes: Sequence[str],
     metadata: Mapping[str, str],
-    axes: Sequence[str] = ("batch",),
+    axes: Sequence[str] | Mapping[str, Sequence[str]] = ("batch",),
+    of_logits: Sequence[str] = ("batch",),
 ) -> None:
     """Write a model to one ONNX file, in eval mode, with its weights inside and any batch size.
 
     The graph takes ``image``, float32 [batch, C, H, W] in 0..1, or what the example names, and gives ``logits``,
-    float32 [batch, classes]. The file's metadata has ``schema`` ("1"), ``classes`` (a JSON list), ``input`` (what the
-    graph takes, in words) and what the caller adds. The file appears whole or not at
-    all. A copy on the CPU is exported, the model is left as it is.
+    float32 [batch, classes], or with more axes where the model does. The file's metadata has ``schema`` ("1"),
+    ``classes`` (a JSON list), ``input`` (what the graph takes, in words) and what the caller adds. The file appears
+    whole or not at all. A copy on the CPU is exported, the model is left as it is.
 
     Args:
         model: turns images [B, C, H, W], or by keyword what the example names, into logits [B, len(classes)].
@@ -52,8 +53,9 @@ def export_onnx(
         example: images [B, C, H, W], float32, of which the first gives the shape; or what the model takes, by name.
         classes: the name of each logit.
         metadata: more entries, by key.
-        axes: the names of the first axes of every input, which may have any size. In the example, those after the batch
-            have at least size 2.
+        axes: the names of the first axes of every input, or of each by its name; they may have any size. In the
+            example, those after the batch have at least size 2.
+        of_logits: the names of the axes of the logits before the classes.
 
     Raises:
         ArgumentError: if the example, the classes or the metadata cannot be right.
@@ -72,13 +74,14 @@ def export_onnx(
     model = copy.deepcopy(model).cpu().eval()
     pair = _pair(example)
     model = _Positional(model, list(pair), alone=isinstance(example, Tensor)).eval()
-    _check(model, pair, classes, metadata)
+    named = {name: axes[name] if isinstance(axes, Mapping) else axes for name in pair}
+    _check(model, pair, classes, metadata, of_logits)
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > _LARGEST:
         raise ExportError(f"export to {path}: the weights are {size} bytes; one ONNX file holds at most {_LARGEST}")
-    graph = with_fusible_gelu(_translate(model, pair, path, axes))
+    graph = with_fusible_gelu(_translate(model, pair, path, named, of_logits))
     _strip(graph)
-    described = "; ".join(_described(name, value, axes) for name, value in pair.items())
+    described = "; ".join(_described(name, value, named[name]) for name, value in pair.items())
     entries = {"schema": "1", "classes": json.dumps(list(classes)), "input": described, **metadata}
     onnx.helper.set_model_props(graph, entries)
     onnx.checker.check_model(graph)
@@ -117,17 +120,24 @@ def _pair(example: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.cat([value[:1]] * 2).detach().cpu() for name, value in example.items()}
 
 
-def _check(model: nn.Module, pair: Mapping[str, Tensor], classes: Sequence[str], metadata: Mapping[str, str]) -> None:
+def _check(
+    model: nn.Module,
+    pair: Mapping[str, Tensor],
+    classes: Sequence[str],
+    metadata: Mapping[str, str],
+    of_logits: Sequence[str],
+) -> None:
     taken = [key for key in metadata if key in _RESERVED]
     if taken:
         raise ArgumentError(f"export_onnx: the metadata has {taken[0]!r}, which is written already; choose another key")
     with torch.no_grad():
         logits = model(*pair.values())
     shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if shape != [2, len(classes)]:
+    behind = list(logits.shape[1:-1]) if isinstance(logits, Tensor) else []
+    if shape != [2, *behind, len(classes)] or len(behind) != len(of_logits) - 1:
         raise ArgumentError(
             f"export_onnx: the model gives {shape} for 2 rows and {len(classes)} class names; "
-            f"expected logits of shape {[2, len(classes)]}"
+            f"expected logits of shape [2, {''.join(f'{name}, ' for name in of_logits[1:])}{len(classes)}]"
         )
 
 
@@ -152,8 +162,14 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes: Sequence[str]) -> Any:
-    any_size = {number: torch.export.Dim(name) for number, name in enumerate(axes)}
+def _translate(
+    model: _Positional,
+    pair: Mapping[str, Tensor],
+    path: Path,
+    axes: Mapping[str, Sequence[str]],
+    of_logits: Sequence[str],
+) -> Any:
+    sizes = {name: torch.export.Dim(name) for names in axes.values() for name in names}
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -163,7 +179,7 @@ def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes:
                 verbose=False,
                 input_names=list(pair),
                 output_names=["logits"],
-                dynamic_shapes=(tuple(any_size for _ in pair),),
+                dynamic_shapes=(tuple({place: sizes[name] for place, name in enumerate(axes[one])} for one in pair),),
                 opset_version=OPSET,
                 external_data=False,
             )
@@ -174,11 +190,16 @@ def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes:
         ) from error
     assert program is not None
     graph = program.model_proto
-    taken, given = (value.type.tensor_type.shape.dim for value in (graph.graph.input[0], graph.graph.output[0]))
-    fixed = [name for name, size in zip(axes, taken, strict=False) if not size.dim_param]
-    if fixed or taken[0].dim_param != given[0].dim_param:
+    named = [*((value, axes[value.name]) for value in graph.graph.input), (graph.graph.output[0], of_logits)]
+    fixed = [
+        name
+        for value, names in named
+        for name, size in zip(names, value.type.tensor_type.shape.dim, strict=False)
+        if size.dim_param != name
+    ]
+    if fixed:
         raise ExportError(
-            f"export to {path}: {type(model.model).__name__} works for one {(fixed or axes)[0]} size only; "
+            f"export to {path}: {type(model.model).__name__} works for one {fixed[0]} size only; "
             "mend its forward, which must not write the number of rows into a shape"
         )
     return graph

@@ -64,7 +64,7 @@ def check_parity(
         for rows in (chunk, map_tensors(chunk, itemgetter(slice(1)))):
             logits = session(rows)
             with np.errstate(invalid="ignore"):  # ∞ − ∞ is refused below, with its row
-                differences = np.abs(logits - expected[: len(logits)]).max(axis=1)
+                differences = np.abs(logits - expected[: len(logits)]).reshape(len(logits), -1).max(axis=1)
             row = int(differences.argmax())  # argmax and max find a NaN before any number
             largest = max(largest, float(differences[row]))
             if not differences[row] <= limit < math.inf:

@@ -27,6 +27,7 @@ from limbeck.measure.metrics import (
 from limbeck.measure.multi_label import MULTI_LABEL_METRICS, MultiLabel
 from limbeck.measure.scoring import Scoring, main_score
 from limbeck.measure.single_label import CLASSIFICATION_METRICS, SingleLabel
+from limbeck.measure.tagging import EntityF1, Tagging
 from limbeck.measure.verdict import verdict
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Bin",
     "BrierScore",
     "Comparison",
+    "EntityF1",
     "Evaluation",
     "ExpectedCalibrationError",
     "Interval",
@@ -55,6 +57,7 @@ __all__ = [
     "Scoring",
     "SingleLabel",
     "SubsetAccuracy",
+    "Tagging",
     "TeacherAgreement",
     "TeacherKL",
     "Top5Accuracy",

@@ -27,8 +27,12 @@ KINDS = (
     "pretrained_text_model",
     "masked_language_model",
     "tokenizer",
+    "tagging_model",
+    "pretrained_tagging_model",
+    "tagging_tokenizer",
     "source",
     "text_source",
+    "tagged_source",
     "metric",
 )
 _tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]

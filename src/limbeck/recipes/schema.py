@@ -106,7 +106,7 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "task": recipe["task"],
         "data": data,
         "models": models,
-        "objective": resolve_objective(objective, "objective"),
+        "objective": resolve_objective(objective, "objective", task.counted),
         "balance": None if recipe.get("balance") is None else resolve_use(["balance"], recipe["balance"], "balance"),
         "cache": resolve_cache(recipe.get("cache")),
         "train": train,

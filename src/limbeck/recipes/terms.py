@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import limbeck.losses  # noqa: F401  # registers them
 from limbeck import registry
-from limbeck.core import Schedule, Term, source_of
+from limbeck.core import Address, Schedule, Term, source_of
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
@@ -41,16 +41,21 @@ class _Term:
     gather: bool = False
 
 
-def resolve_objective(terms: Spec, path: str) -> dict[str, Any]:
+def resolve_objective(terms: Spec, path: str, counted: Address | None = None) -> dict[str, Any]:
     """An objective with every default written out.
+
+    Args:
+        terms: as the recipe has them.
+        path: where it has them, for errors.
+        counted: the mask of what a term on logits alone counts, where it says no ``where``.
 
     Raises:
         RecipeError: with the place in the recipe.
     """
-    return {name: _resolved(spec, f"{path}.{name}") for name, spec in written_out(terms, path).items()}
+    return {name: _resolved(spec, f"{path}.{name}", counted) for name, spec in written_out(terms, path).items()}
 
 
-def _resolved(spec: Any, path: str) -> dict[str, Any]:
+def _resolved(spec: Any, path: str, counted: Address | None) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
         raise RecipeError(
             f"{path} is {spec!r}; a term is {{loss, inputs, weight, where, scale, detach, classes, gather}}"
@@ -59,7 +64,15 @@ def _resolved(spec: Any, path: str) -> dict[str, Any]:
     if term["classes"] is not None:
         term["classes"] = [str(name) for name in term["classes"]]
     term["loss"] = resolve_use(["loss"], term["loss"], f"{path}.loss")
+    if term["where"] is None and counted is not None and _reads_logits_alone(term, path):
+        term["where"] = counted
     return term
+
+
+def _reads_logits_alone(spec: Spec, path: str) -> bool:
+    """Not the labels, which say themselves what counts."""
+    addresses = build_term(spec, path).inputs.values()
+    return all(address.partition(".")[2] == "logits" and source_of(address) != "batch" for address in addresses)
 
 
 def build_term(spec: Spec, path: str, train: Spec | None = None, classes: Sequence[str] = ()) -> Term:

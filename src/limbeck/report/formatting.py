@@ -32,6 +32,7 @@ _TITLES = {
     "top5_accuracy": "top-5 accuracy",
     "macro_f1": "macro-F1",
     "micro_f1": "micro-F1",
+    "entity_f1": "entity F1",
     "negative_log_likelihood": "negative log-likelihood",
     "brier_score": "Brier score",
     "expected_calibration_error": "calibration error",
@@ -44,6 +45,7 @@ _TITLES = {
 }
 _SHARES = {
     "accuracy",
+    "entity_f1",
     "macro_f1",
     "micro_f1",
     "subset_accuracy",

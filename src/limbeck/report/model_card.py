@@ -167,12 +167,10 @@ from pathlib import Path
 session = onnxruntime.InferenceSession({json.dumps(file)})
 classes = json.loads(Path("results.json").read_text(encoding="utf-8"))["classes"]
 
-{inputs.code}
-(logits,) = session.run(["logits"], feed)
-print([classes[index] for index in logits.argmax(axis=1)])"""
+{inputs.code}"""
     return (
         "## How to use it\n\n"
-        f"The file `{file}` takes {inputs.taken}, and gives `logits`, one per class. "
+        f"The file `{file}` takes {inputs.taken}, and gives `logits`, one per class for each {inputs.judged}. "
         "The batch may have any size. Run this in the folder of this card:\n\n"
         f"{_fenced(code, 'python')}"
     )
@@ -185,7 +183,8 @@ def _limits(run: Run) -> str:
     ]
     if results.classes:
         lines.append(
-            "- The model gives one of its classes for every input; it has no answer for an input that belongs to none."
+            f"- The model gives one of its classes for every {results.judged}; it has no answer for a "
+            f"{results.judged} that belongs to none."
         )
     repeated = " and ".join(title(name) for name, model in results.models.items() if len(model.seeds) > 1)
     if repeated:

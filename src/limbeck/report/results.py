@@ -144,6 +144,11 @@ class Results(BaseModel):
         """The teacher that the student is compared with."""
         return self.teachers[0] if self.teachers else None
 
+    @property
+    def judged(self) -> str:
+        """What has one class."""
+        return "row" if self.input is None else self.input.judged
+
 
 def parse_results(raw: Mapping[str, Any]) -> Results:
     """The checked content of results.json, its models in the order of the report.

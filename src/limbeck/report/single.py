@@ -54,11 +54,12 @@ def calibration(results: Results) -> str:
         return section("Reliability", note("This run measured no calibration."))
     explanation = (
         "Accuracy against mean confidence in each bin. Below the diagonal a model is more confident than right, "
-        "above it less. A larger circle stands for more test rows."
+        f"above it less. A larger circle stands for more test {results.judged}s."
     )
     cards = [card(_heading(name, _error(model)), reliability_plot(name, model)) for name, model in shown.items()]
     rows = [row for name, model in shown.items() for row in _bin_rows(name, model)]
-    values = fold("Values as a table", table(["model", "confidence", "rows", "mean confidence", "accuracy"], rows))
+    head = ["model", "confidence", f"{results.judged}s", "mean confidence", "accuracy"]
+    values = fold("Values as a table", table(head, rows))
     return section("Reliability", note(explanation), grid(cards, "four"), values)
 
 
@@ -107,7 +108,7 @@ def _confusion_card(name: str, results: Results) -> str:
     pairs = [
         [text(classes[row]), text(classes[column]), count(number)] for row, column, number in confused_pairs(matrix)
     ]
-    mistakes = table(["true class", "predicted class", "rows"], pairs) if pairs else note("No mistake.")
+    mistakes = table(["true class", "predicted class", f"{results.judged}s"], pairs) if pairs else note("No mistake.")
     heading = _heading(name)
     if len(matrix) > LARGEST_CONFUSION:
         return card(heading, mistakes)

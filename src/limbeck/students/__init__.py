@@ -2,6 +2,8 @@
 
 from limbeck.students.bag_of_words import BagOfWords
 from limbeck.students.bilstm import BiLSTM
+from limbeck.students.bilstm_tagger import BiLSTMTagger
+from limbeck.students.by_word import by_word
 from limbeck.students.checkpoint import load_weights, save_weights
 from limbeck.students.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
 from limbeck.students.fitted import Fitted, fitted_part
@@ -13,7 +15,12 @@ from limbeck.students.fitted_models import (
     random_forest,
     random_forest_of_words,
 )
-from limbeck.students.hugging_face import folder_tokenizer, hugging_face, masked_language_model
+from limbeck.students.hugging_face import (
+    folder_tokenizer,
+    hugging_face,
+    hugging_face_tagger,
+    masked_language_model,
+)
 from limbeck.students.mlp import MLP
 from limbeck.students.mobilenet import MobileNet
 from limbeck.students.normalized import Normalized
@@ -21,8 +28,9 @@ from limbeck.students.resnet import ResNet
 from limbeck.students.reused_classifier import ReusedClassifier
 from limbeck.students.sharing import share_
 from limbeck.students.shrinking import shrink
-from limbeck.students.small_bert import small_bert
+from limbeck.students.small_bert import small_bert, small_bert_tagger
 from limbeck.students.soft_labels import fit_classifier, fit_soft_labels
+from limbeck.students.tagging_words import tagging_words
 from limbeck.students.textcnn import TextCNN
 from limbeck.students.timm_models import timm_model
 from limbeck.students.torchvision_models import torchvision_model
@@ -34,6 +42,7 @@ __all__ = [
     "MLP",
     "BagOfWords",
     "BiLSTM",
+    "BiLSTMTagger",
     "EarlyExit",
     "Exit",
     "Fitted",
@@ -46,6 +55,7 @@ __all__ = [
     "Trees",
     "WithExits",
     "WordCounts",
+    "by_word",
     "decision_tree",
     "decision_tree_of_words",
     "exit_sections",
@@ -55,6 +65,7 @@ __all__ = [
     "fitted_part",
     "folder_tokenizer",
     "hugging_face",
+    "hugging_face_tagger",
     "load_weights",
     "logistic_regression",
     "logistic_regression_of_words",
@@ -65,6 +76,8 @@ __all__ = [
     "share_",
     "shrink",
     "small_bert",
+    "small_bert_tagger",
+    "tagging_words",
     "timm_model",
     "torchvision_model",
     "word_counts",

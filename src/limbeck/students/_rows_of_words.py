@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from limbeck.errors import ArgumentError
 from limbeck.students.checks import check_positive
 
-__all__ = ["Embedded", "check_text"]
+__all__ = ["Embedded", "at_places", "check_text", "turned"]
 
 
 def check_text(model: str, classes: int, vocabulary: int, dropout: float = 0.0, **sizes: int) -> None:
@@ -49,3 +49,18 @@ class Embedded(nn.Module):
         real = input_ids != 0 if attention_mask is None else attention_mask != 0
         vectors = self.table(input_ids) * real.unsqueeze(-1)
         return vectors, real
+
+
+def at_places(rows: Tensor, places: Tensor) -> Tensor:
+    """Of rows [B, L, D], what stands at the places [B, M]: [B, M, D]."""
+    return rows.gather(1, places.unsqueeze(-1).expand(-1, -1, rows.shape[2]))
+
+
+def turned(real: Tensor) -> Tensor:
+    """The place of each word when the words of each row are turned round, and padding stays: [B, L] of a mask [B, L].
+
+    >>> turned(torch.tensor([[True, True, True, False]])).tolist()
+    [[2, 1, 0, 3]]
+    """
+    length, place = real.sum(1, keepdim=True), torch.arange(real.shape[1], device=real.device).unsqueeze(0)
+    return torch.where(place < length, length - 1 - place, place)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.registry import register
-from limbeck.students._rows_of_words import Embedded, check_text
+from limbeck.students._rows_of_words import Embedded, at_places, check_text, turned
 
 __all__ = ["BiLSTM"]
 
@@ -62,14 +62,8 @@ class BiLSTM(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         vectors, real = self.words(input_ids, attention_mask)
         length = real.sum(1, keepdim=True)
-        place = torch.arange(vectors.shape[1], device=vectors.device).unsqueeze(0)
-        turned = _at(vectors, torch.where(place < length, length - 1 - place, place))
         last = (length - 1).clamp(min=0)
-        states = torch.cat([_at(self.ahead(vectors)[0], last), _at(self.back(turned)[0], last)], -1).squeeze(1)
+        ahead, back = self.ahead(vectors)[0], self.back(at_places(vectors, turned(real)))[0]
+        states = torch.cat([at_places(ahead, last), at_places(back, last)], -1).squeeze(1)
         logits: Tensor = self.head(self.hidden(self.dropout(states * (length > 0))))
         return logits
-
-
-def _at(rows: Tensor, places: Tensor) -> Tensor:
-    """Of rows [B, L, D], what stands at the places [B, M]: [B, M, D]."""
-    return rows.gather(1, places.unsqueeze(-1).expand(-1, -1, rows.shape[2]))

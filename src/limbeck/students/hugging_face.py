@@ -10,9 +10,10 @@ from typing import Any
 
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
+from limbeck.students.by_word import by_word
 from limbeck.students.library import import_library
 
-__all__ = ["folder_tokenizer", "hugging_face", "masked_language_model"]
+__all__ = ["folder_tokenizer", "hugging_face", "hugging_face_tagger", "masked_language_model"]
 
 _tokenizer_files = ("tokenizer.json", "vocab.txt", "tokenizer.model", "vocab.json")
 
@@ -36,6 +37,29 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
     Raises:
         ArgumentError: if a file is missing or unreadable, or the model was tuned for these classes in another order.
     """
+    return _loaded("AutoModelForSequenceClassification", names, folder)
+
+
+@register("pretrained_tagging_model", "hugging_face")
+def hugging_face_tagger(*, names: Sequence[str], folder: str) -> Any:
+    """Any ``AutoModelForTokenClassification``, with its own tokenizer; otherwise as `hugging_face`.
+
+    Args:
+        names: of the tags, in the order of the logits.
+        folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
+            path.
+
+    Returns:
+        The model, as `by_word` makes it.
+
+    Raises:
+        ArgumentError: as `hugging_face`.
+    """
+    # Of byte pairs, a word in the middle of a text begins with its space.
+    return by_word(_loaded("AutoModelForTokenClassification", names, folder, add_prefix_space=True))
+
+
+def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any:
     transformers = import_library("transformers", "text")
     local = _local(folder)
     with _told(folder), _quiet(transformers):
@@ -47,7 +71,7 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
                 "write the labels of the data as whole numbers in the model's order"
             )
         labels = {"id2label": dict(enumerate(names)), "label2id": {name: n for n, name in enumerate(names)}}
-        model, found = transformers.AutoModelForSequenceClassification.from_pretrained(
+        model, found = getattr(transformers, kind).from_pretrained(
             folder,
             num_labels=len(names),
             local_files_only=local,
@@ -56,7 +80,7 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
             use_safetensors=True,
             **labels,
         )
-        model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
+        model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local, **reading)
     fresh = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
     model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
     if not fresh:

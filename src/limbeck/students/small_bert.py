@@ -7,9 +7,10 @@ from typing import Any
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
 from limbeck.students._rows_of_words import check_text
+from limbeck.students.by_word import by_word
 from limbeck.students.library import import_library
 
-__all__ = ["small_bert"]
+__all__ = ["small_bert", "small_bert_tagger"]
 
 
 @register("text_model", "bert")
@@ -53,20 +54,54 @@ def small_bert(
     Models", arXiv:1908.08962.
     """
     sizes = {"layers": layers, "width": width, "heads": heads, "neurons": neurons, "length": length}
+    config = _config(classes, vocabulary, dropout, **sizes)
+    return import_library("transformers", "text").BertForSequenceClassification(config)
+
+
+@register("tagging_model", "bert")
+def small_bert_tagger(
+    *,
+    classes: int,
+    vocabulary: int,
+    layers: int = 2,
+    width: int = 128,
+    heads: int = 2,
+    neurons: int = 512,
+    length: int = 512,
+    dropout: float = 0.1,
+) -> Any:
+    """A BERT for the tags of words, from its configuration, with random weights; otherwise as `small_bert`.
+
+    Returns:
+        A ``BertForTokenClassification``, as `by_word` makes it.
+
+    Raises:
+        ArgumentError: as `small_bert`.
+
+    >>> import torch
+    >>> net = small_bert_tagger(classes=3, vocabulary=50, width=8, neurons=16)
+    >>> net(input_ids=torch.tensor([[2, 4, 7, 3]]), words=torch.tensor([[1, 2]])).logits.shape
+    torch.Size([1, 2, 3])
+    """
+    sizes = {"layers": layers, "width": width, "heads": heads, "neurons": neurons, "length": length}
+    config = _config(classes, vocabulary, dropout, **sizes)
+    return by_word(import_library("transformers", "text").BertForTokenClassification(config))
+
+
+def _config(classes: int, vocabulary: int, dropout: float, **sizes: int) -> Any:
     check_text("bert", classes, vocabulary, dropout, **sizes)
+    width, heads = sizes["width"], sizes["heads"]
     if width % heads:
         raise ArgumentError(f"bert: width {width} is no multiple of {heads} heads; choose another number of either")
-    transformers = import_library("transformers", "text")
-    config = transformers.BertConfig(
+    return import_library("transformers", "text").BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        num_hidden_layers=layers,
+        num_hidden_layers=sizes["layers"],
         num_attention_heads=heads,
-        intermediate_size=neurons,
-        max_position_embeddings=length,
+        intermediate_size=sizes["neurons"],
+        max_position_embeddings=sizes["length"],
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         num_labels=classes,
         pad_token_id=0,
     )
-    return transformers.BertForSequenceClassification(config)

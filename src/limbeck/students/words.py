@@ -10,7 +10,7 @@ from limbeck.registry import register
 from limbeck.students.checks import check_positive
 from limbeck.students.library import import_library
 
-__all__ = ["word_tokenizer"]
+__all__ = ["frequent_words", "word_tokenizer"]
 
 _special = ("[PAD]", "[UNK]", "[SEP]")
 
@@ -39,27 +39,57 @@ def word_tokenizer(texts: Iterable[str], *, size: int = 8000, least: int = 1) ->
     >>> tokenizer(["Good film", ""], padding=True)["input_ids"], tokenizer.tokenize("a bad film")
     ([[4, 1], [0, 0]], ['a', '[UNK]', '[UNK]'])
     """
-    check_positive("word_tokenizer", least=least)
-    if size <= len(_special):
-        raise ArgumentError(f"word_tokenizer: size is {size}; expected more than the {len(_special)} special entries")
+    tokenizer = frequent_words("word_tokenizer", texts, size=size, least=least, special=_special)
+    separator = ("[SEP]", tokenizer.convert_tokens_to_ids("[SEP]"))
+    processing = import_library("tokenizers", "text").processors.TemplateProcessing
+    tokenizer.backend_tokenizer.post_processor = processing(single="$A", pair="$A [SEP] $B", special_tokens=[separator])
+    tokenizer.sep_token = "[SEP]"
+    return tokenizer
+
+
+def frequent_words(
+    operation: str,
+    texts: Iterable[str],
+    *,
+    size: int,
+    least: int,
+    special: tuple[str, ...],
+    whole: bool = False,
+    lowercase: bool = True,
+) -> Any:
+    """A tokenizer of the most frequent words.
+
+    Args:
+        operation: for errors.
+        texts: what they are taken from.
+        size: the largest number of entries, with the special ones.
+        least: how often a word must occur.
+        special: entries of their own; the first is padding, the second stands for other words.
+        whole: each text is one word; otherwise it is split at white space and punctuation.
+        lowercase: bring words to small letters.
+
+    Raises:
+        ArgumentError: if transformers is missing, a number is too small, or no word occurs so often.
+    """
+    check_positive(operation, least=least)
+    if size <= len(special):
+        raise ArgumentError(f"{operation}: size is {size}; expected more than the {len(special)} special entries")
     parts, transformers = import_library("tokenizers", "text"), import_library("transformers", "text")
-    words = parts.Tokenizer(parts.models.WordLevel({}, unk_token="[UNK]"))
-    words.normalizer = parts.normalizers.Sequence([parts.normalizers.NFKC(), parts.normalizers.Lowercase()])
-    words.pre_tokenizer = parts.pre_tokenizers.BertPreTokenizer()
+    words = parts.Tokenizer(parts.models.WordLevel({}, unk_token=special[1]))
+    normal = [parts.normalizers.NFKC(), *([parts.normalizers.Lowercase()] if lowercase else [])]
+    words.normalizer = parts.normalizers.Sequence(normal)
+    if not whole:
+        words.pre_tokenizer = parts.pre_tokenizers.BertPreTokenizer()
     trainer = parts.trainers.WordLevelTrainer(
-        vocab_size=size, min_frequency=least, special_tokens=list(_special), show_progress=False
+        vocab_size=size, min_frequency=least, special_tokens=list(special), show_progress=False
     )
     words.train_from_iterator(texts, trainer)
-    if words.get_vocab_size() == len(_special):
-        raise ArgumentError(f"word_tokenizer: no word occurs {least} times; give texts with words, or a smaller least")
-    words.post_processor = parts.processors.TemplateProcessing(
-        single="$A", pair="$A [SEP] $B", special_tokens=[("[SEP]", words.token_to_id("[SEP]"))]
-    )
+    if words.get_vocab_size() == len(special):
+        raise ArgumentError(f"{operation}: no word occurs {least} times; give texts with words, or a smaller least")
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=words,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        sep_token="[SEP]",
+        pad_token=special[0],
+        unk_token=special[1],
         padding_side="right",
         model_input_names=["input_ids", "attention_mask"],
     )

@@ -4,6 +4,7 @@ from limbeck.tasks.image_classification import DataSettings, ImageClassification
 from limbeck.tasks.masked_language_modelling import MaskedLanguageModelling, MaskedSettings
 from limbeck.tasks.task import Batch, BatchSource, Inputs, Part, Prediction, Task, TrainingRows
 from limbeck.tasks.text_classification import TextClassification, TextSettings
+from limbeck.tasks.token_classification import TokenClassification
 
 __all__ = [
     "Batch",
@@ -18,5 +19,6 @@ __all__ = [
     "Task",
     "TextClassification",
     "TextSettings",
+    "TokenClassification",
     "TrainingRows",
 ]

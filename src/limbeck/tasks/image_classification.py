@@ -70,6 +70,7 @@ class ImageClassification:
     pretrained: ClassVar = ()
     supplied: ClassVar = ("channels", "classes", "size")
     parts: ClassVar[Mapping[str, Part]] = {}
+    counted: ClassVar = None
     fixed: ClassVar = None
     scoring: ClassVar = SingleLabel()
     formats: ClassVar = ("onnx", "int8")

@@ -27,7 +27,7 @@ from limbeck.errors import ArgumentError, ExportError
 from limbeck.export import Session
 from limbeck.measure import MaskedWordScoring, answers, main_score
 from limbeck.registry import register
-from limbeck.tasks.readings import check_reads, cuts, given_texts, readings_of, ship_tokenizer
+from limbeck.tasks.readings import check_reads, cuts, given_sets, readings_of, ship_tokenizer
 from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
 __all__ = ["MaskedLanguageModelling", "MaskedSettings"]
@@ -92,6 +92,7 @@ class MaskedLanguageModelling:
     supplied: ClassVar = ()
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     formats: ClassVar = ()
+    counted: ClassVar = None
     fixed: ClassVar = ()
     scoring: ClassVar = MaskedWordScoring()
 
@@ -109,7 +110,7 @@ class MaskedLanguageModelling:
     @classmethod
     def from_objects(cls, data: Any) -> Mapping[str, TextSet]:
         """What a source would load: sets of texts by name."""
-        return given_texts(data)
+        return given_sets(data, TextSet)
 
     def __init__(self, source: Mapping[str, TextSet], settings: MaskedSettings) -> None:
         self.settings = settings

@@ -10,33 +10,38 @@ from typing import Any
 from torch import nn
 
 from limbeck.core import Address, logits_of
-from limbeck.data.texts import TextSet
+from limbeck.data.text_batches import Readable
 from limbeck.data.tokens import Reading
 from limbeck.errors import ArgumentError
 from limbeck.tasks.task import Batch
 
-__all__ = ["check_reads", "cuts", "given_texts", "reading_of", "readings_of", "ship_tokenizer"]
+__all__ = ["check_reads", "cuts", "given_sets", "reading_of", "readings_of", "ship_tokenizer"]
 
 _takes = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def given_texts(data: Any) -> Mapping[str, TextSet]:
-    """Sets of texts by name, as a source loads them.
+def given_sets(data: Any, kind: type[Any]) -> Mapping[str, Any]:
+    """Sets of this kind by name, as a source loads them.
 
     Raises:
         ArgumentError: if they are none.
     """
-    if not isinstance(data, Mapping) or not all(isinstance(rows, TextSet) for rows in data.values()):
-        raise ArgumentError(f"data is a {type(data).__name__}; give {{'train': TextSet, …}}, as a source loads it")
+    if not isinstance(data, Mapping) or not all(isinstance(rows, kind) for rows in data.values()):
+        raise ArgumentError(
+            f"data is a {type(data).__name__}; give {{'train': {kind.__name__}, …}}, as a source loads it"
+        )
     return data
 
 
-def readings_of(models: Mapping[str, nn.Module], max_length: int) -> tuple[dict[str, Reading], dict[str, Address]]:
+def readings_of(
+    models: Mapping[str, nn.Module], max_length: int, *, of_words: bool = False
+) -> tuple[dict[str, Reading], dict[str, Address]]:
     """How these models read; those that read as an earlier one does share its address.
 
     Args:
         models: by section; the first is the one whose inputs are ``batch.inputs``.
         max_length: the most tokens of a row.
+        of_words: a row is a sequence of words.
 
     Returns:
         The readings by the section of the first model that reads so, and the addresses other than ``batch.inputs``.
@@ -48,7 +53,7 @@ def readings_of(models: Mapping[str, nn.Module], max_length: int) -> tuple[dict[
     names: dict[str, str] = {}
     addresses: dict[str, Address] = {}
     for name, model in models.items():
-        reading = reading_of(model, f"models.{name}", max_length)
+        reading = reading_of(model, f"models.{name}", max_length, of_words=of_words)
         first = names.setdefault(reading.fingerprint, name)
         readings.setdefault(first, reading)
         if first != next(iter(readings)):
@@ -56,11 +61,12 @@ def readings_of(models: Mapping[str, nn.Module], max_length: int) -> tuple[dict[
     return readings, addresses
 
 
-def reading_of(model: nn.Module, label: str, max_length: int) -> Reading:
+def reading_of(model: nn.Module, label: str, max_length: int, *, of_words: bool = False) -> Reading:
     """How a model reads.
 
     Raises:
-        ArgumentError: with the label, if it has no tokenizer, or cannot read so many tokens.
+        ArgumentError: with the label, if it has no tokenizer, cannot read so many tokens, or takes no words where rows
+            are of them.
     """
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None:
@@ -70,14 +76,21 @@ def reading_of(model: nn.Module, label: str, max_length: int) -> Reading:
     longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if longest is not None and max_length > longest:
         raise ArgumentError(f"{label} has positions for {longest} tokens, data.max_length is {max_length}; lower it")
-    return Reading(tokenizer, names, max_length)
+    if of_words and "words" not in parameters:
+        raise ArgumentError(f"{label} takes no words; give limbeck.students.by_word(model)")
+    return Reading(tokenizer, [*names, *(["words"] if of_words else [])], max_length, of_words=of_words)
 
 
-def cuts(readings: Mapping[str, Reading], data: TextSet) -> Iterator[str]:
-    """Which share of these rows each reading cuts, in words."""
+def cuts(readings: Mapping[str, Reading], data: Readable) -> Iterator[str]:
+    """Which share of these rows each reading cuts, and of how many words nothing is left, in words."""
     for name, reading in readings.items():
-        share = float(reading.of(data).cut[data.place].double().mean())
-        yield f"{name} reads at most {reading.max_length} tokens, {share:.1%} of its training rows are cut"
+        tokens = reading.of(data)
+        share = float(tokens.cut[data.place].double().mean())
+        told = f"{name} reads at most {reading.max_length} tokens, {share:.1%} of its training rows are cut"
+        if tokens.starts is not None:
+            lost = (tokens.starts.subset(data.place).values < 0).double().mean()
+            told = f"{told}, {float(lost):.1%} of their words are lost"
+        yield told
 
 
 def check_reads(label: str, model: nn.Module, example: Batch, inputs: Address, expected: Sequence[int]) -> None:

@@ -100,6 +100,8 @@ class Task(Protocol):
     """The parameters of their constructors that the data gives, and no recipe."""
     formats: ClassVar[tuple[str, ...]]
     """What a student can be exported as, the usual first; nothing where another recipe goes on with it."""
+    counted: ClassVar[Address | None]
+    """The mask of what a term on logits alone counts, where a recipe says no ``where``; None for all."""
     fixed: ClassVar[Sequence[str] | None]
     """The outputs of models that have one shape for all rows; None for all."""
 

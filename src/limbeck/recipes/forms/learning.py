@@ -46,4 +46,4 @@ def resolve_learning(section: Section, *, ready: bool) -> dict[str, Any]:
         raise RecipeError(
             f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
         )
-    return {"train": settings, "objective": resolve_objective(objective, f"{path}.objective")}
+    return {"train": settings, "objective": resolve_objective(objective, f"{path}.objective", section.task.counted)}

@@ -1,0 +1,42 @@
+"""Rows that cannot be right: refused by file and row number, or skipped and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from limbeck.errors import DataError
+
+__all__ = ["Refusals"]
+
+
+@dataclass
+class Refusals:
+    """What is wrong with the rows of one file.
+
+    Args:
+        origin: the file, for messages.
+        skip: leave such rows out, instead of refusing the file.
+    """
+
+    origin: str
+    skip: bool
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Skip the row, where the recipe says so.
+
+        Raises:
+            DataError: where it does not.
+        """
+        if not self.skip:
+            raise DataError(f"{self.origin}, row {number}: {reason}; mend the row, or say skip: true")
+        self.reasons[reason] += 1
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What was skipped and why, in words; nothing where all was right."""
+        if not self.reasons:
+            return ()
+        reasons = ", ".join(f"{count} because {reason}" for reason, count in self.reasons.most_common())
+        return (f"{self.origin}: {self.reasons.total()} rows skipped, {reasons}",)

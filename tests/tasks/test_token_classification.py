@@ -1,0 +1,131 @@
+"""Token classification: a whole run on sentences with names, and what stands behind it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import transformers
+
+import limbeck.api
+from limbeck.errors import ArgumentError
+from limbeck.recipes.prediction import predict, predictions
+from tasks.small_tags import recipe, sentence
+
+TEST = range(240, 300)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "kept"))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a smaller copy of its teacher."""
+    folder = tmp_path_factory.mktemp("names")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIMBECK_CACHE", str(folder / "kept"))
+        return limbeck.api.run(recipe(folder, shrink="teacher", layers=1), output=folder / "run")
+
+
+def results(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def value(run: Path, model: str, metric: str) -> float:
+    found: float = results(run)["models"][model]["metrics"][metric]["value"]
+    return found
+
+
+def test_a_run_measures_teacher_control_student_and_files(made: Path) -> None:
+    found = results(made)
+    assert list(found["models"]) == ["teacher", "control", "student", "exported", "int8"]
+    assert found["metric"] == "entity_f1"
+    assert "the student's entity f1 is" in found["verdict"]
+    assert value(made, "teacher", "accuracy") > 0.85
+    assert value(made, "student", "accuracy") > 0.85
+    assert found["label_budget"] == {"training": 60, "validation": 0, "unlabelled": 144}
+    assert found["export"]["max_difference"] < 1e-4
+    words = sum(len(sentence(row)[0]) for row in TEST)
+    assert sum(map(sum, found["models"]["student"]["confusion"])) == words
+
+
+def by_hand(folder: Path, logits_of: Any) -> list[list[str]]:
+    """The tags of each test sentence, one sentence at a time, by the tokens that begin words."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    classes = json.loads((folder.parent.parent / "results.json").read_text())["classes"]
+    found = []
+    for row in TEST:
+        words, _ = sentence(row)
+        tokens = tokenizer(words, is_split_into_words=True, truncation=True, max_length=24, return_tensors="np")
+        owners = tokens.word_ids(0)
+        logits = logits_of(tokens)
+        found.append([classes[int(logits[owners.index(word)].argmax())] for word in range(len(words))])
+    return found
+
+
+def accuracy(tags: list[list[str]]) -> float:
+    pairs = [
+        (ours, true)
+        for row, own in zip(TEST, tags, strict=True)
+        for ours, true in zip(own, sentence(row)[1], strict=True)
+    ]
+    return float(np.mean([ours == true for ours, true in pairs]))
+
+
+@pytest.mark.parametrize("name", ["teacher", "student"])
+def test_models_are_folders_of_from_pretrained(made: Path, name: str) -> None:
+    folder = made / "models" / name
+    model = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
+
+    def logits(tokens: Any) -> Any:
+        with torch.no_grad():
+            return model(**{key: torch.from_numpy(value) for key, value in tokens.items()}).logits[0].numpy()
+
+    assert accuracy(by_hand(folder, logits)) == pytest.approx(value(made, name, "accuracy"))
+
+
+@pytest.mark.parametrize(("file", "model"), [("student.onnx", "exported"), ("student.int8.onnx", "int8")])
+def test_the_file_and_the_tokenizer_beside_it_are_all_that_is_needed(made: Path, file: str, model: str) -> None:
+    session = onnxruntime.InferenceSession(str(made / "export" / file))
+    assert [value.name for value in session.get_inputs()] == ["input_ids", "attention_mask", "token_type_ids", "words"]
+    every = {"words": lambda tokens: np.arange(tokens["input_ids"].shape[1])[None]}
+
+    def logits(tokens: Any) -> Any:
+        taken = {**tokens, **{name: make(tokens) for name, make in every.items()}}
+        return session.run(["logits"], {name: np.asarray(one, np.int64) for name, one in taken.items()})[0][0]
+
+    # INT8 activations are scaled by what stands in a batch.
+    found = accuracy(by_hand(made / "models" / "student", logits))
+    assert found == pytest.approx(value(made, model, "accuracy"), abs=0 if model == "exported" else 0.01)
+
+
+def test_predict_splits_marks_from_words_and_tags_all(made: Path) -> None:
+    (found,) = predict(made, ["Anna Anderson met Globex, in Lima."])
+    assert [one["word"] for one in found["words"]] == ["Anna", "Anderson", "met", "Globex", ",", "in", "Lima", "."]
+    assert {one["tag"] for one in found["words"]} <= set(results(made)["classes"])
+    assert all(0 < one["probability"] <= 1 for one in found["words"])
+    (said,) = predictions(made, ["Anna Anderson met Globex, in Lima."])
+    assert said.line == " ".join(f"{one['word']}/{one['tag']}" for one in found["words"])
+
+
+def test_a_sentence_without_words_and_a_pair_are_refused(made: Path) -> None:
+    with pytest.raises(ArgumentError, match="text 2 is empty"):
+        predict(made, ["Anna", " "])
+    with pytest.raises(ArgumentError, match="a sentence has no second text"):
+        predict(made, ["Anna"], pairs=["Peter"])
+
+
+def test_the_report_counts_words(made: Path) -> None:
+    report = (made / "report.html").read_text(encoding="utf-8")
+    assert "sentence of words, up to 24 tokens" in report
+    assert "entity F1" in report
+    assert "A larger circle stands for more test words" in report
+    assert "B-PER" in report
