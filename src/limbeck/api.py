@@ -28,6 +28,7 @@ from limbeck.files import write_json, write_text
 from limbeck.recipes.attach import with_taps
 from limbeck.recipes.inputs import with_inputs
 from limbeck.recipes.options import construct, lookup, option_types
+from limbeck.recipes.precisions import with_precisions
 from limbeck.recipes.read import override, parsed, read_recipe, recipe_text
 from limbeck.recipes.runner import Runner
 from limbeck.recipes.schema import resolve
@@ -229,6 +230,7 @@ def _go(
             folder.sweep()
             stages.store.sweep()
             results = runner.run(stages)
+            write_text(folder.recipe, recipe_text(with_precisions(runner.recipe, stages.precisions)))
             write_json(folder.results, results)
             write_tensorboard(folder.events, folder.path / "tensorboard")
             write_report(folder.path)

@@ -17,7 +17,7 @@ from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
 from limbeck.recipes.together import own_settings, trains_together
 from limbeck.tasks import Task, TrainingRows
 
-__all__ = ["Lesson", "control", "last", "lessons", "peers", "student", "teaching"]
+__all__ = ["Lesson", "control", "last", "lessons", "peers", "student", "teacher_stage", "teaching"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +103,11 @@ def peers(recipe: Mapping[str, Any]) -> list[str]:
     return [name for name, spec in recipe["models"].items() if trains_together(spec.get("train"))]
 
 
+def teacher_stage(name: str) -> str:
+    """How the training of a teacher is called."""
+    return "teacher" if name == "teacher" else f"teacher_{name}"
+
+
 def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
     """How a teacher learns; None if it comes as it is.
 
@@ -115,7 +120,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
     own = spec["objective"]
     rows = task.teacher_rows if own is None else task.student_rows if is_taught(own) else task.labelled_rows
     return Lesson(
-        stage="teacher" if name == "teacher" else f"teacher_{name}",
+        stage=teacher_stage(name),
         title=f"models.{name}",
         path=f"models.{name}.train",
         learners={"student": name},

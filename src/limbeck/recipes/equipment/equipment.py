@@ -39,6 +39,19 @@ class Bench:
     task: Task
     models: Mapping[str, nn.Module]
 
+    def images(self, path: str) -> Tensor:
+        """One image, for equipment that reads maps.
+
+        Raises:
+            RecipeError: if the task has texts.
+        """
+        inputs = self.task.example["inputs"]
+        if not isinstance(inputs, Tensor):
+            raise RecipeError(
+                f"{path}: its layers are convolutions on maps of images, and this student reads tokens; leave it out"
+            )
+        return inputs
+
 
 class Equipment(ABC):
     """One kind of equipment, told by its key in the student's section."""

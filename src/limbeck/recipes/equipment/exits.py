@@ -28,12 +28,12 @@ class Exits(Equipment):
         return resolve_options(_options, given, path=path, name="exits")
 
     def put_on(self, model: nn.Module, spec: Spec, bench: Bench, path: str) -> nn.Module:
-        return with_exits(model, spec, bench.task.example["inputs"], path)
+        return with_exits(model, spec, bench.images(f"{path}.{self.key}"), path)
 
     def shipped(
         self, model: nn.Module, weights: Mapping[str, Tensor], spec: Spec, bench: Bench, path: str
     ) -> dict[str, nn.Module]:
-        worn = with_exits(model, spec, bench.task.example["inputs"], path)
+        worn = with_exits(model, spec, bench.images(f"{path}.{self.key}"), path)
         worn.load_state_dict(weights)
         return {"": worn.model, **{name: worn.cut(name) for name in worn.exits}}
 

@@ -47,7 +47,7 @@ class Reuse(Equipment):
                 f"{path}.taps: a student that reuses a classifier has the tap 'projected' alone; remove it"
             )
         teacher = with_weights(bench, spec["reuse"]["teacher"], f"{path}.reuse")
-        return reusing(model, teacher, spec["reuse"], bench.task.example["inputs"], f"{path}.reuse")
+        return reusing(model, teacher, spec["reuse"], bench.images(f"{path}.reuse"), f"{path}.reuse")
 
     def describe(self, part: str, spec: Spec, models: Mapping[str, Spec | None]) -> Spec | None:
         teacher = models[spec["reuse"]["teacher"]]

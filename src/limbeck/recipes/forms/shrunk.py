@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from limbeck.errors import RecipeError
+from limbeck.recipes.equipment import bare
 from limbeck.recipes.forms.form import OwnWeights, Section, Spec, Workshop
 from limbeck.recipes.forms.learning import resolve_learning
 from limbeck.recipes.options import construct, resolve_options
@@ -45,7 +46,7 @@ class Shrunk(OwnWeights):
             workshop.other(spec[self.key]),
             ("train", "objective", "confidence", "classes", *READING_OPTIONS),
         )
-        options = {key: value for key, value in spec.items() if key not in (self.key, *beside)}
+        options = {key: value for key, value in bare(spec).items() if key not in (self.key, *beside)}
         batches = workshop.rows(spec[self.key]) if spec["width"] is not None else ()
         small: nn.Module = construct(shrink, {**options, "model": whole, "batches": batches}, path=path)
         # Of texts: what it reads with.
