@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,20 @@ def test_the_data_is_on_the_disk_before_its_name_and_the_name_after(tmp_path, mo
     monkeypatch.setattr(os, "fsync", lambda fd: (done.append(f"fsync {os.readlink(f'/proc/self/fd/{fd}')}"), fsync(fd)))
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append("replace"), replace(a, b)))
     write_text(tmp_path / "a.txt", "new")
-    assert [step.partition(".tmp")[0].split("/")[-1] for step in done] == [
-        f".a.txt.{os.getpid()}",
-        "replace",
-        tmp_path.name,
-    ]
+    written, *after = [step.partition(".tmp")[0].split("/")[-1] for step in done]
+    assert re.fullmatch(r"\.a\.txt\.[0-9a-f]{32}", written)
+    assert after == ["replace", tmp_path.name]
+
+
+def test_processes_with_one_number_write_beside_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    path = tmp_path / "a.txt"
+    with atomic(path) as one, atomic(path) as other:
+        one.write_text("one", encoding="utf-8")
+        other.write_text("other", encoding="utf-8")
+        assert names(tmp_path) == sorted([one.name, other.name])
+    assert names(tmp_path) == ["a.txt"]
+    assert path.read_text(encoding="utf-8") == "one"
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,25 @@ def test_a_full_disk_keeps_what_is_written_and_a_build_goes_on(
     assert torch.equal(read, Store(unbroken).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"])
     assert build(tmp_path, manifest(ALL), outputs).written == tuple(missing)
     assert content(tmp_path) == content(unbroken)
+
+
+def test_two_with_one_process_number_write_one_shard_at_one_moment(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path, manifest(ALL), outputs, part=(0, 45))
+    both, fsync = threading.Barrier(2), os.fsync
+
+    def meet(descriptor: int) -> None:
+        both.wait(60)
+        fsync(descriptor)
+
+    # What neither has given its name yet, both have written whole.
+    monkeypatch.setattr(limbeck.files.os, "fsync", meet)
+    with ThreadPoolExecutor(2) as threads:
+        built = [threads.submit(build, tmp_path, manifest(ALL), outputs, part=(1, 45)) for _ in range(2)]
+    assert [one.result().written for one in built] == [(1,), (1,)]
+    assert shard_path(tmp_path, 1).read_bytes() == shard_path(unbroken, 1).read_bytes()
+    assert not [name for name in content(tmp_path) if name.endswith(".tmp")]
 
 
 def test_a_disk_that_is_full_for_the_last_shard_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

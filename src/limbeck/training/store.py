@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -39,7 +39,7 @@ class Store:
 
     def publish(self, key: str, name: str, write: Callable[[Path], None]) -> Path:
         """Let ``write`` fill a new folder, and make it the finished stage of this key."""
-        beside = self.root / f".{key}.{os.getpid()}.tmp"
+        beside = self.root / f".{key}.{uuid.uuid4().hex}.tmp"
         with self._claimed(beside):
             try:
                 write(beside)
@@ -65,7 +65,6 @@ class Store:
         with ExitStack() as claim:
             # While the root is held, nobody sweeps between making the folder and holding it.
             with held(self.root):
-                shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 claim.enter_context(held(folder))
             yield

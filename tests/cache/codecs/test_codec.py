@@ -42,11 +42,18 @@ def test_what_is_unknown_is_refused_with_the_nearest_name() -> None:
         ({"use": "topk", "k": True}, "codec topk: k is True, expected int"),
         ({"use": "sampled", "temperature": "2"}, "codec sampled: temperature is '2', expected float"),
         ({"use": "int8", "axis": "0"}, "codec int8: axis is '0', expected int"),
+        ({"use": "int8", "axis": 1.0}, "codec int8: axis is 1.0, expected int"),
+        ({"use": "sampled", "size": None}, "codec sampled: size is None, expected int"),
+        ({"use": "sampled", "seed": 0.5}, "codec sampled: seed is 0.5, expected int"),
+        ({"use": "topk", "temperature": [1.0]}, "codec topk: temperature is [1.0], expected float"),
     ],
 )
 def test_settings_of_another_kind_are_refused(section: dict[str, Any], told: str) -> None:
     with pytest.raises(ArgumentError, match=re.escape(told)):
         codec_of(section)
+    entry = lookup("codec", section["use"])
+    with pytest.raises(ArgumentError, match=re.escape(told)):
+        entry(**{setting: value for setting, value in section.items() if setting != "use"})
 
 
 def test_a_whole_number_is_a_float() -> None:

@@ -49,6 +49,10 @@ class Codec(ABC):
 
     promise: ClassVar[str]
 
+    def __post_init__(self) -> None:
+        name = next((name for name in names("codec") if lookup("codec", name) is type(self)), type(self).__name__)
+        _check_numbers(name, type(self), {field.name: getattr(self, field.name) for field in dataclasses.fields(self)})  # type: ignore[arg-type]
+
     @abstractmethod
     def record_bytes(self, shape: Shape) -> int:
         """Bytes of one entry of this shape."""
@@ -99,15 +103,21 @@ def codec_of(section: Mapping[str, Any]) -> Codec:
         raise ArgumentError(f"codec {dict(section)}: it needs 'use', one of {', '.join(names('codec'))}")
     entry = lookup("codec", name)
     known = {field.name: field.type for field in dataclasses.fields(entry)}
-    for setting, value in settings.items():
+    for setting in settings:
         if setting not in known:
             raise ArgumentError(f"codec {name}: it has no setting {setting!r}.{suggest(setting, known)}")
-        kind = _numbers.get(str(known[setting]), object)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not object):
-            raise ArgumentError(f"codec {name}: {setting} is {value!r}, expected {known[setting]}")
+    _check_numbers(name, entry, settings)
     codec = entry(**settings)
     assert isinstance(codec, Codec)
     return codec
+
+
+def _check_numbers(name: str, codec: Any, settings: Mapping[str, Any]) -> None:
+    types = {field.name: str(field.type) for field in dataclasses.fields(codec)}
+    for setting, value in settings.items():
+        kind = _numbers.get(types[setting], object)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not object):
+            raise ArgumentError(f"codec {name}: {setting} is {value!r}, expected {types[setting]}")
 
 
 def section_of(codec: Codec) -> dict[str, Any]:

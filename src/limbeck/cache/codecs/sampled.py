@@ -67,6 +67,7 @@ class Sampled(Codec):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_temperature("sampled", self.temperature)
         if not 0 <= self.seed < 2**64:
             raise ArgumentError(f"sampled: seed is {self.seed}; expected 0 to 2^64 - 1")

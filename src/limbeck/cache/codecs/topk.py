@@ -60,6 +60,7 @@ class TopK(Codec):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_temperature("topk", self.temperature)
         if self.k < 1:
             raise ArgumentError(f"topk: k is {self.k}; expected at least 1 class")
