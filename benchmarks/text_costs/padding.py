@@ -102,9 +102,9 @@ def read(student: nn.Module, data: TextSet, reading: Reading) -> Tensor:
 def section(setting: Setting, found: Padding) -> str:
     """The part of the page that holds the figures."""
     lines = [
-        f"{setting.rows:,} snippets, batches of {setting.batch_size}, {setting.epochs} epochs, {setting.seeds} seeds, "
-        f"{torch.get_num_threads()} threads: batches by length go through {found.ratio.text(2)} times as many epochs "
-        f"in an hour, by turns of {TURN} steps over the same rows.",
+        f"{setting.rows:,} snippets in batches of {setting.batch_size}; epochs: {setting.epochs}, seeds: "
+        f"{setting.seeds}, threads: {torch.get_num_threads()}. Batches by length go through {found.ratio.text(2)} "
+        f"times as many epochs in an hour, by turns of {TURN} steps over the same rows.",
         "",
         "| batches | padding | epochs per hour | accuracy |",
         "|---|--:|--:|--:|",

@@ -168,7 +168,7 @@ def plain(file: Path, row: Mapping[str, torch.Tensor], threads: int) -> Callable
 def section(found: Served) -> str:
     """The part of the page that holds the figures."""
     counts = list(found.milliseconds)
-    head = ["model", "MB", *(f"{name}, {count} threads" for count in counts for name in ("ms", "times faster"))]
+    head = ["model", "MB", *(f"{name}, threads: {count}" for count in counts for name in ("ms", "times faster"))]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "--:|" * (len(head) - 1)]
     for name, size in found.megabytes.items():
         cells = [name, f"{size:.1f}"]

@@ -63,8 +63,8 @@ def batches(setting: Setting, cached: CachedRows | None) -> TextBatches:
 def section(setting: Setting, found: dict[str, Spread]) -> str:
     """The part of the page that holds the figures."""
     lines = [
-        f"The same snippets and batches by length, {torch.get_num_threads()} threads; the time of a turn over that of "
-        "the control's.",
+        f"The same snippets in batches by length; threads: {torch.get_num_threads()}. The time of a turn of {TURN} "
+        "steps over that of the control's.",
         "",
         "| training | time, of the control's |",
         "|---|--:|",
