@@ -18,6 +18,7 @@ from limbeck import api_cache
 from limbeck.cache import Store
 from limbeck.errors import RecipeError
 from limbeck.recipes.caching.asking import Asked
+from limbeck.training.progress import Counting
 from recipes.shell import Shell
 from recipes.small import changed
 from training.test_launch import completed, limbeck
@@ -60,6 +61,27 @@ def test_a_build_trains_the_teacher_and_a_run_takes_both(shell: Shell) -> None:
     assert code == 0, err
     assert "teacher, seed 0: taken from an earlier run" in err
     assert f"in {built[0]['folder']}: built before" in err
+
+
+def test_a_long_build_says_how_far_it_is(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "_every", -1.0)
+    code, _, err = shell("cache", "build", "recipe.yaml", "--output", "others")
+    assert code == 0
+    lines = [line for line in err.splitlines() if line.startswith("cache: teacher, entries: ")]
+    assert [line.split(": ")[2].split(",")[0] for line in lines[:2]] == ["128 of 2", "256 of 2"]
+    code, _, err = shell("run", "recipe.yaml", "--set", "cache.folder=more")
+    assert code == 0
+    assert "cache: teacher, entries: 128 of 2,336, " in err
+
+
+def test_a_cache_is_removed_and_nothing_else(shell: Shell) -> None:
+    (shell.folder / "caches" / "beside").mkdir()
+    before = shell.tree()
+    assert "caches is no cache; `limbeck cache info` shows" in shell.refused("cache", "remove", "caches")
+    assert "caches/beside is no cache" in shell.refused("cache", "remove", "caches/beside")
+    assert shell.tree() == before
+    assert shell("cache", "remove", "caches/teacher") == (0, "removed caches/teacher, 96,480 bytes\n", "")
+    assert [path for path in before if not path.startswith("caches/teacher")] == shell.tree()
 
 
 def test_info_tells_what_a_cache_holds(shell: Shell) -> None:

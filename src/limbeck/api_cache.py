@@ -1,9 +1,10 @@
-"""The caches of a recipe in one call: `build`, `verify` and `info`."""
+"""The caches of a recipe in one call: `build`, `verify`, `info` and `remove`."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -25,9 +26,9 @@ from limbeck.recipes.runner import Runner
 from limbeck.recipes.stages import Stages
 from limbeck.training.environment import describe
 from limbeck.training.folder import RunFolder
-from limbeck.training.progress import Progress, SilentProgress
+from limbeck.training.progress import Counting, Progress, SilentProgress
 
-__all__ = ["build", "described", "info", "refuse_faults", "verify"]
+__all__ = ["build", "described", "info", "refuse_faults", "remove", "verify"]
 
 _runs = Path("runs")
 
@@ -69,7 +70,7 @@ def build(
     done = []
     for cache in _caches(recipe, accelerator, overrides, output, plugin, progress, train=True):
         progress.note(f"cache: {cache.told}")
-        built = cache.build(share)
+        built = cache.build(share, Counting(f"cache: {cache.teacher}, entries", progress.note))
         accelerator.wait_for_everyone()
         mended = {str(number): wrong for number, wrong in built.mended.items()}
         done.append({**_info(cache.folder, cache.teacher), "written": list(built.written), "mended": mended})
@@ -128,6 +129,29 @@ def info(
     accelerator = start_accelerator()
     caches = _caches(place, accelerator, overrides, output, plugin, SilentProgress(), train=False)
     return [_info(_opened(cache).folder, cache.teacher) for cache in caches]
+
+
+def remove(folder: str | Path) -> dict[str, Any]:
+    """Remove a cache; what `info` says of it.
+
+    Args:
+        folder: of one cache, as ``info`` shows it.
+
+    Raises:
+        CacheError: if it holds none, or cannot be removed.
+    """
+    place = Path(folder)
+    if not Manifest.is_in(place):
+        raise CacheError(f"{place} is no cache; `limbeck cache info` shows those in a folder")
+    found = {"teacher": place.name, "folder": str(place), **Store(place).info()}
+    # At one go: half a cache would be taken for one that is to be mended.
+    gone = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        place.rename(gone)
+        shutil.rmtree(gone)
+    except OSError as error:
+        raise CacheError(f"{place} cannot be removed ({error.strerror})") from error
+    return found
 
 
 def refuse_faults(verified: Sequence[Mapping[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from limbeck.errors import ArgumentError
 __all__ = ["cache"]
 
 cache = typer.Typer(
-    name="cache", help="What frozen teachers say, kept on disk: build, verify, show.", add_completion=False
+    name="cache", help="What frozen teachers say, kept on disk: build, verify, show, remove.", add_completion=False
 )
 
 _Recipe = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in recipe.")]
@@ -70,6 +70,15 @@ def info(
     from limbeck.api_cache import info as look
 
     _print(look(place, overrides=set_ or (), output=output, plugin=plugin), json_)
+
+
+@cache.command()
+def remove(folder: Annotated[Path, typer.Argument(help="The folder of one cache, as info shows it.")]) -> None:
+    """Remove a cache; the next run or build that needs it writes it again."""
+    from limbeck.api_cache import remove as start
+
+    found = start(folder)
+    print(f"removed {found['folder']}, {found['bytes']:,} bytes")
 
 
 def _part(shard: str) -> tuple[int, int]:

@@ -8,7 +8,14 @@ import pytest
 from rich.console import Console
 
 from limbeck.training import progress as module
-from limbeck.training.progress import BarProgress, LineProgress, Progress, SilentProgress, progress_for_terminal
+from limbeck.training.progress import (
+    BarProgress,
+    Counting,
+    LineProgress,
+    Progress,
+    SilentProgress,
+    progress_for_terminal,
+)
 
 
 def train(progress: Progress, first: int = 0) -> None:
@@ -26,6 +33,15 @@ def clock(monkeypatch):
     """Every look at the clock takes two seconds."""
     now = iter(range(0, 10_000, 2))
     monkeypatch.setattr(module.time, "monotonic", lambda: float(next(now)))
+
+
+def test_what_is_counted_is_told_every_ten_seconds(clock):
+    lines = []
+    counting = Counting("cache: teacher, entries", lines.append)
+    for done in range(100, 1001, 100):
+        counting(done, 1000)
+    # It began at 0 s and looks every 2 s.
+    assert lines == ["cache: teacher, entries: 600 of 1,000, 50/s, 8 s left"]
 
 
 def test_lines_go_to_standard_error(capsys, clock):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-__all__ = ["BarProgress", "LineProgress", "Progress", "SilentProgress", "progress_for_terminal"]
+__all__ = ["BarProgress", "Counting", "LineProgress", "Progress", "SilentProgress", "progress_for_terminal"]
 
 
 class Progress(Protocol):
@@ -72,6 +72,31 @@ class LineProgress:
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
+
+
+class Counting:
+    """One line every ten seconds of something that is counted and takes long.
+
+    Args:
+        what: is counted, and where.
+        note: says a line.
+
+    >>> counting = Counting("cache: teacher, entries", print)
+    >>> counting(64, 1000)
+    """
+
+    _every = 10.0
+
+    def __init__(self, what: str, note: Callable[[str], None]) -> None:
+        self.what, self.note = what, note
+        self.began = self.said = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self.said > self._every and done < total:
+            self.said = now
+            rate = done / (now - self.began)
+            self.note(f"{self.what}: {done:,} of {total:,}, {rate:,.0f}/s, {(total - done) / rate:.0f} s left")
 
 
 class BarProgress:

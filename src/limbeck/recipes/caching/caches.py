@@ -18,6 +18,7 @@ from limbeck.recipes.forms import Parts, bare
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.stages import Stages
 from limbeck.tasks import Task
+from limbeck.training.progress import Counting
 
 __all__ = ["Cache", "Caches", "kept_of"]
 
@@ -97,7 +98,8 @@ class Caches:
             note(f"cache: {name} stays live: {cache}")
             return None
         accelerator = self.stages.accelerator
-        built = cache.build((accelerator.process_index, accelerator.num_processes))
+        counting = Counting(f"cache: {name}, entries", note)
+        built = cache.build((accelerator.process_index, accelerator.num_processes), counting)
         accelerator.wait_for_everyone()
         note(f"cache: {cache.told}: {f'wrote {len(built.written)} shards' if built.written else 'built before'}")
         return Store(cache.folder)
