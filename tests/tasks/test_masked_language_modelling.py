@@ -168,10 +168,13 @@ def test_settings_that_cannot_be() -> None:
             MaskedSettings(**wrong)
 
 
-def test_a_model_without_a_head_for_words_is_refused(tmp_path: Path) -> None:
+def test_an_encoder_gets_a_head_for_words_which_must_be_trained(tmp_path: Path) -> None:
     given = recipe(tmp_path)
     given["models"]["teacher"]["folder"] = str(bert(tmp_path / "encoder", classes=None))
-    with pytest.raises(RecipeError, match=r"models\.teacher: .*encoder has no head for words"):
+    assert api.check(given)["models"]["teacher"]["train"]["epochs"] == 2
+    del given["models"]["teacher"]["train"]
+    told = r"models\.teacher: .*encoder has no head for words; it gets a new one \(cls\..*\); train it"
+    with pytest.raises(RecipeError, match=told):
         api.check(given)
 
 

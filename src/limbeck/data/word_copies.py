@@ -88,9 +88,13 @@ class WordCopies:
         """These rows and their copies, taken from disk where they were made before.
 
         Raises:
-            ArgumentError: if there is no such model, or it has no word pieces.
+            ArgumentError: if there is no such model, or it has no head for words or no word pieces.
         """
         model = masked_language_model(folder=self.folder)
+        if model.untrained:
+            raise ArgumentError(
+                f"{self.folder} has no head for words; give a masked language model, saved with its head"
+            )
         if torch.cuda.is_available():
             model.cuda()
         options: dict[str, Any] = {"candidates": self.candidates, "probability": self.probability, "seed": self.seed}

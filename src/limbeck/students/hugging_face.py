@@ -90,17 +90,20 @@ def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any
 
 @register("masked_language_model", "hugging_face")
 def masked_language_model(*, folder: str) -> Any:
-    """Any ``AutoModelForMaskedLM``, with its own tokenizer, as it is.
+    """Any ``AutoModelForMaskedLM``, with its own tokenizer.
+
+    An encoder without a head for words gets a new one, which must be trained; the run says so.
 
     Args:
         folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
             path.
 
     Returns:
-        The model; ``tokenizer`` is its tokenizer.
+        The model; ``tokenizer`` is its tokenizer, and ``untrained`` says in words what of it has random weights, or is
+        empty.
 
     Raises:
-        ArgumentError: if a file is missing or unreadable, or the model has no head for words.
+        ArgumentError: if a file is missing or unreadable.
     """
     transformers = import_library("transformers", "text")
     local = _local(folder)
@@ -109,11 +112,8 @@ def masked_language_model(*, folder: str) -> Any:
             folder, local_files_only=local, output_loading_info=True, use_safetensors=True
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
-    if found["missing_keys"]:
-        raise ArgumentError(
-            f"{folder} has no head for words (no {', '.join(sorted(found['missing_keys']))}); give a masked language "
-            "model, saved with its head"
-        )
+    fresh = ", ".join(sorted(found["missing_keys"]))
+    model.untrained = f"{folder} has no head for words; it gets a new one ({fresh})" if fresh else ""
     return model
 
 
