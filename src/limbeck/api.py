@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import importlib.util
 import itertools
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.utils.data import Dataset
 
-from limbeck import registry
 from limbeck.data import ImageSet
-from limbeck.errors import ArgumentError, RecipeError, RunError
+from limbeck.errors import RunError
 from limbeck.files import write_json, write_text
-from limbeck.recipes.attach import with_taps
 from limbeck.recipes.inputs import with_inputs
-from limbeck.recipes.options import construct, lookup, option_types
+from limbeck.recipes.opening import checked, load_plugin, opened, shared, start_accelerator, task_of
 from limbeck.recipes.precisions import with_precisions
-from limbeck.recipes.read import override, parsed, read_recipe, recipe_text
+from limbeck.recipes.read import parsed, recipe_text
 from limbeck.recipes.runner import Runner
 from limbeck.recipes.schema import resolve
 from limbeck.recipes.stages import Stages
 from limbeck.recipes.survey import survey
 from limbeck.report import write_model_card, write_report
-from limbeck.tasks import Task
 from limbeck.training.environment import check_same, describe
 from limbeck.training.folder import RunFolder, new_folder
 from limbeck.training.progress import Progress, SilentProgress
 from limbeck.training.tensorboard import write_tensorboard
 
 __all__ = ["check", "checked", "load_plugin", "resume", "run", "start_accelerator", "taps"]
-
-_T = TypeVar("_T")
 
 
 def run(
@@ -86,7 +77,7 @@ def run(
     path = Path()
     if accelerator.is_main_process:
         path = _create(paths, runner.recipe, plugin, accelerator, shared=output is not None)
-    folder = RunFolder(_shared(path))
+    folder = RunFolder(shared(path))
     return _go(runner, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress, notes=notes)
 
 
@@ -129,45 +120,8 @@ def taps(
     Raises:
         LimbeckError: if a model cannot be built, or does not fit the data.
     """
-    resolved, task = _resolved(recipe, models or {}, data, (), plugin)
+    resolved, task = opened(recipe, models or {}, data, (), plugin)
     return survey(resolved, task, models or {})
-
-
-def checked(
-    accelerator: Accelerator,
-    recipe: str | Path | Mapping[str, Any],
-    models: Mapping[str, nn.Module],
-    data: Any,
-    overrides: Sequence[str],
-    plugin: str | Path | None,
-) -> tuple[Runner, list[str]]:
-    """What a recipe asks for, tried once; and what was decided on the way.
-
-    Raises:
-        LimbeckError: if it cannot be run.
-    """
-    resolved, task = _resolved(recipe, models, data, overrides, plugin)
-    resolved, notes = _shared(with_taps(resolved, task, models))
-    runner = Runner(resolved, task, models)
-    return runner, [*task.notes, *notes, *runner.check(accelerator)]
-
-
-def _resolved(
-    recipe: str | Path | Mapping[str, Any],
-    models: Mapping[str, nn.Module],
-    data: Any,
-    overrides: Sequence[str],
-    plugin: str | Path | None,
-) -> tuple[dict[str, Any], Task]:
-    if plugin is not None:
-        load_plugin(Path(plugin))
-    for name, model in models.items():
-        if not isinstance(model, nn.Module):
-            raise ArgumentError(f"models: {name!r} is a {type(model).__name__}; give a torch module")
-    name, raw = read_recipe(recipe)
-    objects = {*models, *(() if data is None else ("data",))}
-    resolved = resolve(override(raw, overrides), name=name, objects=objects)
-    return with_inputs(resolved, _task(resolved, data), models)
 
 
 def resume(
@@ -202,7 +156,7 @@ def resume(
     objects = {*(models or {}), *(() if data is None else ("data",))}
     _check_objects(resolved, objects)
     resolved = resolve(resolved, name=resolved["name"], objects=objects)
-    resolved, task = with_inputs(resolved, _task(resolved, data), models or {})
+    resolved, task = with_inputs(resolved, task_of(resolved, data), models or {})
     runner = Runner(resolved, task, models or {})
     return _go(runner, folder, accelerator, plugin=plugin, fresh=False, progress=progress)
 
@@ -240,65 +194,6 @@ def _go(
     return folder.path
 
 
-def load_plugin(path: Path) -> None:
-    """Run a Python file of the user's, which registers more entries.
-
-    Raises:
-        RecipeError: if there is no such file, or it fails.
-    """
-    if not path.is_file():
-        raise RecipeError(f"no plugin file {path}")
-    spec = importlib.util.spec_from_file_location(f"limbeck_plugin_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise RecipeError(f"the plugin {path} is no Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses and type hints look their module up by name.
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise RecipeError(f"the plugin {path} fails: {type(error).__name__}: {error}") from error
-
-
-def _task(recipe: Mapping[str, Any], data: Any) -> Task:
-    kind: type[Task] = registry.lookup("task", recipe["task"])
-    own = option_types(kind.Settings)
-    settings = {key: value for key, value in recipe["data"].items() if key in own}
-    if data is None:
-        source = _load(kind, {key: value for key, value in recipe["data"].items() if key not in own}, "data")
-    else:
-        source = kind.from_objects(data)
-    others = {
-        name: _load(kind, settings[name], f"data.{name}") for name in ("unlabelled", "test_from") if settings.get(name)
-    }
-    task: Task = construct(lambda **given: kind(source, kind.Settings(**given), **others), settings, path="data")
-    return task
-
-
-def _load(task: type[Task], spec: Mapping[str, Any], path: str) -> Any:
-    options = {key: value for key, value in spec.items() if key != "use"}
-    return construct(lookup(task.sources, spec["use"], path), options, path=path).load()
-
-
-def start_accelerator() -> Accelerator:
-    """What the processes that were started together compute with.
-
-    Raises:
-        RunError: if Accelerate does not use all of them.
-    """
-    accelerator = Accelerator()
-    started = os.environ.get("WORLD_SIZE", "1")
-    if int(started) != accelerator.num_processes:
-        raise RunError(
-            f"this is one of {started} processes (WORLD_SIZE), and Accelerate trains with {accelerator.num_processes}; "
-            "without a GPU for each, set ACCELERATE_USE_CPU=true"
-        )
-    if accelerator.num_processes > 1:
-        # torch aborts a process that ends with its group.
-        atexit.register(accelerator.end_training)
-    return accelerator
-
-
 def _paths(name: str, output: str | Path | None) -> Iterator[Path]:
     """Where the run may stand, the best place first."""
     if output is not None:
@@ -309,13 +204,6 @@ def _paths(name: str, output: str | Path | None) -> Iterator[Path]:
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     return (Path("runs") / f"{stem}-{stamp}{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
-
-
-def _shared(value: _T) -> _T:
-    """The main process's value, on all processes."""
-    values = [value]
-    broadcast_object_list(values)
-    return values[0]
 
 
 def _create(

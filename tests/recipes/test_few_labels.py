@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.api import _task, check
+from limbeck.api import check
 from limbeck.data import Digits
 from limbeck.errors import RecipeError
+from limbeck.recipes.opening import task_of
 from limbeck.training.loop import Job
 from recipes.runs import Go
 from recipes.small import changed
@@ -48,7 +49,7 @@ def test_unlabelled_rows_and_test_rows_of_one_source_are_apart(inverted: str) ->
 
     other = {"use": "npz", "file": inverted}
     recipe = check(changed({"data": {"use": "digits", "labels": 100, "unlabelled": other, "test_from": other}}))
-    task = _task(recipe, None)
+    task = task_of(recipe, None)
     rows = task.student_rows.rows
     taught = rows.images.take(torch.arange(len(rows))).flatten(1)
     tested = task.test.images.take(torch.arange(len(task.test))).flatten(1)
