@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from limbeck.data.strata import choose
+from limbeck.data.strata import choose, rarest
 from limbeck.errors import ArgumentError, DataError
 from limbeck.functional import inverse_frequency
 
@@ -76,12 +76,16 @@ class Labelled:
 
     @property
     def strata(self) -> Tensor:
-        """Int64 `[N]`: the class of each row."""
-        return self.target
+        """Int64 `[N]`: the class of each row; of several, the `rarest`, and K for a row of none."""
+        if self.target.ndim == 1:
+            return self.target
+        return rarest(self.target == 1).where(self.labelled, UNKNOWN)
 
     @property
     def counts(self) -> Tensor:
         """Int64 `[K]`: how many rows have each class."""
+        if self.target.ndim > 1:
+            return (self.target == 1).sum(0)
         return torch.bincount(self.target[self.labelled], minlength=len(self.classes))
 
     @property
@@ -116,6 +120,16 @@ class Labelled:
         return changed, kept
 
 
+def _check_answers(target: Tensor) -> None:
+    wrong = (((target != 0) & (target != 1)).any(1) & (target != UNKNOWN).any(1)).nonzero()
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"row {row} has target {target[row].tolist()}; expected a 0 or 1 for each class, or {UNKNOWN} for all "
+            "where its classes are not known"
+        )
+
+
 def check_labels(what: str, rows: int, target: Tensor, index: Tensor, classes: tuple[str, ...]) -> None:
     """Refuse targets, numbers and class names that do not belong to these rows.
 
@@ -123,16 +137,20 @@ def check_labels(what: str, rows: int, target: Tensor, index: Tensor, classes: t
         DataError: if lengths or types disagree, a target is out of range, a number is there twice, or there are fewer
             than two classes.
     """
+    shapes: dict[str, list[tuple[int, ...]]] = {"target": [(rows,), (rows, len(classes))], "index": [(rows,)]}
     for name, column in (("target", target), ("index", index)):
-        if column.dtype != torch.int64 or column.shape != (rows,):
+        if column.dtype != torch.int64 or column.shape not in shapes[name]:
             raise DataError(
-                f"{name} has type {column.dtype} and shape {tuple(column.shape)}; "
-                f"expected torch.int64 of shape ({rows},), one number per {what}"
+                f"{name} has type {column.dtype} and shape {tuple(column.shape)}; expected torch.int64 of shape "
+                f"{' or '.join(str(one) for one in shapes[name])}, one number per {what}"
+                f"{', or a 0 or 1 for each class' if name == 'target' else ''}"
             )
     if len(classes) < 2 and bool((target != UNKNOWN).any()):
         raise DataError(f"the data has {len(classes)} class(es), {classes}; expected at least 2")
     if len(set(classes)) < len(classes):
         raise DataError(f"the class names {classes} hold a name twice; expected each once")
+    if target.ndim > 1:
+        _check_answers(target)
     wrong = ((target != UNKNOWN) & ((target < 0) | (target >= len(classes)))).nonzero()
     if len(wrong):
         row = int(wrong[0])

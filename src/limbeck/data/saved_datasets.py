@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from limbeck.data.label_columns import labels_of
 from limbeck.data.text_rows import Columns, Table, text_sets
 from limbeck.data.texts import TextSet
 from limbeck.errors import DataError, suggest
@@ -28,7 +29,9 @@ class Datasets:
         text: the column of the text.
         pair: that of a second text, where two belong together.
         label: that of the class; null for rows without labels. Where the data set knows its classes, -1 stands for a
-            label that is not known.
+            label that is not known. Or several columns, one for each class, that hold 0 or 1.
+        multi_label: whether the column holds a list, of any number of classes; an empty one is a row of no class.
+        separator: what stands between the classes of a row in a column of text.
         skip: leave out and count rows that cannot be right, instead of refusing the data set.
     """
 
@@ -42,13 +45,15 @@ class Datasets:
         test_split: str | None = None,
         text: str = "text",
         pair: str | None = None,
-        label: str | None = "label",
+        label: str | tuple[str, ...] | None = "label",
+        multi_label: bool = False,
+        separator: str | None = None,
         skip: bool = False,
     ) -> None:
         self.name = name
         self.config = config
         self.splits = {"train": split, "validation": validation_split, "test": test_split}
-        self.columns = Columns(text, pair, label, skip)
+        self.columns = Columns(text, pair, labels_of(label, multi_label, separator), skip)
 
     def load(self) -> dict[str, TextSet]:
         """The sets by name.
@@ -59,7 +64,9 @@ class Datasets:
         return text_sets(split_tables(self.name, self.config, self.splits, self._classes), self.columns)
 
     def _classes(self, features: Mapping[str | None, Any]) -> tuple[str, ...] | None:
-        names = getattr(features.get(self.columns.label), "names", None)
+        feature = features.get(self.columns.labels.column)
+        # Of a column of lists, what these hold.
+        names = getattr(getattr(feature, "feature", feature), "names", None)
         return None if names is None else tuple(names)
 
 

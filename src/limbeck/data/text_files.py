@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from limbeck.data.label_columns import labels_of
 from limbeck.data.row_files import Row, json_rows, parquet_rows, tables_of
 from limbeck.data.text_rows import Broken, Columns, text_sets
 from limbeck.data.texts import TextSet
@@ -29,7 +30,10 @@ class _Files(ABC):
         text: the column of the text.
         pair: that of a second text, where two belong together.
         label: that of the class, a text or a whole number; null for a file without labels. An empty cell is a row
-            without a label.
+            without a label. Or several columns, one for each class, that hold 1 where a row has it and 0 where not.
+        multi_label: whether the column holds a list, of any number of classes; an empty one is a row of no class.
+        separator: what stands between the classes of a row in a column of text; alone in a cell, it is a row of no
+            class.
         skip: leave out and count rows that are empty, no text, not UTF-8 or of a wrong label, instead of refusing the
             file.
     """
@@ -42,11 +46,13 @@ class _Files(ABC):
         test_file: str | None = None,
         text: str = "text",
         pair: str | None = None,
-        label: str | None = "label",
+        label: str | tuple[str, ...] | None = "label",
+        multi_label: bool = False,
+        separator: str | None = None,
         skip: bool = False,
     ) -> None:
         self.files = {"train": file, "validation": validation_file, "test": test_file}
-        self.columns = Columns(text, pair, label, skip)
+        self.columns = Columns(text, pair, labels_of(label, multi_label, separator), skip)
 
     def load(self) -> dict[str, TextSet]:
         """The sets by name.

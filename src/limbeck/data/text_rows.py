@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from limbeck.data.label_columns import Label, Labels, cell, check_utf8
 from limbeck.data.labelled import UNKNOWN
 from limbeck.data.texts import TextSet
 from limbeck.errors import DataError, suggest
@@ -45,13 +47,13 @@ class Columns:
     Args:
         text: the column of the text.
         pair: that of a second text, which belongs to the first.
-        label: that of the class; None if there is none.
+        labels: where its classes stand.
         skip: leave out rows that cannot be right, instead of refusing the file.
     """
 
     text: str
     pair: str | None
-    label: str | None
+    labels: Labels
     skip: bool
 
     def texts(self, row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -62,35 +64,12 @@ class Columns:
         """
         return tuple(_text(row, name) for name in (self.text, self.pair) if name is not None)
 
-    def known(self, row: Mapping[str, Any], classes: tuple[str, ...] | None) -> str | int | None:
-        """The label of a row, None where it has none.
-
-        Raises:
-            ValueError: if it is neither text nor a whole number.
-        """
-        if self.label is None:
-            return None
-        value = _cell(row, self.label)
-        if value is None or value == "":
-            return None
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            raise ValueError(f"the column {self.label!r} holds a {type(value).__name__}, not text or a whole number")
-        if classes is None:
-            _utf8(str(value), self.label)
-            return value
-        # Of a data set that knows its classes, -1 stands for none.
-        if value == -1:
-            return None
-        if not isinstance(value, int) or not 0 <= value < len(classes):
-            raise ValueError(f"the column {self.label!r} holds {value!r}, not one of 0 to {len(classes) - 1}")
-        return classes[value]
-
 
 def _text(row: Mapping[str, Any], column: str) -> str:
-    value = _cell(row, column)
+    value = cell(row, column)
     if not isinstance(value, str):
         raise ValueError(f"the column {column!r} holds {_kind(value)}, not text")
-    _utf8(value, column)
+    check_utf8(value, column)
     if not value.strip():
         raise ValueError(f"the column {column!r} is empty")
     return value
@@ -100,19 +79,6 @@ def _kind(value: Any) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _utf8(value: str, column: str) -> None:
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(f"the column {column!r} is not UTF-8") from None
-
-
-def _cell(row: Mapping[str, Any], column: str) -> Any:
-    if column not in row:
-        raise KeyError(column)
-    return row[column]
-
-
 @dataclass
 class _Found:
     """What was read of one table."""
@@ -120,7 +86,7 @@ class _Found:
     table: Table
     columns: Columns
     texts: list[tuple[str, ...]] = field(default_factory=list)
-    labels: list[str | int | None] = field(default_factory=list)
+    labels: list[tuple[Label, ...] | None] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
@@ -129,7 +95,7 @@ class _Found:
             try:
                 if isinstance(row, Broken):
                     raise ValueError(row.reason)
-                texts, label = self.columns.texts(row), self.columns.known(row, self.table.classes)
+                texts, label = self.columns.texts(row), self.columns.labels.read(row, self.table.classes)
             except KeyError as error:
                 raise self._without(str(error.args[0]), row) from None
             except ValueError as error:
@@ -154,24 +120,29 @@ class _Found:
 
     def of_classes(self, classes: tuple[str, ...]) -> None:
         """Only rows of these classes, and those without any."""
+        known = set(classes)
         self._drop(
             {
                 at: f"the label {label!r} does not occur in the training rows"
-                for at, label in enumerate(self.labels)
-                if label is not None and str(label) not in classes
+                for at, label in self.each()
+                if str(label) not in known
             }
         )
 
     def of_one_type(self) -> None:
-        """Only rows whose label is of the type of the first one."""
-        first = next((type(label) for label in self.labels if label is not None), str)
+        """Only rows whose labels are of the type of the first one."""
+        first = next((type(label) for _, label in self.each()), str)
         self._drop(
             {
                 at: f"the label is {_kind(label)}, that of the first row a {first.__name__}"
-                for at, label in enumerate(self.labels)
-                if label is not None and type(label) is not first
+                for at, label in self.each()
+                if type(label) is not first
             }
         )
+
+    def each(self) -> Iterator[tuple[int, Label]]:
+        """Every label, with the place of its row."""
+        return ((at, label) for at, labels in enumerate(self.labels) for label in labels or ())
 
     def _drop(self, strange: Mapping[int, str]) -> None:
         for at, reason in strange.items():
@@ -189,13 +160,22 @@ class _Found:
         return (f"{self.table.origin}: {self.reasons.total()} rows skipped, {reasons}",)
 
     def set(self, classes: tuple[str, ...], start: int) -> TextSet:
-        place = {name: number for number, name in enumerate(classes)}
-        target = [UNKNOWN if label is None else place[str(label)] for label in self.labels]
         if not self.texts:
             raise DataError(f"{self.table.origin} has no row that can be used; expected at least one")
         # Of the source's own numbering: a row keeps its number when others are skipped.
         index = torch.tensor(self.numbers) + (start - 1)
-        return TextSet.of(self.texts, torch.tensor(target), classes, index=index, skipped=self.lines)
+        return TextSet.of(self.texts, self._target(classes), classes, index=index, skipped=self.lines)
+
+    def _target(self, classes: tuple[str, ...]) -> Tensor:
+        """The class of each row, int64 `[N]`; or a 0 or 1 for each class, `[N, K]`."""
+        place = {name: number for number, name in enumerate(classes)}
+        known = torch.tensor([labels is not None for labels in self.labels])
+        if not self.columns.labels.several:
+            return torch.tensor([place[str(labels[0])] if labels else UNKNOWN for labels in self.labels])
+        target = torch.zeros(len(self.labels), len(classes), dtype=torch.int64)
+        for at, label in self.each():
+            target[at, place[str(label)]] = 1
+        return target.masked_fill(~known[:, None], UNKNOWN)
 
 
 def text_sets(tables: Mapping[str, Table], columns: Columns) -> dict[str, TextSet]:
@@ -209,9 +189,9 @@ def text_sets(tables: Mapping[str, Table], columns: Columns) -> dict[str, TextSe
     for one in found.values():
         one.read()
         one.of_one_type()
-    classes = tables["train"].classes if columns.label is not None else None
+    classes = columns.labels.names or tables["train"].classes
     if classes is None:
-        classes = _rising([label for label in found["train"].labels if label is not None])
+        classes = _rising([label for _, label in found["train"].each()])
     sets, start = {}, 0
     for name, one in found.items():
         one.of_classes(classes)

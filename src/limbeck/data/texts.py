@@ -48,7 +48,8 @@ class TextSet(Labelled):
     Args:
         files: what holds the texts.
         place: int64 `[N]`, where each row stands in the files, one after the other.
-        target: int64 `[N]`, the class of each in 0..K-1, or -100 where it is not known.
+        target: int64 `[N]`, the class of each in 0..K-1; or `[N, K]`, 1 for each of its classes and 0 for the others;
+            -100 where it is not known.
         index: int64 `[N]`, the stable number of each row in its source; no number twice.
         classes: the names of the K classes; none where no class is known.
         skipped: what was left out of the source, in words.
@@ -115,7 +116,7 @@ class TextSet(Labelled):
         return TextSet(
             self.files + others.files,
             torch.cat([self.place, others.place + behind]),
-            torch.cat([self.target, torch.full_like(others.target, UNKNOWN)]),
+            torch.cat([self.target, self.target.new_full((len(others), *self.target.shape[1:]), UNKNOWN)]),
             torch.cat([self.index, torch.arange(start, start + len(others))]),
             self.classes,
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from limbeck.data.label_columns import OneClass
 from limbeck.data.text_rows import Columns, Table, text_sets
 from limbeck.data.texts import TextSet
 from limbeck.errors import DataError
@@ -30,7 +31,7 @@ class Txt:
     ) -> None:
         files = {"train": file, "validation": validation_file, "test": test_file}
         self.files = {name: Path(path) for name, path in files.items() if path is not None}
-        self.columns = Columns("line", None, None, skip)
+        self.columns = Columns("line", None, OneClass(None), skip)
 
     def load(self) -> dict[str, TextSet]:
         """The sets by name.

@@ -110,6 +110,10 @@ def divide(
             f"test_from has rows of shape {test.shape} and classes {test.classes}, the training rows "
             f"{whole.train.shape} and {whole.train.classes}; expected the same"
         )
+    if test.target.ndim != whole.train.target.ndim:
+        raise DataError(
+            "test_from and the training rows differ in whether a row may have several classes; read both so"
+        )
     rows = TrainingRows(whole.train), TrainingRows(student), TrainingRows(student, labelled_only=True)
     return Division(*rows, validation=whole.validation, test=test)
 

@@ -1,4 +1,4 @@
-"""Text classification: one class for each text or pair of texts."""
+"""Text classification: a class, or any number of them, for each text or pair of texts."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.data.texts import TextSet
 from limbeck.data.tokens import Reading
 from limbeck.data.word_copies import Looks, WordCopies
 from limbeck.errors import ArgumentError
 from limbeck.export import Session
-from limbeck.measure import SingleLabel
+from limbeck.measure import Scoring
 from limbeck.registry import register
 from limbeck.students import folder_tokenizer
+from limbeck.tasks.label_kinds import KINDS, Kind, kind_of, mark
 from limbeck.tasks.of_texts import LengthSettings, OfTexts
-from limbeck.tasks.single_label import most_likely
 from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
 __all__ = ["TextClassification", "TextSettings"]
 
 _length = ("batch", "length")
+# Of files that do not say.
+_one_class = "single_label_classification"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,6 @@ class TextClassification(OfTexts):
     models: ClassVar = ("text_model", "pretrained_text_model")
     pretrained: ClassVar = ("pretrained_text_model",)
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
-    scoring: ClassVar = SingleLabel()
     formats: ClassVar = ("onnx", "int8")
     rows: ClassVar = TextSet
     of_words: ClassVar = False
@@ -87,7 +89,16 @@ class TextClassification(OfTexts):
             folder_tokenizer(folder=str(folder)), list(session.inputs), int(session.metadata["max_length"])
         )
         tokens = reading.tokens(list(zip(inputs, *([pairs] if pairs else []), strict=True)))
-        return most_likely(session(reading.inputs(tokens, torch.arange(len(inputs)))), session.classes)
+        logits = session(reading.inputs(tokens, torch.arange(len(inputs))))
+        return KINDS[session.metadata.get("problem_type", _one_class)].predict(logits, session.classes)
+
+    @property
+    def _kind(self) -> Kind:
+        return kind_of(self.test.target)
+
+    @property
+    def scoring(self) -> Scoring:
+        return self._kind.scoring
 
     @property
     def input(self) -> dict[str, Any]:
@@ -123,6 +134,10 @@ class TextClassification(OfTexts):
         found = super().budget()
         return found if self._looks is None else {**found, "copies": self._looks.copies}
 
+    def model(self, build: Callable[..., nn.Module], parts: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
+        """A model for these classes; ``tokenizer`` is what it reads with."""
+        return mark(super().model(build, parts), self._kind)
+
     @property
     def looks(self) -> int:
         return 1 if self.settings.augment is None else 1 + WordCopies(**self.settings.augment).copies
@@ -132,8 +147,12 @@ class TextClassification(OfTexts):
         return None if training is self.teacher_rows else self._looks
 
     def logits(self, read: Callable[[Batch], Tensor], rows: TextSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The logits ``[N, C]`` and targets ``[N]`` of all rows, in order; ``read`` turns a batch into logits."""
+        """The logits ``[N, C]`` and targets of all rows, in order; ``read`` turns a batch into logits."""
         logits = torch.empty(len(rows), len(self.classes), dtype=torch.float64)
         for batch in self.evaluation(rows):
             logits[batch["row"]] = read(batch).double().cpu()
         return logits.numpy(), rows.target.numpy()
+
+    def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
+        """Write the model to an ONNX file that takes tokens, in batches of any size and length."""
+        super().export(model, file, {"problem_type": self._kind.problem_type, **metadata})
