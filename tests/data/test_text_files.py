@@ -185,6 +185,16 @@ def test_a_file_without_labels(tmp_path: Path) -> None:
     assert (data.classes, data.target.tolist()) == ((), [-100])
 
 
+def test_the_limit_of_csv_is_as_before_where_a_row_is_refused(tmp_path: Path) -> None:
+    file = to_csv(tmp_path / "rows.csv", [{"text": "", "label": "no"}, {"text": "b", "label": "yes"}])
+    before = csv.field_size_limit()
+    with pytest.raises(DataError, match="is empty") as caught:
+        Csv(file=str(file)).load()
+    # With the exception, its frames are still there.
+    assert caught.value.__traceback__ is not None
+    assert csv.field_size_limit() == before
+
+
 def test_a_long_cell_and_a_byte_order_mark(tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     before = csv.field_size_limit()

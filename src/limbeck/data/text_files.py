@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from limbeck.data.label_columns import labels_of
@@ -73,10 +72,10 @@ class Csv(_Files):
 
     def rows(self, file: Path) -> Iterator[Row]:
         # What is not UTF-8 becomes lone surrogates, which are told with the row they stand in.
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream, _long_cells():
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             try:
-                for row in reader:
+                while (row := _next(reader)) is not None:
                     if None in row or None in row.values():
                         yield Broken(f"it has other columns than the first line, which names {reader.fieldnames}")
                     else:
@@ -85,11 +84,11 @@ class Csv(_Files):
                 raise DataError(f"{file}, line {reader.line_num}: no CSV ({error})") from error
 
 
-@contextmanager
-def _long_cells() -> Iterator[None]:
+def _next(reader: Iterator[dict[str, str]]) -> dict[str, str] | None:
+    """The next row, with cells of any length. Between rows, where a reader may stop, the limit is that of others."""
     before = csv.field_size_limit(_LONGEST)
     try:
-        yield
+        return next(reader, None)
     finally:
         csv.field_size_limit(before)
 
