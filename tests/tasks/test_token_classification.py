@@ -11,11 +11,15 @@ import onnxruntime
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import limbeck.api
+from limbeck.data import TaggedJsonLines
 from limbeck.errors import ArgumentError
 from limbeck.recipes.prediction import predict, predictions
-from tasks.small_tags import recipe, sentence
+from limbeck.tasks import TokenClassification
+from limbeck.tasks.of_texts import LengthSettings
+from tasks.small_tags import CLASSES, recipe, sentence
 
 TEST = range(240, 300)
 
@@ -129,3 +133,23 @@ def test_the_report_counts_words(made: Path) -> None:
     assert "entity F1" in report
     assert "A larger circle stands for more test words" in report
     assert "B-PER" in report
+
+
+def test_a_cache_of_words_teaches_as_a_live_teacher_of_other_tokens_does(tmp_path: Path) -> None:
+    weights = []
+    for name, cache in (("live", False), ("cached", {"codec": "float32", "folder": str(tmp_path / "said")})):
+        spec = recipe(tmp_path, use="bilstm", embedding=8, width=8, hidden=8)
+        spec |= {"export": {"formats": []}, "control": False, "cache": cache}
+        run = limbeck.api.run(spec, output=tmp_path / name / "run")
+        weights.append(load_file(run / "models/student/model.safetensors"))
+    manifest = json.loads((tmp_path / "said/teacher/manifest.json").read_text())
+    assert manifest["fields"]["logits"]["shape"] == [len(CLASSES)]
+    assert manifest["rows"] == sum(len(words) for words in trained(tmp_path))
+    for name, live in weights[0].items():
+        torch.testing.assert_close(weights[1][name], live, atol=1e-3, rtol=1e-3)
+
+
+def trained(folder: Path) -> list[tuple[str, ...]]:
+    """The student's rows."""
+    source = TaggedJsonLines(file=str(folder / "file.jsonl"), test_file=str(folder / "test_file.jsonl")).load()
+    return TokenClassification(source, LengthSettings(labels=60)).student_rows.rows.words

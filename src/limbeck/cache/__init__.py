@@ -4,7 +4,7 @@ from limbeck.cache.builder import Built, build
 from limbeck.cache.codecs import Codec, Float16, Float32, Int8, Sampled, TopK
 from limbeck.cache.fingerprints import fingerprint_model, library_versions
 from limbeck.cache.manifest import Field, Manifest, fields_of
-from limbeck.cache.rows import CachedRows, as_kept
+from limbeck.cache.rows import CachedRows, as_kept, placed
 from limbeck.cache.store import Store
 from limbeck.cache.verification import Verified, verify
 
@@ -26,5 +26,6 @@ __all__ = [
     "fields_of",
     "fingerprint_model",
     "library_versions",
+    "placed",
     "verify",
 ]

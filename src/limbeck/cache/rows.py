@@ -12,7 +12,7 @@ from limbeck.cache.store import Store
 from limbeck.errors import ArgumentError, suggest
 from limbeck.functional import SparseLogits
 
-__all__ = ["CachedRows", "as_kept"]
+__all__ = ["CachedRows", "as_kept", "placed"]
 
 
 def as_kept(fields: Mapping[str, Field], outputs: Mapping[str, Tensor]) -> dict[str, Tensor | SparseLogits]:
@@ -33,6 +33,18 @@ def _as_kept(field: Field, values: Tensor) -> Tensor | SparseLogits:
     sealed = codec.seal(codec.encode(values, 0).rows, shape)
     heads = np.frombuffer(sealed.head, np.uint8).reshape(1, -1)
     return codec.decode(sealed.rows, heads, np.zeros(len(values), np.int64), shape)
+
+
+def placed(values: Tensor, real: Tensor) -> Tensor:
+    """What was said of entries (`[n, …]`) at the places of a batch where these stand (bool `[B, …]`, n times true).
+
+    >>> import torch
+    >>> placed(torch.tensor([[1.0], [2.0]]), torch.tensor([[True, False], [True, False]])).tolist()
+    [[[1.0], [0.0]], [[2.0], [0.0]]]
+    """
+    found = values.new_zeros(*real.shape, *values.shape[1:])
+    found[real] = values
+    return found
 
 
 class CachedRows:

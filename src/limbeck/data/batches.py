@@ -118,6 +118,15 @@ class Batches:
             for start in range(0, len(part["row"]), self._size):
                 yield map_tensors(part, Tensor.__getitem__, slice(start, start + self._size))
 
+    @property
+    def entries(self) -> int:
+        """How many entries a cache has: one for each row."""
+        return len(self._data)
+
+    def asked(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
+        """What a teacher is asked for these entries of a cache, and where each stands in what it says."""
+        return self.look(entries, views), slice(None)
+
     def look(self, row: Tensor, view: Tensor) -> Batch:
         """What a model sees of these views of these rows: what a teacher is asked for a cache."""
         return {"inputs": _pixels(self._data, row, view, self._augment, self._seed)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,16 @@ class MaskedBatches:
         """The batches of the steps from start_step up to and without stop_step, counted over all epochs from 0."""
         for batch in self.batches.iterate(start_step, stop_step):
             yield masked(batch, self.words)
+
+    @property
+    def entries(self) -> int:
+        """How many entries a cache has: one for each row."""
+        return self.batches.entries
+
+    def asked(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
+        """What a teacher is asked for these entries of a cache, and where each stands in what it says."""
+        batch, places = self.batches.asked(entries, views)
+        return masked(batch, self.words), places
 
     def look(self, rows: Tensor, views: Tensor) -> Batch:
         """These rows (int64 `[B]`) as a batch; each with the number of the look at it."""

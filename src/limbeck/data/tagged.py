@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -58,6 +58,12 @@ class TagSet(Labelled):
         words = [len(row) for file in self.files for row in file.rows]
         if self.tags.lengths.tolist() != words:
             raise DataError(f"tags of {len(self.tags)} rows for {len(words)} sentences; expected one for each word")
+        known = self.tags.values[self.tags.values != UNKNOWN]
+        if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(self.classes):
+            raise DataError(
+                f"tags go from {int(known.min())} to {int(known.max())}; expected 0 to {len(self.classes) - 1}, or "
+                f"{UNKNOWN} where the tag is not known"
+            )
 
     @classmethod
     def of(
@@ -114,6 +120,27 @@ class TagSet(Labelled):
             torch.cat([self.index, torch.arange(start, start + len(others))]),
             self.classes,
         )
+
+    @cached_property
+    def _words(self) -> Ragged:
+        lengths = self.tags.lengths[self.place]
+        ends = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        return Ragged(torch.arange(int(ends[-1])), ends)
+
+    @property
+    def entries(self) -> int:
+        """How many entries a cache of what is said of these rows has: one for each word."""
+        return len(self._words.values)
+
+    def entries_of(self, rows: Tensor) -> Tensor:
+        """The entries of these rows, int64 `[B, W]`: the numbers of their words, and -1 where there is none."""
+        return self._words.padded(rows, -1)
+
+    def rows_of(self, entries: Tensor) -> tuple[Tensor, Any]:
+        """The rows (int64 `[B]`) of these entries, and where each stands in what is said of these rows."""
+        own = self._words.row[entries]
+        rows, number = torch.unique(own, return_inverse=True)
+        return rows, (number, entries - self._words.ends[own])
 
     def truth(self, rows: Tensor, tokens: Sequence[Tokens], least: int) -> dict[str, Tensor]:
         """What a batch holds of the words of these rows (int64 `[B]`), each `[B, W]`.

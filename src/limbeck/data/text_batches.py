@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from limbeck.cache import CachedRows
+from limbeck.cache import CachedRows, placed
+from limbeck.core.addresses import map_tensors
 from limbeck.data.batches import Batch
 from limbeck.data.bucketed import Bucketed
 from limbeck.data.labelled import RowSet
@@ -30,6 +31,16 @@ class Readable(RowSet, Protocol):
     @property
     def place(self) -> Tensor:
         """int64 `[N]`, where each row stands in the files, one after the other."""
+
+    @property
+    def entries(self) -> int:
+        """How many entries a cache of what is said of these rows has."""
+
+    def entries_of(self, rows: Tensor) -> Tensor:
+        """The entries of these rows, int64 `[B]`, or `[B, W]` with -1 where there is none."""
+
+    def rows_of(self, entries: Tensor) -> tuple[Tensor, Any]:
+        """The rows (int64 `[B]`) of these entries, and where each stands in what is said of these rows."""
 
     def truth(self, rows: Tensor, tokens: Sequence[Tokens], least: int) -> dict[str, Tensor]:
         """What a batch holds of the labels of these rows, given the tokens that models read of them: ``target``,
@@ -102,8 +113,26 @@ class TextBatches:
         batch["view"] = views
         batch["class_weight"] = self._data.class_weight(rows, batch["target"])
         if self._cached is not None:
-            batch["cached"] = self._cached(rows, views % self._cached.views)
+            batch["cached"] = self._said(self._cached, rows, views % self._cached.views)
         return batch
+
+    def _said(self, cached: CachedRows, rows: Tensor, views: Tensor) -> dict[str, Any]:
+        entries = self._data.entries_of(rows)
+        real = entries >= 0
+        views = views.reshape(-1, *[1] * (entries.ndim - 1)).expand_as(entries)
+        said: dict[str, Any] = map_tensors(cached(entries[real], views[real]), placed, real)
+        return said
+
+    @property
+    def entries(self) -> int:
+        """How many entries a cache has: one for each row, or for each word."""
+        return self._data.entries
+
+    def asked(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
+        """What a teacher is asked for these entries of a cache, and where each stands in what it says."""
+        rows, places = self._data.rows_of(entries)
+        # Of words, which look the same in all views, there may be fewer rows.
+        return self.look(rows, views[: len(rows)]), places
 
 
 def read_rows(

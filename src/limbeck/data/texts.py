@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -120,6 +120,19 @@ class TextSet(Labelled):
             torch.cat([self.index, torch.arange(start, start + len(others))]),
             self.classes,
         )
+
+    @property
+    def entries(self) -> int:
+        """How many entries a cache of what is said of these rows has: one for each."""
+        return len(self)
+
+    def entries_of(self, rows: Tensor) -> Tensor:
+        """The entries of these rows, int64 `[B]`: their numbers."""
+        return rows
+
+    def rows_of(self, entries: Tensor) -> tuple[Tensor, Any]:
+        """The rows (int64 `[B]`) of these entries, and where each stands in what is said of these rows."""
+        return entries, slice(None)
 
     def truth(self, rows: Tensor, tokens: Sequence[Tokens], least: int) -> dict[str, Tensor]:
         """What a batch holds of the labels of these rows (int64 `[B]`), whichever tokens models read."""

@@ -41,8 +41,12 @@ class BatchSource(Protocol):
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[Batch]: ...
 
-    def look(self, row: Tensor, view: Tensor) -> Batch:
-        """What a model sees of these views of these rows."""
+    @property
+    def entries(self) -> int:
+        """How many entries a cache of what is said of them has: one for each row, or for each word."""
+
+    def asked(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
+        """What a model sees of these views of the rows of these entries, and where each stands in what is said."""
 
 
 @dataclass(frozen=True)

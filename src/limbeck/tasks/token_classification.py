@@ -55,7 +55,6 @@ class TokenClassification(OfTexts):
     parts: ClassVar = {"tokenizer": Part(("tagging_tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     formats: ClassVar = ("onnx", "int8")
     counted: ClassVar = "batch.words"
-    fixed: ClassVar = ()
     rows: ClassVar = TagSet
     of_words: ClassVar = True
     axes: ClassVar = {

@@ -16,11 +16,12 @@ __all__ = ["Asked"]
 
 
 class Asked:
-    """A teacher that is asked for looks at rows: called with rows and views `[B]`, it gives its outputs `[B, …]`.
+    """A teacher that is asked for looks at rows: called with entries of a cache and views `[B]`, it gives its outputs
+    `[B, …]`.
 
     Args:
         teacher: reads the inputs of the batch alone.
-        look: some looks at some rows, as a batch.
+        look: some looks at the rows of some entries, as a batch, and where each entry stands in what is said of it.
         outputs: which of its outputs, by their addresses behind the teacher's name.
         device: where it computes.
         precision: in which it computes, as a training stage does.
@@ -29,7 +30,7 @@ class Asked:
     def __init__(
         self,
         teacher: Teacher,
-        look: Callable[[Tensor, Tensor], Outputs],
+        look: Callable[[Tensor, Tensor], tuple[Outputs, Any]],
         outputs: Iterable[str],
         *,
         device: torch.device,
@@ -41,8 +42,11 @@ class Asked:
         self.device = device
         self.precision = precision
 
-    def __call__(self, rows: Tensor, views: Tensor) -> dict[str, Any]:
-        return self.said(map_tensors(self.look(rows, views), Tensor.to, self.device))
+    def __call__(self, entries: Tensor, views: Tensor) -> dict[str, Any]:
+        batch, places = self.look(entries, views)
+        said = self.said(map_tensors(batch, Tensor.to, self.device))
+        # What cannot be kept is told of later, by its name.
+        return {n: value[places] if isinstance(value, Tensor) and value.ndim else value for n, value in said.items()}
 
     @torch.no_grad()
     def said(self, batch: Outputs) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from limbeck.cache import Built, CachedRows, Manifest, Store, as_kept, build, fingerprint_model
+from limbeck import registry
+from limbeck.cache import Built, CachedRows, Manifest, Store, as_kept, build, fingerprint_model, placed
+from limbeck.core import at, map_tensors
 from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.caching.asking import Asked
 from limbeck.recipes.caching.plan import CachePlan
@@ -110,7 +112,7 @@ class Caches:
         Raises:
             RecipeError: if the recipe asks for it, and its outputs cannot be kept.
         """
-        asked = self._asked(name, lesson, model, precision)
+        asked, entries = self._asked(name, lesson, model, precision)
         first = torch.zeros(1, dtype=torch.int64)
         with asked.in_place():
             said = asked(first, first)
@@ -122,7 +124,7 @@ class Caches:
             return str(error)
         manifest = Manifest(
             fields,
-            rows=len(lesson.rows.rows),
+            rows=entries,
             views=self.plan.views or 1,
             fingerprints=self._fingerprints(name, lesson, model, precision),
             batch_size=self.plan.settings.batch_size,
@@ -132,18 +134,20 @@ class Caches:
             return f"it would take {size / 2**30:.1f} GiB; ask for it with the section cache"
         return Cache(name, self._folder(name, manifest), manifest, asked)
 
-    def _asked(self, name: str, lesson: Lesson, model: nn.Module, precision: torch.dtype) -> Asked:
+    def _asked(self, name: str, lesson: Lesson, model: nn.Module, precision: torch.dtype) -> tuple[Asked, int]:
+        """A teacher as it is asked, and for how many entries."""
         train, views = lesson.train, self.plan.views_of(lesson, self.task)
         source, _ = self.task.batches(
             lesson.rows, batch_size=train["batch_size"], seed=train["seed"], rank=0, world=1, views=views
         )
-        return Asked(
+        asked = Asked(
             bare(name, Parts(recipe=self.recipe, classes=self.task.classes, models={name: model})),
-            source.look,
+            source.asked,
             self.plan.outputs[name],
             device=self.stages.accelerator.device,
             precision=precision,
         )
+        return asked, source.entries
 
     def _fingerprints(self, name: str, lesson: Lesson, model: nn.Module, precision: torch.dtype) -> dict[str, Any]:
         spec = self.recipe["models"][name]
@@ -175,14 +179,16 @@ def kept_of(
         RecipeError: if an output cannot be kept.
     """
     found = {}
+    counted = registry.lookup("task", recipe["task"]).counted
+    real = torch.ones_like(batch["row"], dtype=torch.bool) if counted is None else at({"batch": batch}, counted)
     for name in names:
         teacher = bare(name, Parts(recipe=recipe, classes=(), models=models))
-        device = batch["row"].device
-        asked = Asked(teacher, lambda row, view: batch["inputs"], plan.outputs[name], device=device)
+        asked = Asked(teacher, lambda rows, views: (batch, real), plan.outputs[name], device=batch["row"].device)
         with asked.in_place():
-            said = asked.said(batch)
+            said = asked(batch["row"], batch["view"])
         try:
-            found[name] = as_kept(plan.fields(said), said)
+            kept = as_kept(plan.fields(said), said)
+            found[name] = map_tensors(kept, placed, real.cpu())
         except ArgumentError as error:
             raise RecipeError(f"cache: models.{name}: {error}") from error
     return found
