@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError, ExportError
-from limbeck.export import Session
+from limbeck.export import Session, export_onnx
+from limbeck.export.session import slower_fusions
+from limbeck.students import small_bert
 
 
 def test_arrays_and_tensors_give_the_same(resnet: tuple[nn.Module, Path], images: Tensor) -> None:
@@ -69,3 +72,17 @@ def test_a_file_without_class_names_is_refused(resnet: tuple[nn.Module, Path], t
     onnx.save(graph, tmp_path / "bare.onnx")
     with pytest.raises(ExportError, match=r"bare\.onnx: expected one output 'logits' and the metadata entry 'classes'"):
         Session(tmp_path / "bare.onnx")
+
+
+def test_the_name_of_the_fusion_that_is_left_out_is_onnxruntimes(tmp_path: Path) -> None:
+    model, file = small_bert(classes=2, vocabulary=50), tmp_path / "student.onnx"
+    ids = torch.ones(2, 5, dtype=torch.int64)
+    export_onnx(model, file, example={"input_ids": ids}, classes=["a", "b"], metadata={}, axes=("batch", "length"))
+    counts = []
+    for left_out in ([], slower_fusions):
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "fused.onnx"), 4
+        onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"], disabled_optimizers=left_out)
+        nodes = onnx.load(tmp_path / "fused.onnx").graph.node
+        counts.append(sum(node.op_type == "SkipLayerNormalization" for node in nodes))
+    assert counts[0] > 0 == counts[1]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 import numpy as np
 import onnxruntime
@@ -23,7 +23,7 @@ Given: TypeAlias = NDArray[Any] | Tensor
 _types: dict[str, np.dtype[Any]] = {"tensor(float)": np.dtype(np.float32), "tensor(int64)": np.dtype(np.int64)}
 
 # On a CPU its operator takes several times as long as the sum and the normalization that it replaces.
-_slower = ["SkipLayerNormFusion"]
+slower_fusions: Final = ["SkipLayerNormFusion"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Session:
         options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=_slower
+                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=slower_fusions
             )
         except Exception as error:  # onnxruntime's exceptions have no base class of their own
             reason = str(error).partition("\n")[0]
