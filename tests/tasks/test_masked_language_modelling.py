@@ -172,6 +172,12 @@ def test_an_encoder_gets_a_head_for_words_which_must_be_trained(tmp_path: Path) 
     given = recipe(tmp_path)
     given["models"]["teacher"]["folder"] = str(bert(tmp_path / "encoder", classes=None))
     assert api.check(given)["models"]["teacher"]["train"]["epochs"] == 2
+    hidden = {**given["data"], "masked": 0}
+    soft = {"soft": given["objective"]["soft"]}
+    with pytest.raises(
+        RecipeError, match=r"models\.teacher: the term 'hard' reads batch\.target, and none of its rows"
+    ):
+        api.check({**given, "data": hidden, "objective": soft, "control": False})
     del given["models"]["teacher"]["train"]
     told = r"models\.teacher: .*encoder has no head for words; it gets a new one \(cls\..*\); train it"
     with pytest.raises(RecipeError, match=told):

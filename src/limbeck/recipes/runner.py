@@ -19,7 +19,7 @@ from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.road import Road
 from limbeck.recipes.stages import Stages
-from limbeck.recipes.terms import is_read
+from limbeck.recipes.terms import build_term, is_read
 from limbeck.recipes.trial import Trial, check_rows
 from limbeck.recipes.vain import check_knowledge
 from limbeck.tasks import Task
@@ -75,10 +75,24 @@ class Runner:
         """What has random weights in models that came with others."""
         for name, model in models.items():
             what = getattr(model, "untrained", "")
-            if what and name != "student" and self.recipe["models"][name].get("train") is None:
+            if (
+                what
+                and self._names_classes()
+                and name != "student"
+                and self.recipe["models"][name].get("train") is None
+            ):
                 raise RecipeError(f"models.{name}: {what}; train it, as in train: {{epochs: 2}}")
             if what:
                 yield f"models.{name}: {what}"
+
+    def _names_classes(self) -> bool:
+        """Whether a training reads logits: a head that none reads may be any."""
+        return any(
+            address.endswith(".logits")
+            for lesson in lessons.lessons(self.recipe, self.task)
+            for name, spec in lesson.terms.items()
+            for address in build_term(spec, f"objective.{name}").addresses
+        )
 
     def _check_read(self) -> None:
         for name in self.models.objects:

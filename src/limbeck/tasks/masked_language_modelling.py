@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,23 +10,24 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
-from limbeck.core import Address, logits_of
+from limbeck.core import Address
 from limbeck.data import MaskedWords, Plan, split
 from limbeck.data.masked_batches import MaskedBatches, masked
 from limbeck.data.plain_texts import PlainTexts
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
 from limbeck.data.texts import TextSet
-from limbeck.data.tokens import Reading, content
+from limbeck.data.tokens import content
 from limbeck.errors import ArgumentError, ExportError
 from limbeck.export import Session
-from limbeck.measure import MaskedWordScoring, answers, main_score
+from limbeck.measure import MaskedWordScoring, answers
 from limbeck.registry import register
-from limbeck.tasks.readings import check_reads, cuts, given_sets, readings_of, ship_tokenizer
+from limbeck.tasks.division import Division
+from limbeck.tasks.of_texts import OfTexts
+from limbeck.tasks.readings import check_reads
 from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
 
 __all__ = ["MaskedLanguageModelling", "MaskedSettings"]
@@ -70,7 +70,7 @@ class MaskedSettings:
 
 
 @register("task", "masked_language_modelling")
-class MaskedLanguageModelling:
+class MaskedLanguageModelling(OfTexts):
     """The rows of a source of texts, split, without their labels; and everything that a run asks of the task.
 
     Args:
@@ -92,9 +92,10 @@ class MaskedLanguageModelling:
     supplied: ClassVar = ()
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     formats: ClassVar = ()
-    counted: ClassVar = None
     fixed: ClassVar = ()
     scoring: ClassVar = MaskedWordScoring()
+    rows: ClassVar = TextSet
+    of_words: ClassVar = False
 
     @classmethod
     def predictions(
@@ -107,39 +108,26 @@ class MaskedLanguageModelling:
         """
         raise ArgumentError("a masked language model is not exported; load models/student with from_pretrained")
 
-    @classmethod
-    def from_objects(cls, data: Any) -> Mapping[str, TextSet]:
-        """What a source would load: sets of texts by name."""
-        return given_sets(data, TextSet)
-
-    def __init__(self, source: Mapping[str, TextSet], settings: MaskedSettings) -> None:
-        self.settings = settings
+    def divided(self, source: Mapping[str, TextSet], **others: Mapping[str, Any] | None) -> Division[PlainTexts]:
+        """Which rows are whose; all of them without labels."""
         texts = {name: PlainTexts.of_texts(data) for name, data in source.items()}
-        divided = partial(split, texts, validation=settings.validation, test=settings.test, seed=settings.split_seed)
-        whole = divided()
-        student = whole.train if settings.limit is None else divided(limit=settings.limit).train
-        if not settings.masked:
-            student = student.unasked()
-        self.validation, self.test = whole.validation, whole.test
-        self.teacher_rows, self.student_rows = TrainingRows(whole.train), TrainingRows(student)
-        self.labelled_rows = TrainingRows(student, labelled_only=True)
-        self._skipped = tuple(line for data in source.values() for line in data.skipped)
-        self.readings: dict[str, Reading] = {}
+        settings = self.settings
+        parted = partial(split, texts, validation=settings.validation, test=settings.test, seed=settings.split_seed)
+        whole = parted()
+        limited = whole if settings.limit is None else parted(limit=settings.limit)
+        teacher, student = (one.train if settings.masked else one.train.unasked() for one in (whole, limited))
+        rows = TrainingRows(teacher), TrainingRows(student), TrainingRows(student, labelled_only=True)
+        return Division(*rows, validation=whole.validation, test=whole.test)
 
     # The data.
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """None: words are told by the tokenizer."""
-        return ()
 
     @property
     def input(self) -> dict[str, Any]:
         return {"texts": self.test.shape[0], "max_length": self.settings.max_length}
 
-    @property
-    def notes(self) -> list[str]:
-        return [f"data: {line}" for line in (*self._skipped, *cuts(self.readings, self.student_rows.rows))]
+    def vocabulary(self) -> list[str]:
+        """The texts of the student's rows."""
+        return [text for row in self.student_rows.rows.texts for text in row]
 
     def budget(self) -> dict[str, int]:
         """No label at all: the texts are their own."""
@@ -157,8 +145,7 @@ class MaskedLanguageModelling:
         Raises:
             ArgumentError: if two of them have other words, or one has no word to hide others behind.
         """
-        bound = copy.copy(self)
-        bound.readings, addresses = readings_of(models(), self.settings.max_length)
+        bound, addresses = super().reading(models)
         (first, own), *others = bound.readings.items()
         for name, reading in others:
             if content(reading.tokenizer) != content(own.tokenizer):
@@ -181,18 +168,6 @@ class MaskedLanguageModelling:
 
     # Batches.
 
-    @property
-    def example(self) -> Batch:
-        """The longest validation or test row."""
-        rows = self.validation if len(self.validation) else self.test
-        lengths = next(iter(self.readings.values())).of(rows).lengths[rows.place]
-        return self._read(rows, lengths.argmax()[None])
-
-    def sample(self, count: int) -> Batch:
-        """At most this many training rows, at equal distances, as a batch."""
-        rows = self.teacher_rows.rows
-        return self._read(rows, torch.arange(0, len(rows), -(-len(rows) // count)))
-
     def _read(self, rows: PlainTexts, numbers: Tensor) -> Batch:
         return masked(read_rows(rows, numbers, self.readings), self.words(_fixed))
 
@@ -211,9 +186,9 @@ class MaskedLanguageModelling:
         rows = training.rows
         plan = Plan(rows.labelled, batch_size=batch_size, seed=seed, labelled_only=training.labelled_only)
         texts = TextBatches(rows, plan, self.readings, rank=rank, world=world, views=views, cached=cached)
-        share = self.settings.masked
-        hidden = self.words(seed, share) if share and rows.asked else None
-        return MaskedBatches(texts, hidden), plan.steps_per_epoch
+        return MaskedBatches(
+            texts, self.words(seed, self.settings.masked) if rows.asked else None
+        ), plan.steps_per_epoch
 
     def key(self, training: TrainingRows) -> dict[str, Any]:
         """What decides these batches."""
@@ -236,21 +211,12 @@ class MaskedLanguageModelling:
             "readings": self._fingerprints,
         }
 
-    @property
-    def _fingerprints(self) -> dict[str, str]:
-        return {name: reading.fingerprint for name, reading in self.readings.items()}
-
     # Judgement.
 
     def evaluation(self, rows: PlainTexts) -> Iterator[Batch]:
         """All rows once, from short to long, always with the same words hidden."""
         for batch in whole_texts(rows, _evaluation_batch, self.readings):
             yield masked(batch, self.words(_fixed))
-
-    def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
-        """The metric that decides, on the validation rows, for a model in eval mode."""
-        said, target = self.logits(partial(logits_of, model, inputs=inputs), self.validation)
-        return dict(main_score(self.scoring, said, target))
 
     def logits(
         self, read: Callable[[Batch], Tensor], rows: PlainTexts
@@ -271,14 +237,6 @@ class MaskedLanguageModelling:
         return found
 
     # What is left of it.
-
-    def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-        """The section with the model that stands in the folder."""
-        return {**spec, "folder": str(folder.absolute())}
-
-    def ship(self, model: nn.Module, folder: Path) -> dict[str, Any]:
-        """Write the tokenizer into the folder; the entries of the model's own config.json."""
-        return ship_tokenizer(model, folder)
 
     def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
         """Nothing: another recipe goes on with the model.

@@ -26,9 +26,9 @@ from limbeck.data.word_copies import Looks
 from limbeck.errors import ArgumentError, DataError
 from limbeck.export import export_onnx
 from limbeck.measure import Scoring, main_score
-from limbeck.tasks.division import SplitSettings, divide, planned
+from limbeck.tasks.division import Division, SplitSettings, divide, planned
 from limbeck.tasks.readings import check_reads, cuts, given_sets, reading_of, readings_of, ship_tokenizer
-from limbeck.tasks.task import Batch, Part, TrainingRows
+from limbeck.tasks.task import Batch, BatchSource, Part, TrainingRows
 
 __all__ = ["LengthSettings", "OfTexts"]
 
@@ -70,7 +70,7 @@ class OfTexts(ABC):
     """What a source loads: a class whose sets are `Readable`."""
     parts: ClassVar[Mapping[str, Part]]
     pretrained: ClassVar[tuple[str, ...]]
-    supplied: ClassVar = ("classes", "names", "vocabulary")
+    supplied: ClassVar[tuple[str, ...]] = ("classes", "names", "vocabulary")
     counted: ClassVar[Address | None] = None
     fixed: ClassVar[Sequence[str] | None] = ("logits",)
     axes: ClassVar[Mapping[str, Sequence[str]]]
@@ -93,18 +93,29 @@ class OfTexts(ABC):
         unlabelled: Mapping[str, Any] | None = None,
         test_from: Mapping[str, Any] | None = None,
     ) -> None:
-        if len(source["train"].classes) < 2:
-            raise DataError(
-                f"the training rows have {len(source['train'].classes)} class(es); a classifier needs at least 2"
-            )
         self.settings = settings
-        rows = divide(source, settings, self.rows.with_unlabelled, unlabelled=unlabelled, test_from=test_from)
+        rows = self.divided(source, unlabelled=unlabelled, test_from=test_from)
         self.validation, self.test = rows.validation, rows.test
         self.teacher_rows, self.student_rows, self.labelled_rows = rows.teacher, rows.student, rows.labelled
         sets = [data for one in (source, unlabelled or {}, test_from or {}) for data in one.values()]
         self._skipped = tuple(line for data in sets for line in data.skipped)
         self._tokenizers: dict[str, Any] = {}
         self.readings: dict[str, Reading] = {}
+
+    def divided(
+        self, source: Mapping[str, Any], *, unlabelled: Mapping[str, Any] | None, test_from: Mapping[str, Any] | None
+    ) -> Division[Any]:
+        """Which rows are whose.
+
+        Raises:
+            DataError: if there are fewer than two classes, rows cannot be split as asked, or the rows of another source
+                do not fit.
+        """
+        if len(source["train"].classes) < 2:
+            raise DataError(
+                f"the training rows have {len(source['train'].classes)} class(es); a classifier needs at least 2"
+            )
+        return divide(source, self.settings, self.rows.with_unlabelled, unlabelled=unlabelled, test_from=test_from)
 
     # What each task says of its own.
 
@@ -208,7 +219,7 @@ class OfTexts(ABC):
         world: int,
         views: int | None = None,
         cached: CachedRows | None = None,
-    ) -> tuple[TextBatches, int]:
+    ) -> tuple[BatchSource, int]:
         """The batches that a model trains on, and how many make an epoch."""
         rows = training.rows
         plan = planned(training, self.settings, batch_size=batch_size, seed=seed)
@@ -231,7 +242,7 @@ class OfTexts(ABC):
         }
 
     @property
-    def looks(self) -> int:
+    def looks(self) -> int | None:
         return 1
 
     def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
