@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
 from limbeck.students.by_word import by_word
@@ -44,6 +47,8 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
 def hugging_face_tagger(*, names: Sequence[str], folder: str) -> Any:
     """Any ``AutoModelForTokenClassification``, with its own tokenizer; otherwise as `hugging_face`.
 
+    A model that was tuned for these tags in another order has its logits brought to this one.
+
     Args:
         names: of the tags, in the order of the logits.
         folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
@@ -53,10 +58,41 @@ def hugging_face_tagger(*, names: Sequence[str], folder: str) -> Any:
         The model, as `by_word` makes it.
 
     Raises:
-        ArgumentError: as `hugging_face`.
+        ArgumentError: if a file is missing or unreadable, or logits cannot be reordered.
     """
+    own = _own_order(names, folder)
     # Of byte pairs, a word in the middle of a text begins with its space.
-    return by_word(_loaded("AutoModelForTokenClassification", names, folder, add_prefix_space=True))
+    model = _loaded("AutoModelForTokenClassification", own, folder, add_prefix_space=True)
+    if own != list(names):
+        _reorder_(model, [own.index(name) for name in names], folder)
+        model.config.id2label, model.config.label2id = _labels(names)
+    return by_word(model)
+
+
+def _own_order(names: Sequence[str], folder: str) -> list[str]:
+    """The classes as a model knows them, if it knows these."""
+    transformers = import_library("transformers", "text")
+    local = _local(folder)
+    with _told(folder), _quiet(transformers):
+        known = _known(transformers.AutoConfig.from_pretrained(folder, local_files_only=local))
+    return known if sorted(known) == sorted(names) else list(names)
+
+
+def _reorder_(model: Any, order: Sequence[int], folder: str) -> None:
+    heads = [head for head in (getattr(model, name, None) for name in ("classifier", "score")) if head is not None]
+    if not heads or not isinstance(heads[0], nn.Linear):
+        raise ArgumentError(
+            f"{folder} knows the classes in another order than the data, and its head is no linear map; write the tags "
+            "of the data as whole numbers in the model's order"
+        )
+    with torch.no_grad():
+        for parameter in heads[0].parameters():
+            parameter.copy_(parameter[list(order)])
+
+
+def _labels(names: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
+    """What a configuration says of classes."""
+    return dict(enumerate(names)), {name: number for number, name in enumerate(names)}
 
 
 def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any:
@@ -70,7 +106,7 @@ def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any
                 f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
                 "write the labels of the data as whole numbers in the model's order"
             )
-        labels = {"id2label": dict(enumerate(names)), "label2id": {name: n for n, name in enumerate(names)}}
+        labels = dict(zip(("id2label", "label2id"), _labels(names), strict=True))
         model, found = getattr(transformers, kind).from_pretrained(
             folder,
             num_labels=len(names),
