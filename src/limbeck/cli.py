@@ -32,9 +32,9 @@ app = typer.Typer(
 app.add_typer(cache)
 
 _stopped = 130
-_make_room = "make room, then go on with `limbeck resume RUN`"
+_make_room = "make room, then go on with `limbeck resume RUN`, or give the command again"
 # safetensors and torch write in native code; what the disk refuses, they tell in classes of their own.
-_unwritten = ("(os error 28)", "(os error 122)", "unexpected pos", "PytorchStreamWriter failed")
+_unwritten = ("(os error 27)", "(os error 28)", "(os error 122)", "unexpected pos", "PytorchStreamWriter failed")
 
 _Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON and nothing else.")]
 

@@ -15,7 +15,7 @@ from torch import Tensor
 import limbeck
 from limbeck.cache import Store
 from limbeck.errors import CacheError, RecipeError
-from limbeck.recipes import road
+from limbeck.recipes import road, stages, trial
 from limbeck.recipes.caching import CachePlan, plan_of
 from limbeck.recipes.lessons import control, student
 from limbeck.recipes.schema import resolve
@@ -95,6 +95,29 @@ def test_a_run_with_a_cache_gives_the_weights_of_one_without(
     for model in ("student", "control"):
         assert largest_difference(cached.weights(model), live.weights(model)) == 0
     assert largest_difference(cached.weights("student"), cached.weights("control")) > 1e-3
+
+
+RESNET = {"models.teacher": {"use": "resnet", "width": 8, "depth": 1, "train": ONCE}}
+
+
+@pytest.mark.parametrize("arrangement", [{}, RESNET, TAPPED], ids=["mlp", "resnet", "tap"])
+@pytest.mark.parametrize("how", [PLAIN, VIEWS], ids=["plain", "views"])
+def test_in_bfloat16_a_cached_teacher_says_what_a_live_one_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], arrangement: dict[str, Any]
+) -> None:
+    for module in (stages, trial):
+        monkeypatch.setattr(module, "supports_bfloat16", lambda device: True)
+    recipe = changed({**how, **arrangement, "train.precision": "bfloat16"})
+    cached = Run(limbeck.run(recipe, output=tmp_path / "cached" / "run"))
+    (folder,) = caches(cached)
+    assert Store(folder).manifest.fingerprints["precision"] == "bfloat16"
+    exact = Run(
+        limbeck.run({**recipe, "train": {**recipe["train"], "precision": "float32"}}, output=tmp_path / "f" / "r")
+    )
+    monkeypatch.setattr(CachePlan, "cached_in", lambda *_: [])
+    live = Run(limbeck.run(recipe, output=tmp_path / "live" / "run"))
+    assert largest_difference(cached.weights("student"), live.weights("student")) == 0
+    assert largest_difference(cached.weights("student"), exact.weights("student")) > 0
 
 
 @pytest.fixture
