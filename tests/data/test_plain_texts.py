@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import torch
+
+from limbeck.data import PlainTexts, TextSet, split
+
+ROWS = [(f"text {number}",) for number in range(20)]
+
+
+def plain() -> PlainTexts:
+    """Of rows that have labels, but for one class that stands once."""
+    target = torch.tensor([0, 1] * 9 + [2, -100])
+    return PlainTexts.of_texts(TextSet.of(ROWS, target, ("a", "b", "c"), skipped=("one row",)))
+
+
+def test_rows_are_split_whatever_their_labels_were() -> None:
+    found = split({"train": plain()}, validation=0.1, test=0.25, seed=0)
+    assert [len(rows) for rows in (found.train, found.validation, found.test)] == [13, 2, 5]
+    assert sorted(text for rows in (found.train, found.validation, found.test) for text in rows.texts) == sorted(ROWS)
+    assert all(isinstance(rows, PlainTexts) for rows in (found.train, found.validation, found.test))
+
+
+def test_rows_that_are_not_asked_have_no_label() -> None:
+    rows = plain().unasked().subset(torch.tensor([3, 1]))
+    assert rows.texts == [ROWS[3], ROWS[1]]
+    assert not rows.labelled.any()
+    assert plain().labelled.all()
+    assert plain().skipped == ("one row",)
