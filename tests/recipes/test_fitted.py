@@ -21,6 +21,7 @@ from limbeck.students import Fitted, folder_tokenizer
 from recipes.runs import Go, Run
 from recipes.small import GONE, changed
 from tasks.small_texts import recipe, review, write_csv
+from tasks.small_topics import topics_recipe
 
 NAMES = ("logistic_regression", "decision_tree", "random_forest")
 
@@ -191,6 +192,15 @@ def test_what_has_no_meaning_is_refused_before_any_work(name: str, tmp_path: Pat
     with pytest.raises(RecipeError, match=message):
         limbeck.run(changed({"data.augment": GONE, **changes}), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("loss", ["kl_divergence", "binary_kd"])
+def test_rows_of_several_classes_are_refused(loss: str, tmp_path: Path, no_training: None) -> None:
+    made = topics_recipe(tmp_path, use="logistic_regression")
+    del made["train"]
+    made["objective"] = {"soft": {"loss": loss}}
+    with pytest.raises(RecipeError, match=r"models.student is fitted to rows of one class, and these may have several"):
+        limbeck.run(made, output=tmp_path / "run")
 
 
 def test_a_fitted_model_of_a_run_does_not_learn_on(go: Go, no_training: None, tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def check_fitted(recipe: Mapping[str, Any]) -> None:
         if not is_fitted(spec):
             continue
         told, worn = f"models.{name} is fitted at once, in one pass over its rows", equipment_of(spec)
+        if recipe["data"].get("multi_label"):
+            raise RecipeError(
+                f"models.{name} is fitted to rows of one class, and these may have several; take another model, as in "
+                "{use: bag_of_words}"
+            )
         if name == "student":
             _check_train(recipe["train"], "train", told)
         elif trains_together(spec["train"]):
