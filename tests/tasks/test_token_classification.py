@@ -14,12 +14,14 @@ import transformers
 from safetensors.torch import load_file
 
 import limbeck.api
-from limbeck.data import TaggedJsonLines
-from limbeck.errors import ArgumentError
+from limbeck.data import TaggedJsonLines, TagSet
+from limbeck.errors import ArgumentError, DataError, RecipeError
 from limbeck.recipes.prediction import predict, predictions
+from limbeck.recipes.schema import resolve
+from limbeck.students import hugging_face_tagger
 from limbeck.tasks import TokenClassification
 from limbeck.tasks.of_texts import LengthSettings
-from tasks.small_tags import CLASSES, recipe, sentence
+from tasks.small_tags import CLASSES, bert, recipe, sentence, write_jsonl
 
 TEST = range(240, 300)
 
@@ -153,3 +155,81 @@ def trained(folder: Path) -> list[tuple[str, ...]]:
     """The student's rows."""
     source = TaggedJsonLines(file=str(folder / "file.jsonl"), test_file=str(folder / "test_file.jsonl")).load()
     return TokenClassification(source, LengthSettings(labels=60)).student_rows.rows.words
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"train": None}, r"models\.teacher: .* has no head for 7 classes; it gets a new one .*; train it"),
+        ({"folder": "/none"}, r"models\.teacher: no folder /none"),
+        ({"tokenizer": "words"}, r"models\.teacher\.tokenizer: the model brings its own; remove it"),
+        ({"use": "textcnn2"}, r"no tagging_model or pretrained_tagging_model 'textcnn2'"),
+    ],
+)
+def test_a_wrong_teacher_is_refused_before_anything_is_written(
+    changes: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    wrong = recipe(tmp_path, shrink="teacher", layers=1)
+    wrong["models"]["teacher"] |= changes
+    with pytest.raises(RecipeError, match=told):
+        limbeck.api.run(wrong, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_term_on_logits_counts_words_and_others_what_they_say(tmp_path: Path) -> None:
+    spec = recipe(tmp_path, shrink="teacher", layers=1)
+    spec["objective"]["own"] = {"loss": "kl_divergence", "where": "batch.unlabelled"}
+    spec["objective"]["hint"] = {
+        "loss": "hidden_states_mse",
+        "inputs": {"student": "student.hidden_states.1", "teacher": "teacher.hidden_states.2"},
+        "where": "batch.inputs.attention_mask",
+    }
+    spec["objective"]["plain"] = {"loss": "cross_entropy"}
+    resolved = resolve(spec, name="names")
+    where = {name: term["where"] for name, term in resolved["objective"].items()}
+    assert where == {
+        "hard": "batch.labelled",
+        "soft": "batch.words",
+        "own": "batch.unlabelled",
+        "hint": "batch.inputs.attention_mask",
+        "plain": None,
+    }
+    assert resolve(resolved, name="names") == resolved
+
+
+def task(folder: Path, **settings: Any) -> TokenClassification:
+    source = TaggedJsonLines(file=str(write_jsonl(folder / "rows.jsonl", range(80)))).load()
+    return TokenClassification(source, LengthSettings(**settings))
+
+
+def test_the_run_says_how_many_words_are_lost(tmp_path: Path) -> None:
+    one = task(tmp_path, max_length=8)
+    model = hugging_face_tagger(names=one.classes, folder=str(bert(tmp_path / "bert")))
+    found, addresses = one.reading(lambda: {"student": model})
+    rows = [list(words) for words in one.student_rows.rows.words]
+    read = [model.tokenizer(words, is_split_into_words=True) for words in rows]
+    cut = np.mean([len(tokens["input_ids"]) > 8 for tokens in read])
+    owners = [
+        model.tokenizer(words, is_split_into_words=True, truncation=True, max_length=8).word_ids(0) for words in rows
+    ]
+    kept = sum(len(set(own) - {None}) for own in owners)
+    lost = 1 - kept / sum(map(len, rows))
+    assert addresses == {}
+    assert 0 < lost < 1
+    told = f"{cut:.1%} of its training rows are cut, {lost:.1%} of their words are lost"
+    assert found.notes == [f"data: student reads at most 8 tokens, {told}"]
+
+
+def test_a_model_that_takes_no_words_is_refused(tmp_path: Path) -> None:
+    one = task(tmp_path, max_length=24)
+    folder = bert(tmp_path / "bert", names=CLASSES)
+    model = transformers.AutoModelForTokenClassification.from_pretrained(folder)
+    model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with pytest.raises(ArgumentError, match=r"models\.student takes no words; give limbeck\.students\.by_word"):
+        one.reading(lambda: {"student": model})
+
+
+def test_rows_of_one_tag_alone_are_refused() -> None:
+    rows = TagSet.of([("a",), ("b",)], [None, None], ())
+    with pytest.raises(DataError, match=r"have 0 class\(es\)"):
+        TokenClassification({"train": rows}, LengthSettings())

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
-from limbeck.errors import DataError
+from limbeck.errors import DataError, suggest
 
-__all__ = ["Refusals"]
+__all__ = ["Refusals", "kind_of"]
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for a reason.
+
+    >>> kind_of(1.5), kind_of(None)
+    ('a float', 'nothing')
+    """
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 @dataclass
@@ -32,6 +42,10 @@ class Refusals:
         if not self.skip:
             raise DataError(f"{self.origin}, row {number}: {reason}; mend the row, or say skip: true")
         self.reasons[reason] += 1
+
+    def without(self, column: str, row: Any) -> DataError:
+        """The error for a row that has other columns."""
+        return DataError(f"{self.origin} has no column {column!r}.{suggest(column, [str(name) for name in row])}")
 
     @property
     def lines(self) -> tuple[str, ...]:

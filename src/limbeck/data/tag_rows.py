@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from limbeck.data.refusals import Refusals
+from limbeck.data.refusals import Refusals, kind_of
 from limbeck.data.tagged import TagSet
 from limbeck.data.text_rows import Broken, Table
-from limbeck.errors import DataError, suggest
+from limbeck.errors import DataError
 
 __all__ = ["TagColumns", "tag_sets"]
 
@@ -55,17 +55,13 @@ class TagColumns:
 def _list(row: Mapping[str, Any], column: str) -> Sequence[Any]:
     value = row[column]
     if not isinstance(value, list | tuple):
-        raise ValueError(f"the column {column!r} holds {_kind(value)}, not a list")
+        raise ValueError(f"the column {column!r} holds {kind_of(value)}, not a list")
     return value
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def _check_text(value: Any, what: str) -> None:
     if not isinstance(value, str):
-        raise ValueError(f"{what} is {_kind(value)}, not text")
+        raise ValueError(f"{what} is {kind_of(value)}, not text")
     if not value.strip():
         raise ValueError(f"{what} is empty")
     try:
@@ -102,16 +98,13 @@ class _Found:
                 words, tags = self.columns.read(row)
                 kind = _same(kind, tags)
             except KeyError as error:
-                raise self._without(str(error.args[0]), row) from None
+                raise self.refusals.without(str(error.args[0]), row) from None
             except ValueError as error:
                 self.refusals.refuse(number, str(error))
                 continue
             self.words.append(words)
             self.tags.append(tags)
             self.numbers.append(number)
-
-    def _without(self, column: str, row: Any) -> DataError:
-        return DataError(f"{self.table.origin} has no column {column!r}.{suggest(column, [str(name) for name in row])}")
 
     def distinct(self) -> tuple[str, ...]:
         """The tags that occur, in rising order."""

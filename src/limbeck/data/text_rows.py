@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 
 from limbeck.data.label_columns import Label, Labels, cell, check_utf8
 from limbeck.data.labelled import UNKNOWN
+from limbeck.data.refusals import Refusals, kind_of
 from limbeck.data.texts import TextSet
-from limbeck.errors import DataError, suggest
+from limbeck.errors import DataError
 
 __all__ = ["Broken", "Columns", "Table", "text_sets"]
 
@@ -68,15 +69,11 @@ class Columns:
 def _text(row: Mapping[str, Any], column: str) -> str:
     value = cell(row, column)
     if not isinstance(value, str):
-        raise ValueError(f"the column {column!r} holds {_kind(value)}, not text")
+        raise ValueError(f"the column {column!r} holds {kind_of(value)}, not text")
     check_utf8(value, column)
     if not value.strip():
         raise ValueError(f"the column {column!r} is empty")
     return value
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 @dataclass
@@ -88,7 +85,10 @@ class _Found:
     texts: list[tuple[str, ...]] = field(default_factory=list)
     labels: list[tuple[Label, ...] | None] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def refusals(self) -> Refusals:
+        return Refusals(self.table.origin, self.columns.skip)
 
     def read(self) -> None:
         for number, row in enumerate(self.table.rows, start=1):
@@ -97,26 +97,13 @@ class _Found:
                     raise ValueError(row.reason)
                 texts, label = self.columns.texts(row), self.columns.labels.read(row, self.table.classes)
             except KeyError as error:
-                raise self._without(str(error.args[0]), row) from None
+                raise self.refusals.without(str(error.args[0]), row) from None
             except ValueError as error:
-                self.refuse(number, str(error))
+                self.refusals.refuse(number, str(error))
                 continue
             self.texts.append(texts)
             self.labels.append(label)
             self.numbers.append(number)
-
-    def refuse(self, number: int, reason: str) -> None:
-        """Skip the row, where the recipe says so.
-
-        Raises:
-            DataError: where it does not.
-        """
-        if not self.columns.skip:
-            raise DataError(f"{self.table.origin}, row {number}: {reason}; mend the row, or say skip: true")
-        self.reasons[reason] += 1
-
-    def _without(self, column: str, row: Any) -> DataError:
-        return DataError(f"{self.table.origin} has no column {column!r}.{suggest(column, [str(name) for name in row])}")
 
     def of_classes(self, classes: tuple[str, ...]) -> None:
         """Only rows of these classes, and those without any."""
@@ -134,7 +121,7 @@ class _Found:
         first = next((type(label) for _, label in self.each()), str)
         self._drop(
             {
-                at: f"the label is {_kind(label)}, that of the first row a {first.__name__}"
+                at: f"the label is {kind_of(label)}, that of the first row a {first.__name__}"
                 for at, label in self.each()
                 if type(label) is not first
             }
@@ -146,25 +133,18 @@ class _Found:
 
     def _drop(self, strange: Mapping[int, str]) -> None:
         for at, reason in strange.items():
-            self.refuse(self.numbers[at], reason)
+            self.refusals.refuse(self.numbers[at], reason)
         kept = [at for at in range(len(self.labels)) if at not in strange]
         self.texts = [self.texts[at] for at in kept]
         self.labels = [self.labels[at] for at in kept]
         self.numbers = [self.numbers[at] for at in kept]
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        if not self.reasons:
-            return ()
-        reasons = ", ".join(f"{count} because {reason}" for reason, count in self.reasons.most_common())
-        return (f"{self.table.origin}: {self.reasons.total()} rows skipped, {reasons}",)
 
     def set(self, classes: tuple[str, ...], start: int) -> TextSet:
         if not self.texts:
             raise DataError(f"{self.table.origin} has no row that can be used; expected at least one")
         # Of the source's own numbering: a row keeps its number when others are skipped.
         index = torch.tensor(self.numbers) + (start - 1)
-        return TextSet.of(self.texts, self._target(classes), classes, index=index, skipped=self.lines)
+        return TextSet.of(self.texts, self._target(classes), classes, index=index, skipped=self.refusals.lines)
 
     def _target(self, classes: tuple[str, ...]) -> Tensor:
         """The class of each row, int64 `[N]`; or a 0 or 1 for each class, `[N, K]`."""
