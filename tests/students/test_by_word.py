@@ -13,7 +13,16 @@ import transformers
 from torch import nn
 
 from limbeck.errors import ArgumentError
-from limbeck.students import BiLSTMTagger, by_word, hugging_face_tagger, shrink, small_bert_tagger, tagging_words
+from limbeck.export import Session, check_parity, export_onnx
+from limbeck.students import (
+    BiLSTMTagger,
+    TextCNNTagger,
+    by_word,
+    hugging_face_tagger,
+    shrink,
+    small_bert_tagger,
+    tagging_words,
+)
 from tasks.small_tags import CLASSES, bert
 
 SIZES = {"vocab_size": 30, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "num_labels": 3}
@@ -114,3 +123,39 @@ def test_words_stay_whole_and_keep_their_letters() -> None:
     assert set(small.get_vocab()) == {"[PAD]", "[UNK]", "u.s.", "may", "once"}
     with pytest.raises(ArgumentError, match="tagging_words: no word occurs 2 times"):
         tagging_words(["a", "b"])
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_the_convolution_reads_the_words_around_each_and_zeros_outside(width: int) -> None:
+    torch.manual_seed(0)
+    net = TextCNNTagger(classes=4, vocabulary=30, embedding=6, windows=[width], filters=5).eval()
+    found = net(**INPUTS, words=torch.tensor([[0, 3, 6], [0, 2, 4]]))
+    before, behind = (width - 1) // 2, width // 2
+    for row, (length, places) in enumerate(((7, [0, 3, 6]), (5, [0, 2, 4]))):
+        vectors = net.words.table(INPUTS["input_ids"][row, :length])
+        padded = torch.cat([torch.zeros(before, 6), vectors, torch.zeros(behind, 6)])
+        windows = torch.stack([padded[place : place + width].T for place in places])
+        filters = net.filters[0]
+        response = torch.einsum("pew,few->pf", windows, filters.weight) + filters.bias
+        torch.testing.assert_close(found[row], net.head(response.relu()))
+
+
+@pytest.mark.parametrize("kind", [BiLSTMTagger, TextCNNTagger])
+def test_taggers_of_words_are_exported_for_any_size(kind: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = kind(classes=4, vocabulary=30, embedding=6).eval()
+    axes = {"input_ids": ("batch", "length"), "attention_mask": ("batch", "length"), "words": ("batch", "words")}
+    example = {**INPUTS, "words": WORDS}
+    names = ["a", "b", "c", "d"]
+    export_onnx(
+        net, tmp_path / "net.onnx", example=example, classes=names, metadata={}, axes=axes, of_logits=("batch", "words")
+    )
+    session = Session(tmp_path / "net.onnx")
+    assert check_parity(net, session, [example]) < 1e-4
+    longer = {
+        "input_ids": torch.randint(3, 30, (5, 11)),
+        "attention_mask": torch.ones(5, 11, dtype=torch.int64),
+        "words": torch.randint(0, 11, (5, 6)),
+    }
+    assert session(longer).shape == (5, 6, 4)
+    assert check_parity(net, session, [longer]) < 1e-4

@@ -32,6 +32,7 @@ from limbeck.students.small_bert import small_bert, small_bert_tagger
 from limbeck.students.soft_labels import fit_classifier, fit_soft_labels
 from limbeck.students.tagging_words import tagging_words
 from limbeck.students.textcnn import TextCNN
+from limbeck.students.textcnn_tagger import TextCNNTagger
 from limbeck.students.timm_models import timm_model
 from limbeck.students.torchvision_models import torchvision_model
 from limbeck.students.trees import Trees
@@ -51,6 +52,7 @@ __all__ = [
     "ResNet",
     "ReusedClassifier",
     "TextCNN",
+    "TextCNNTagger",
     "TfIdf",
     "Trees",
     "WithExits",
