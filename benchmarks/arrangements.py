@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gains import accuracy, effect, gain, interval
+from pages import write_section
 
 import limbeck
 from limbeck.api import resume
 from limbeck.errors import ArgumentError
-from limbeck.files import write_text
 
 # Digits first: others take its teacher and its control from it.
 RECIPES = ("digits", "assistant", "born-again", "ensemble", "mutual", "own-teacher")
 PAGE = Path(__file__).parent.parent / "docs" / "arrangements.md"
-_marks = "<!-- table -->", "<!-- end of table -->"
 
 
 def measured(recipe: str, work: Path) -> dict[str, Any]:
@@ -45,30 +45,23 @@ def row(recipe: str, results: Mapping[str, Any]) -> str:
     """One line of the table."""
     models = results["models"]
     teacher = results["teachers"][0] if results["teachers"] else None
-    pair = ("student", "control", "accuracy")
-    gain = next(one for one in results["comparisons"] if (one["a"], one["b"], one["metric"]) == pair)
+    found = gain(results)
     others = [name for name in models if name not in (teacher, "control", "student", "exported")]
     cells = [
         f"`{recipe}`",
-        "none" if teacher is None else f"`{teacher}` {_accuracy(models[teacher])}",
-        _accuracy(models["control"]),
-        _accuracy(models["student"]),
-        ", ".join(f"`{name}` {_accuracy(models[name])}" for name in others) or "none",
-        f"{100 * gain['difference']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})",
-        _effect(gain),
+        "none" if teacher is None else f"`{teacher}` {_percent(results, teacher)}",
+        _percent(results, "control"),
+        _percent(results, "student"),
+        ", ".join(f"`{name}` {_percent(results, name)}" for name in others) or "none",
+        interval(found),
+        effect(found),
         f"{results['test_rows']}",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _accuracy(model: Mapping[str, Any]) -> str:
-    return f"{100 * model['metrics']['accuracy']['value']:.1f}"
-
-
-def _effect(gain: Mapping[str, Any]) -> str:
-    if gain["low"] <= 0 <= gain["high"]:
-        return "no difference that this run can show"
-    return "helped" if gain["difference"] > 0 else "hurt"
+def _percent(results: Mapping[str, Any], model: str) -> str:
+    return f"{100 * accuracy(results, model):.1f}"
 
 
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -91,19 +84,6 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join([*lines, *(row(recipe, results) for recipe, results in found.items()), "", made])
 
 
-def write_table(page: Path, text: str) -> None:
-    """Put the table in its place on the page.
-
-    Raises:
-        ArgumentError: if the page has no such place.
-    """
-    before, first, rest = page.read_text(encoding="utf-8").partition(_marks[0])
-    _, last, after = rest.partition(_marks[1])
-    if not (first and last):
-        raise ArgumentError(f"{page} has no part between {_marks[0]!r} and {_marks[1]!r}")
-    write_text(page, f"{before}{first}\n{text}\n{last}{after}")
-
-
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=RECIPES, metavar="RECIPE")
@@ -115,7 +95,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
         for recipe in options.recipes:
             print(row(recipe, measured(recipe, options.work)), flush=True)
     if options.only != "runs":
-        write_table(options.page, table({recipe: measured(recipe, options.work) for recipe in RECIPES}))
+        write_section(options.page, "table", table({recipe: measured(recipe, options.work) for recipe in RECIPES}))
 
 
 if __name__ == "__main__":

@@ -61,14 +61,14 @@ def test_the_page_has_a_row_for_every_recipe() -> None:
 def test_the_table_takes_its_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(arrangements.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    arrangements.write_table(page, "one")
-    arrangements.write_table(page, "two")
+    arrangements.write_section(page, "table", "one")
+    arrangements.write_section(page, "table", "two")
     written = page.read_text(encoding="utf-8")
     assert "<!-- table -->\ntwo\n<!-- end of table -->" in written
     assert "\none\n" not in written
     page.write_text("<!-- table -->")
     with pytest.raises(ArgumentError, match="no part between '<!-- table -->'"):
-        arrangements.write_table(page, "")
+        arrangements.write_section(page, "table", "")
 
 
 def test_recipes_of_other_numbers_of_seeds_make_no_table() -> None:

@@ -1,0 +1,71 @@
+"""What the runs of `imdb.py` found, as a table."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from gains import accuracy, effect, gain, interval
+from imdb_methods import PARTS
+
+__all__ = ["table"]
+
+_head = (
+    "part",
+    "student",
+    "seeds",
+    "parameters",
+    "accuracy",
+    "of the teacher's",
+    "control",
+    "student − control, 95% interval",
+    "distillation",
+    "INT8 file: accuracy",
+    "MB",
+)
+
+
+def table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row for the teacher and one for each part, and where it was made."""
+    first = next(iter(found.values()))
+    made = f"{first['test_rows']} test rows, torch {torch.__version__}, {platform.machine()}, one thread for each run."
+    rows = [_teacher(first), *(_row(name, results) for name, results in found.items())]
+    return "\n".join([_line(_head), f"|{'---|' * len(_head)}", *map(_line, rows), "", made])
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _teacher(results: Mapping[str, Any]) -> tuple[str, ...]:
+    size = results["models"]["teacher"]["cost"]["parameters"]
+    right = _percent(accuracy(results, "teacher"))
+    return ("teacher", "6 layers", "1", _millions(size), right, "", "", "", "", "", "")
+
+
+def _row(name: str, results: Mapping[str, Any]) -> tuple[str, ...]:
+    models, difference = results["models"], gain(results)
+    int8 = models["exported_int8"]
+    return (
+        f"`{name}`",
+        PARTS[name].what,
+        str(len(results["seeds"])),
+        _millions(models["student"]["cost"]["parameters"]),
+        _percent(accuracy(results, "student")),
+        _percent(accuracy(results, "student") / accuracy(results, "teacher")),
+        _percent(accuracy(results, "control")),
+        interval(difference),
+        effect(difference),
+        _percent(accuracy(results, "exported_int8")),
+        f"{int8['cost']['bytes'] / 1e6:.1f}",
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2f}M"
