@@ -25,6 +25,7 @@ from limbeck.recipes.measuring import (
     export_student,
     judge,
 )
+from limbeck.recipes.precisions import with_precisions
 from limbeck.recipes.stages import Stages
 from limbeck.students import save_weights
 from limbeck.tasks import Task
@@ -105,9 +106,11 @@ class Ending:
                 exported["exits"] = {
                     name: self._export(contestants[title], [*upstream, title], title) for name, title in exits.items()
                 }
+        # As the run's recipe will say it, so that a run of that recipe is measured under this key too.
+        recipe = with_precisions(self.recipe, self.stages.precisions)
         key = stage_key(
             stage="measure",
-            recipe={name: self.recipe[name] for name in _measured},
+            recipe={name: recipe[name] for name in _measured},
             upstream=upstream,
             test=self.task.test.fingerprint(),
             subject=best,
