@@ -259,14 +259,15 @@ def test_pairs_of_texts_from_the_file_to_the_prediction(tmp_path: Path) -> None:
     assert [one["probabilities"]["same"] for one in found] == pytest.approx(expected, abs=1e-5)
 
 
-def test_modules_are_listed_and_auto_is_refused(tmp_path: Path) -> None:
+def test_modules_are_listed_and_those_of_other_tokens_are_not_paired(tmp_path: Path) -> None:
     spec = recipe(tmp_path, **BILSTM)
     found = limbeck.api.taps(spec)
     paths = {module["path"]: module["shapes"] for module in found["models"]["student"]["modules"]}
     assert paths["head"] == ((102, 2),)
     assert found["taps"] == {}
-    spec["models"]["student"]["taps"] = "auto"
-    with pytest.raises(RecipeError, match=r"taps: auto pairs layers of images alone; name modules"):
+    for model in spec["models"].values():
+        model["taps"] = "auto"
+    with pytest.raises(RecipeError, match=r"student reads batch.inputs, teacher reads batch.tokens.teacher; name mod"):
         limbeck.api.run(spec, output=tmp_path / "run")
 
 
