@@ -1,9 +1,12 @@
 """Batches: the same whatever the workers, the chunk, the start and the number of processes."""
 
+import os
+
 import pytest
 import torch
 from torch.utils.data import Dataset
 
+from limbeck.data import batches
 from limbeck.data.augment import Augment
 from limbeck.data.batches import Batches, whole
 from limbeck.data.from_dataset import from_dataset
@@ -110,6 +113,22 @@ def test_lazy_images_give_the_same_batches(workers):
     data = make(kept=9)
     assert_same(run(lazy(data)[0], workers=workers), run(data))
     assert_same(list(whole(lazy(data)[0], 16, workers=workers)), list(whole(data, 16)), EVALUATED)
+
+
+@pytest.mark.parametrize("cores", [{0}, {0, 1}, {0, 1, 2, 3}])
+def test_there_are_no_more_workers_than_cores(cores, monkeypatch):
+    asked = []
+
+    def loader(jobs, *, num_workers, **_):
+        asked.append(num_workers)
+        return map(jobs.__getitem__, range(len(jobs)))
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
+    monkeypatch.setattr(batches, "DataLoader", loader)
+    data = make()
+    found = run(lazy(data)[0], workers=3)
+    assert asked == [min(3, len(cores))]
+    assert_same(found, run(data))
 
 
 @forks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -42,7 +43,8 @@ class Batches:
         plan: which rows each step sees.
         augment: how images are changed; not at all if None.
         seed: decides the augmentation.
-        workers: processes that read images which are not in memory; a set in memory uses none.
+        workers: processes that read images which are not in memory, no more than there are cores; a set in memory
+            uses none.
         rank: which of the processes that train together this one is.
         world: how many they are; each takes one contiguous slice of every batch.
         chunk: how many rows in memory to handle at once, as this costs less than batch by batch; if None, 1,024 rows
@@ -153,7 +155,8 @@ def whole(data: ImageSet, batch_size: int, *, workers: int = 0) -> Iterator[Batc
     Args:
         data: the rows to evaluate on.
         batch_size: rows per batch.
-        workers: processes that read images which are not in memory; a set in memory uses none.
+        workers: processes that read images which are not in memory, no more than there are cores; a set in memory
+            uses none.
 
     Raises:
         ArgumentError: if batch_size is below 1.
@@ -225,6 +228,7 @@ class _Jobs(Dataset[Batch | DataError | CacheError]):
 
 
 def _run(jobs: _Jobs, workers: int) -> Iterator[Batch]:
+    workers = min(workers, _cores())
     # a generator of its own: the loader would otherwise draw from torch's global one, which a resumed run restores
     generator = torch.Generator().manual_seed(0)
     loader = DataLoader(jobs, batch_size=None, num_workers=workers, generator=generator)
@@ -232,3 +236,10 @@ def _run(jobs: _Jobs, workers: int) -> Iterator[Batch]:
         if isinstance(item, DataError | CacheError):
             raise item
         yield item
+
+
+def _cores() -> int:
+    """How many cores this process may run on, where the system says it; otherwise how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
