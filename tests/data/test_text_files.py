@@ -181,6 +181,11 @@ def test_labels_of_other_files_are_those_of_the_training_rows(tmp_path: Path) ->
     assert (sets["test"].target.tolist(), sets["test"].index.tolist()) == ([0], [2])
 
 
+def test_two_dashes_and_a_number_are_a_name(tmp_path: Path) -> None:
+    file = to_jsonl(tmp_path / "rows.jsonl", [{"text": "a", "label": "--1"}, {"text": "b", "label": "2"}])
+    assert JsonLines(file=str(file)).load()["train"].classes == ("--1", "2")
+
+
 def test_a_file_without_labels(tmp_path: Path) -> None:
     data = JsonLines(file=str(to_jsonl(tmp_path / "plain.jsonl", [{"text": "a"}])), label=None).load()["train"]
     assert (data.classes, data.target.tolist()) == ((), [-100])

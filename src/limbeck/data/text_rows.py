@@ -182,6 +182,6 @@ def text_sets(tables: Mapping[str, Table], columns: Columns) -> dict[str, TextSe
 
 def _rising(labels: Sequence[str | int]) -> tuple[str, ...]:
     distinct = list({str(label) for label in labels})
-    if all(label.lstrip("-").isdecimal() for label in distinct):
+    if all(label.removeprefix("-").isdecimal() for label in distinct):
         return tuple(sorted(distinct, key=int))
     return tuple(sorted(distinct))
