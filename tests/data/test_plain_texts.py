@@ -20,6 +20,15 @@ def test_rows_are_split_whatever_their_labels_were() -> None:
     assert all(isinstance(rows, PlainTexts) for rows in (found.train, found.validation, found.test))
 
 
+def test_rows_of_several_classes_are_texts_like_others() -> None:
+    several = TextSet.of(ROWS, torch.eye(20, dtype=torch.int64)[:, :3], ("a", "b", "c"))
+    found = PlainTexts.of_texts(several)
+    assert (found.texts, found.fingerprint()) == (
+        ROWS,
+        PlainTexts.of_texts(TextSet.of(ROWS, found.target, ())).fingerprint(),
+    )
+
+
 def test_rows_that_are_not_asked_have_no_label() -> None:
     rows = plain().unasked().subset(torch.tensor([3, 1]))
     assert rows.texts == [ROWS[3], ROWS[1]]

@@ -31,7 +31,7 @@ class PlainTexts(TextSet):
     @classmethod
     def of_texts(cls, data: TextSet) -> Self:
         """The texts of a set, without its labels."""
-        unknown = torch.full_like(data.target, UNKNOWN)
+        unknown = data.target.new_full((len(data),), UNKNOWN)
         return cls(data.files, data.place, unknown, data.index, (), data.skipped)
 
     def unasked(self) -> Self:
