@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from limbeck.errors import ArgumentError
-from limbeck.measure import MaskedWordScoring, answers, evaluate
+from limbeck.measure import MaskedAgreement, MaskedWordScoring, answers, evaluate, main_score
 
 ROWS, WORDS, ENTRIES = 40, 5, 11
 
@@ -63,3 +63,14 @@ def test_what_is_refused() -> None:
     nothing = np.full((3, 1), -100)
     with pytest.raises(ArgumentError, match=r"no word is hidden in any row"):
         evaluate({"student": [np.zeros((3, 1, 2))]}, nothing, scoring=MaskedWordScoring())
+    with pytest.raises(ArgumentError, match="masked_agreement: no teacher's logits"):
+        MaskedAgreement().rows(np.zeros((3, 1, 2)), nothing, None)
+
+
+def test_draws_without_a_hidden_word_have_a_figure() -> None:
+    target = np.array([[7], [-100], [-100]])
+    said = np.array([[[-1.0, 7]], [[0.0, 0]], [[0.0, 0]]])
+    found = evaluate({"student": [said]}, target, scoring=MaskedWordScoring()).models["student"].metrics
+    assert all(math.isfinite(end) for one in found.values() for end in (one.low, one.value, one.high))
+    assert found["masked_accuracy"].value == 1.0
+    assert main_score(MaskedWordScoring(), np.zeros((2, 0, 2)), np.zeros((2, 0), np.int64)) == {"masked_accuracy": 0.0}

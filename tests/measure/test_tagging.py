@@ -131,3 +131,5 @@ def test_targets_that_do_not_fit_are_refused() -> None:
         evaluate(logits, TARGET[:, 0], scoring=Tagging(CLASSES))
     with pytest.raises(ArgumentError, match="targets from 0 to 7 for logits of 5 classes"):
         evaluate(logits, np.where(TARGET == 4, 7, TARGET), scoring=Tagging(CLASSES))
+    with pytest.raises(ArgumentError, match="no word has a known tag"):
+        evaluate(logits, np.full_like(TARGET, -100), scoring=Tagging(CLASSES))

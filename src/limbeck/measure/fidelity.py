@@ -11,10 +11,15 @@ from limbeck.errors import ArgumentError
 from limbeck.measure.metrics import Floats, Integers, MeanOfRows, log_softmax, sigmoid, softplus
 from limbeck.registry import register
 
-__all__ = ["TeacherAgreement", "TeacherKL"]
+__all__ = ["TeacherAgreement", "TeacherKL", "present"]
 
 
-def _present(teacher: Floats | None, name: str) -> Floats:
+def present(teacher: Floats | None, name: str) -> Floats:
+    """The teacher's outputs, which a metric of this name needs.
+
+    Raises:
+        ArgumentError: if there are none.
+    """
     if teacher is None:
         raise ArgumentError(f"{name}: no teacher's logits; give them, or leave the metric out")
     return teacher
@@ -38,7 +43,7 @@ class TeacherAgreement(MeanOfRows):
     needs_teacher: ClassVar[bool] = True
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        known = _present(teacher, "teacher_agreement")
+        known = present(teacher, "teacher_agreement")
         if target.ndim == logits.ndim:
             return np.asarray(((logits > 0) == (known > 0)).mean(axis=1, keepdims=True), np.float64)
         return np.asarray((logits.argmax(axis=1) == known.argmax(axis=1))[:, None], np.float64)
@@ -60,7 +65,7 @@ class TeacherKL(MeanOfRows):
     points: ClassVar[bool] = False
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        given = _present(teacher, "teacher_kl")
+        given = present(teacher, "teacher_kl")
         if target.ndim == logits.ndim:
             both = _binary_kl(given, logits) + _binary_kl(-given, -logits)
             return np.asarray(both.sum(axis=1, keepdims=True), np.float64)

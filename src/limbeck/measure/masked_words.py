@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from limbeck.errors import ArgumentError
 from limbeck.measure.calibration import Bin
+from limbeck.measure.fidelity import present
 from limbeck.measure.metrics import Floats, Integers, Metric, log_softmax
 from limbeck.measure.scoring import registered
 from limbeck.registry import register
@@ -81,7 +82,7 @@ class MaskedWordScoring:
 
 
 class _MeanOfWords:
-    """What the metrics share that are a mean over all hidden words, whatever rows these stand in."""
+    """What the metrics share that are a mean over all hidden words, whatever rows these stand in; 0 without any."""
 
     higher_is_better: ClassVar[bool] = True
     needs_teacher: ClassVar[bool] = False
@@ -89,7 +90,8 @@ class _MeanOfWords:
     points: ClassVar[bool] = True
 
     def value(self, means: Floats) -> Floats:
-        return np.asarray(means[..., 0] / means[..., 1], np.float64)
+        found, words = means[..., 0], means[..., 1]
+        return np.asarray(np.divide(found, words, out=np.zeros_like(found), where=words > 0), np.float64)
 
 
 def _sums(words: NDArray[Any], target: Integers) -> Floats:
@@ -144,5 +146,5 @@ class MaskedAgreement(_MeanOfWords):
     needs_teacher: ClassVar[bool] = True
 
     def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        assert teacher is not None
-        return _sums(logits[..., 1] == teacher[..., 1], target)
+        known = present(teacher, "masked_agreement")
+        return _sums(logits[..., 1] == known[..., 1], target)

@@ -154,6 +154,8 @@ class Tagging:
                 "expected one class number for each word, [N, W], and logits [N, W, C]"
             )
         known = target != _unknown
+        if not known.any():
+            raise ArgumentError("evaluate: no word has a known tag; give rows with tags")
         self._words.check(target[known], (int(known.sum()), shape[-1]))
 
     def probabilities(self, logits: Floats) -> Floats:
