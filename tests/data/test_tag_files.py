@@ -153,6 +153,37 @@ def test_a_tag_that_training_rows_do_not_have(tmp_path: Path) -> None:
     assert (found.words, found.index.tolist()) == ([("y",)], [4])
 
 
+def test_numbers_are_no_names_of_the_training_rows(tmp_path: Path) -> None:
+    train = json_file(tmp_path / "train.jsonl", named(ROWS))
+    test = json_file(tmp_path / "test.jsonl", named([(["x"], [0])]))
+    with pytest.raises(DataError, match=r"test\.jsonl, row 1: the tag 0 does not occur in the training rows"):
+        TaggedJsonLines(file=str(train), test_file=str(test)).load()
+
+
+def test_a_word_whose_tag_is_not_known_is_of_no_class(tmp_path: Path) -> None:
+    rows = named([(["a", "b"], [1, -100]), (["c"], [-100]), (["d"], [0])])
+    data = TaggedJsonLines(file=str(json_file(tmp_path / "rows.jsonl", rows))).load()["train"]
+    assert data.classes == ("0", "1")
+    assert data.known.values.tolist() == [1, -100, -100, 0]
+    assert data.labelled.tolist() == [True, False, True]
+    features = datasets.Features(
+        {
+            "words": datasets.Sequence(datasets.Value("string")),
+            "tags": datasets.Sequence(datasets.ClassLabel(names=["O", "B-X"])),
+        }
+    )
+    made = datasets.Dataset.from_list(rows, features=features)
+    made.save_to_disk(str(tmp_path / "named"))
+    again = TaggedDatasets(name=str(tmp_path / "named")).load()["train"]
+    assert (again.classes, again.known.values.tolist()) == (("O", "B-X"), [1, -100, -100, 0])
+
+
+def test_a_space_within_a_word_is_no_end_of_a_column(tmp_path: Path) -> None:
+    file = conll_file(tmp_path / "rows.conll", "10\u00a0000 B-NUM\nmen O\n")
+    data = Conll(file=str(file)).load()["train"]
+    assert (data.words, known(data)) == ([("10\u00a0000", "men")], [["B-NUM", "O"]])
+
+
 def test_lines_of_conll_that_cannot_be_read(tmp_path: Path) -> None:
     short = Conll(file=str(conll_file(tmp_path / "short.txt", "a O\n\nb O\nc\n")), tags=1)
     with pytest.raises(

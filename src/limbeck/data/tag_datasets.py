@@ -24,8 +24,8 @@ class TaggedDatasets:
         validation_split: that of the validation rows; without it, a share of the training rows is held out.
         test_split: that of the test rows, likewise.
         words: the column of the words, a list of texts.
-        tags: that of their tags, a list; null for rows without tags. Where the data set knows their names, these are
-            the classes, in its order.
+        tags: that of their tags, a list, -100 for a tag that is not known; null for rows without tags. Where the data
+            set knows their names, these are the classes, in its order.
         skip: leave out and count rows that cannot be right, instead of refusing the data set.
     """
 

@@ -25,8 +25,8 @@ class _Files(ABC):
         validation_file: of the validation rows; without it, a share of the training rows is held out.
         test_file: of the test rows, likewise.
         words: the column of the words, a list of texts.
-        tags: that of their tags, a list of as many texts or whole numbers; null for a file without tags. Null in a row
-            stands for a row without tags.
+        tags: that of their tags, a list of as many texts or whole numbers, -100 for a tag that is not known; null for a
+            file without tags. Null in a row stands for a row without tags.
         skip: leave out and count rows that cannot be right, instead of refusing the file.
     """
 
@@ -147,5 +147,6 @@ class Conll:
 
 
 def _parts(line: bytes) -> list[str]:
-    text = line.decode("utf-8")
-    return [part.strip() for part in text.split("\t")] if "\t" in text else text.split()
+    # As bytes: of text, `split` would take the spaces within a word, as "10\u00a0000", for ends of columns.
+    parts = line.split(b"\t") if b"\t" in line else line.split()
+    return [part.decode("utf-8").strip() for part in parts]

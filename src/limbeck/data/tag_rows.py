@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from limbeck.data.labelled import UNKNOWN
 from limbeck.data.refusals import Refusals, kind_of
 from limbeck.data.tagged import TagSet
 from limbeck.data.text_rows import Broken, Table
@@ -108,28 +109,29 @@ class _Found:
 
     def distinct(self) -> tuple[str, ...]:
         """The tags that occur, in rising order."""
-        found = {tag for tags in self.tags if tags is not None for tag in tags}
+        found = {tag for tags in self.tags if tags is not None for tag in tags if tag != UNKNOWN}
         return tuple(map(str, sorted(found)))
 
     def set(self, classes: tuple[str, ...], start: int) -> TagSet:
-        place: dict[str | int, int] = {name: number for number, name in enumerate(classes)}
-        if self.table.classes is not None:
-            place = {number: place[name] for number, name in enumerate(self.table.classes) if name in place}
-        elif any(isinstance(tags[0], int) for tags in self.tags if tags):
-            place = {int(name): number for name, number in place.items()}
+        place = {name: number for number, name in enumerate(classes)}
         kept, tags = [], []
         for at, own in enumerate(self.tags):
-            strange = [tag for tag in own or () if tag not in place]
+            strange = [tag for tag in own or () if tag != UNKNOWN and self._named(tag) not in place]
             if strange:
                 self.refusals.refuse(self.numbers[at], f"the tag {strange[0]!r} does not occur in the training rows")
                 continue
             kept.append(at)
-            tags.append(None if own is None else [place[tag] for tag in own])
+            tags.append(None if own is None else [place.get(self._named(tag), UNKNOWN) for tag in own])
         if not kept:
             raise DataError(f"{self.table.origin} has no row that can be used; expected at least one")
         # Of the source's own numbering: a row keeps its number when others are skipped.
         index = torch.tensor([self.numbers[at] for at in kept]) + (start - 1)
         return TagSet.of([self.words[at] for at in kept], tags, classes, index=index, skipped=self.refusals.lines)
+
+    def _named(self, tag: str | int) -> str:
+        """The name of a class: of a number, what the table calls it."""
+        names = self.table.classes
+        return names[tag] if names is not None and isinstance(tag, int) and 0 <= tag < len(names) else str(tag)
 
 
 def _same(kind: type | None, tags: Tags | None) -> type | None:

@@ -29,7 +29,7 @@ class TagSet(Labelled):
 
     Args:
         files: what holds the words.
-        tags: of all rows of the files, for each word its tag in 0..K-1, or -100 in a row without tags.
+        tags: of all rows of the files, for each word its tag in 0..K-1, or -100 where it is not known.
         place: int64 `[N]`, where each row stands in the files, one after the other.
         target: int64 `[N]`, the tag in each row that the fewest rows have: what rows are drawn by; or -100 where its
             tags are not known, whatever ``tags`` holds.
