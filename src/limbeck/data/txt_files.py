@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from limbeck.data.label_columns import OneClass
-from limbeck.data.text_rows import Columns, Table, text_sets
+from limbeck.data.row_files import Row, tables_of
+from limbeck.data.text_rows import Columns, text_sets
 from limbeck.data.texts import TextSet
-from limbeck.errors import DataError
 from limbeck.registry import register
 
 __all__ = ["Txt"]
@@ -29,8 +28,7 @@ class Txt:
     def __init__(
         self, *, file: str, validation_file: str | None = None, test_file: str | None = None, skip: bool = False
     ) -> None:
-        files = {"train": file, "validation": validation_file, "test": test_file}
-        self.files = {name: Path(path) for name, path in files.items() if path is not None}
+        self.files = {"train": file, "validation": validation_file, "test": test_file}
         self.columns = Columns("line", None, OneClass(None), skip)
 
     def load(self) -> dict[str, TextSet]:
@@ -39,13 +37,10 @@ class Txt:
         Raises:
             DataError: if a file is missing, or holds a line that is refused.
         """
-        for file in self.files.values():
-            if not file.is_file():
-                raise DataError(f"no file {file}; give the path of a file of texts")
-        return text_sets({name: Table(str(file), _lines(file)) for name, file in self.files.items()}, self.columns)
+        return text_sets(tables_of(self.files, _lines), self.columns)
 
 
-def _lines(file: Path) -> Iterator[Mapping[str, Any]]:
+def _lines(file: Path) -> Iterator[Row]:
     # What is not UTF-8 becomes lone surrogates, which are told with the row they stand in.
     with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:
         for line in stream:
