@@ -10,7 +10,7 @@ from torch import nn
 from limbeck.core.addresses import Address
 from limbeck.errors import ArgumentError, suggest
 
-__all__ = ["arguments", "bind", "default_address"]
+__all__ = ["arguments", "bind", "default_address", "mask_is_optional"]
 
 _defaults = {
     "student": "student.logits",
@@ -65,3 +65,9 @@ def bind(loss: nn.Module, inputs: Mapping[str, Address]) -> dict[str, Address]:
     if not bound:
         raise ArgumentError(f"{name} reads nothing; its forward must take at least one tensor by name")
     return bound
+
+
+def mask_is_optional(loss: nn.Module) -> bool:
+    """Whether a relational loss takes None in place of a mask of all rows."""
+    mask = inspect.signature(loss.forward).parameters.get("mask")
+    return mask is not None and mask.default is None

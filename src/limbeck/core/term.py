@@ -14,7 +14,7 @@ from limbeck.core._classes import Classes
 from limbeck.core._masks import align, fit, replace
 from limbeck.core._undisturbed import kept_buffers
 from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, parameter_path, rows_of, source_of, tensors
-from limbeck.core.binding import bind
+from limbeck.core.binding import bind, mask_is_optional
 from limbeck.core.processes import gathered, summed
 from limbeck.core.schedules import Constant, Schedule, as_schedule
 from limbeck.errors import ArgumentError, suggest
@@ -100,7 +100,7 @@ class Term(nn.Module):
         super().__init__()
         self.loss = loss
         self.relational = bool(getattr(loss, "relational", False))
-        self._mask_is_optional = self.relational and _mask_is_optional(loss)
+        self._mask_is_optional = self.relational and mask_is_optional(loss)
         self._each_class = getattr(loss, "exclusive", None) is False
         self.inputs = bind(loss, inputs or {})
         self.schedule = as_schedule(weight)
@@ -341,11 +341,6 @@ class Term(nn.Module):
         if not weight.is_meta:
             self.weight = weight.to(self.weight.device)
         return self
-
-
-def _mask_is_optional(loss: nn.Module) -> bool:
-    mask = inspect.signature(loss.forward).parameters.get("mask")
-    return mask is not None and mask.default is None
 
 
 def _at_least_float32(tensor: Tensor, detach: bool) -> Tensor:
