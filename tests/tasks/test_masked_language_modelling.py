@@ -151,6 +151,14 @@ def test_models_that_take_other_inputs_have_the_same_words_hidden(tmp_path: Path
     assert batch["tokens"]["teacher"].keys() == {"input_ids", "attention_mask"}
     assert torch.equal(batch["tokens"]["teacher"]["input_ids"], batch["inputs"]["input_ids"])
     assert batch["masked"].any()
+    by_itself, address = made.alone("batch.tokens.teacher")
+    (own_batch,) = steps(by_itself, 0, 1)
+    assert address == "batch.inputs"
+    assert "tokens" not in own_batch
+    for part in ("row", "target", "masked"):
+        assert torch.equal(own_batch[part], batch[part])
+    for part, read in batch["tokens"]["teacher"].items():
+        assert torch.equal(own_batch["inputs"][part], read)
 
 
 def test_models_of_two_vocabularies_are_refused(tmp_path: Path) -> None:

@@ -156,6 +156,22 @@ def test_models_that_read_alike_share_an_address(tmp_path: Path) -> None:
     assert not torch.equal(batch["inputs"]["input_ids"], batch["tokens"]["teacher"]["input_ids"])
 
 
+def test_a_model_by_itself_has_the_task_that_knows_no_other(tmp_path: Path) -> None:
+    first, second = bert(tmp_path / "a"), bert(tmp_path / "b", seed=1)
+    (second / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad", encoding="utf-8")
+    (second / "tokenizer.json").unlink()
+    whole, _, _ = bound(task(tmp_path), first, second)
+    for folder, address in ((first, "batch.inputs"), (second, "batch.tokens.teacher")):
+        alone, _, _ = bound(task(tmp_path), folder)
+        found, moved = whole.alone(f"{address}.input_ids")
+        assert moved == "batch.inputs.input_ids"
+        assert found.key(found.teacher_rows) == alone.key(alone.teacher_rows) != whole.key(whole.teacher_rows)
+        for ours, theirs in zip(found.evaluation(found.test), alone.evaluation(alone.test), strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    # What no tokenizer fills stays where it is.
+    assert whole.alone("batch.index") == (whole, "batch.index")
+
+
 def test_the_run_says_how_many_rows_are_cut(tmp_path: Path) -> None:
     one, _, (model,) = bound(task(tmp_path, max_length=8), bert(tmp_path / "bert"))
     long = [len(model.tokenizer(text)["input_ids"]) > 8 for (text,) in one.student_rows.rows.texts]

@@ -10,7 +10,7 @@ from torch import nn
 from limbeck.recipes.models import Models
 from limbeck.tasks import Task
 
-__all__ = ["with_inputs"]
+__all__ = ["alone", "with_inputs"]
 
 _first = "batch.inputs"
 
@@ -31,5 +31,16 @@ def with_inputs(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.
     models = {
         name: {**spec, "inputs": addresses[name]} if name in addresses and spec["inputs"] == _first else spec
         for name, spec in recipe["models"].items()
+    }
+    return {**recipe, "models": models}, bound
+
+
+def alone(recipe: Mapping[str, Any], task: Task, name: str) -> tuple[dict[str, Any], Task]:
+    """The recipe and the task for one of its models by itself: batches that no other model has a part in."""
+    inputs = recipe["models"][name]["inputs"]
+    bound, address = task.alone(inputs)
+    models = {
+        other: {**spec, "inputs": address} if spec.get("inputs") == inputs else spec
+        for other, spec in recipe["models"].items()
     }
     return {**recipe, "models": models}, bound

@@ -12,7 +12,7 @@ from limbeck.training.settings import Settings
 __all__ = ["data_key", "initial_key", "stage_key"]
 
 # Raise it when the meaning of a stage changes, so that stages of older versions are not taken.
-_format = 2
+_format = 3
 
 # How often something is written changes no weight.
 _silent = ("log_every", "checkpoint_every", "keep_checkpoints", "precision", "finetune", "seed")
@@ -30,8 +30,9 @@ def data_key(task: Task, training: TrainingRows, train: Mapping[str, Any]) -> di
 
 
 def initial_key(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What a stage reads of a model's section beside its training."""
-    return {key: value for key, value in spec.items() if key not in ("train", "objective", "taps", "confidence")}
+    """What a stage reads of a model's section beside its training, and how the board reads it."""
+    other = ("train", "objective", "taps", "inputs", "confidence")
+    return {key: value for key, value in spec.items() if key not in other}
 
 
 def settings_key(train: Mapping[str, Any]) -> dict[str, Any]:

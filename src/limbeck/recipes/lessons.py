@@ -36,6 +36,7 @@ class Lesson:
         balance: how these are weighed beside their own weights.
         shared: these sum to 1 at every step.
         bare: the student learns without its equipment.
+        alone: the one learner reads its inputs and the labels, whatever other models read.
     """
 
     stage: str
@@ -49,6 +50,7 @@ class Lesson:
     balance: Mapping[str, Any] | None = None
     shared: bool = False
     bare: bool = False
+    alone: bool = False
 
     def teachers(self, recipe: Mapping[str, Any]) -> tuple[str, ...]:
         """The models that it needs beside the learners, each after all that it needs itself.
@@ -127,6 +129,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
         train=spec["train"],
         rows=rows,
         terms={"hard": plain_term(task.scoring.loss)} if own is None else own,
+        alone=own is None,
     )
 
 

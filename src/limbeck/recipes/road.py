@@ -16,6 +16,7 @@ from limbeck.recipes.build import for_training
 from limbeck.recipes.caching import CachePlan, Caches
 from limbeck.recipes.fitted import is_fitted
 from limbeck.recipes.forms import form_of
+from limbeck.recipes.inputs import alone
 from limbeck.recipes.keys import data_key, settings_key
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
@@ -69,7 +70,8 @@ class Road:
 
     def stage(self, lesson: Lesson, seed: int, before: Trained | None = None) -> Stage:
         """One training with this seed, from initial weights or from those of an earlier one."""
-        needed = lesson.teachers(self.recipe)
+        recipe, task = self._scene(lesson)
+        needed = lesson.teachers(recipe)
         leaves = [name for name in needed if name in self.models.names]
         teachers = {name: self.model(name) for name in leaves}
 
@@ -78,7 +80,7 @@ class Road:
             for name, weights in (before.weights if before is not None else {}).items():
                 if name in learners:
                     learners[name].load_state_dict(weights)
-            return lesson.distiller(self.recipe, learners, teachers, classes=self.task.classes, cached=cached)
+            return lesson.distiller(recipe, learners, teachers, classes=task.classes, cached=cached)
 
         reads = {
             "models": {
@@ -90,23 +92,24 @@ class Road:
             "shared": lesson.shared,
             "own": {name: settings_key(own) for name, own in lesson.own.items()},
             "sources": {
-                **{name: self._spoken(section, teaching=False) for name, section in lesson.learners.items()},
-                **{name: self._spoken(name, teaching=True) for name in needed},
+                **{name: _spoken(recipe["models"][of], teaching=False) for name, of in lesson.learners.items()},
+                **{name: _spoken(recipe["models"][name], teaching=True) for name in needed},
             },
             "upstream": {name: self.key(name) for name in leaves},
             "before": None if before is None else before.key,
-            **self.caches.plan.reads(lesson, self.recipe, self.task),
+            **self.caches.plan.reads(lesson, recipe, task),
         }
         train = {**lesson.train, "seed": seed}
-        if is_fitted(self.recipe["models"][lesson.learners["student"]]):
+        if is_fitted(recipe["models"][lesson.learners["student"]]):
             # scikit-learn computes as it does, and another version of it may do otherwise.
             train["precision"], reads["fitted_by"] = "float32", f"scikit-learn {version('scikit-learn')}"
         return self._stage(train, lesson, reads, teachers, distiller)
 
-    def _spoken(self, section: str, *, teaching: bool) -> Mapping[str, Any]:
-        spec = self.recipe["models"][section]
-        sure = {"confidence": spec["confidence"]} if teaching and "confidence" in spec else {}
-        return {**form_of(spec).speaks(spec), **sure}
+    def _scene(self, lesson: Lesson) -> tuple[Mapping[str, Any], Task]:
+        """Recipe and task as a training sees them."""
+        if lesson.alone:
+            return alone(self.recipe, self.task, lesson.learners["student"])
+        return self.recipe, self.task
 
     def _stage(
         self,
@@ -116,8 +119,8 @@ class Road:
         teachers: Mapping[str, nn.Module],
         distiller: Callable[[Collection[str]], Distiller],
     ) -> Stage:
-        task, accelerator = self.task, self.stages.accelerator
-        address = self.recipe["models"][lesson.learners["student"]]["inputs"]
+        (recipe, task), accelerator = self._scene(lesson), self.stages.accelerator
+        address = recipe["models"][lesson.learners["student"]]["inputs"]
         rank, world = accelerator.process_index, accelerator.num_processes
         views = self.caches.plan.views_of(lesson, task)
 
@@ -137,7 +140,7 @@ class Road:
                 stage=lesson.stage,
                 seed=train["seed"],
                 distiller=made,
-                left=partial(left_in, made.teachers, self.recipe),
+                left=partial(left_in, made.teachers, recipe),
                 batches=batches,
                 steps_per_epoch=length,
                 settings=Settings(**train),
@@ -148,3 +151,8 @@ class Road:
 
         reads = {**reads, "data": data_key(task, lesson.rows, train)}
         return Stage(name=lesson.stage, seed=train["seed"], reads=reads, train=train, job=job)
+
+
+def _spoken(spec: Mapping[str, Any], *, teaching: bool) -> Mapping[str, Any]:
+    sure = {"confidence": spec["confidence"]} if teaching and "confidence" in spec else {}
+    return {**form_of(spec).speaks(spec), **sure}

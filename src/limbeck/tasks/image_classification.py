@@ -160,6 +160,10 @@ class ImageClassification:
         net = build(channels=self.channels, classes=len(self.classes), size=self.size)
         return Normalized(net, *self.statistics)
 
+    def alone(self, inputs: Address) -> tuple[Self, Address]:
+        """The same: all models see the same images."""
+        return self, inputs
+
     def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
         """Refuse a model that cannot turn one image into logits."""
         check_forward(label, model, self.channels, len(self.classes), self.size)

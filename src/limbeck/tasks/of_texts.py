@@ -27,7 +27,16 @@ from limbeck.errors import ArgumentError, DataError
 from limbeck.export import export_onnx
 from limbeck.measure import Scoring, main_score
 from limbeck.tasks.division import Division, SplitSettings, divide, planned
-from limbeck.tasks.readings import check_reads, cuts, given_sets, reading_of, readings_of, ship_tokenizer
+from limbeck.tasks.readings import (
+    addresses_of,
+    check_reads,
+    cuts,
+    given_sets,
+    own_reading,
+    reading_of,
+    readings_of,
+    ship_tokenizer,
+)
 from limbeck.tasks.task import Batch, BatchSource, Part, TrainingRows
 
 __all__ = ["LengthSettings", "OfTexts"]
@@ -186,6 +195,16 @@ class OfTexts(ABC):
         bound.readings, addresses = readings_of(models(), self.settings.max_length, of_words=self.of_words)
         return bound, addresses
 
+    def alone(self, inputs: Address) -> tuple[Self, Address]:
+        """The task for a model by itself: its batches hold its own tokens, and go by their lengths."""
+        found = own_reading(inputs, self.readings)
+        if found is None:
+            return self, inputs
+        name, address = found
+        bound = copy.copy(self)
+        bound.readings = {name: self.readings[name]}
+        return bound, address
+
     def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
         """Refuse a model that cannot turn one row into logits."""
         example = self.example
@@ -253,7 +272,7 @@ class OfTexts(ABC):
 
     @property
     def _fingerprints(self) -> dict[str, str]:
-        return {name: reading.fingerprint for name, reading in self.readings.items()}
+        return {address: self.readings[name].fingerprint for name, address in addresses_of(self.readings).items()}
 
     # Judgement.
 

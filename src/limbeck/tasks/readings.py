@@ -15,8 +15,18 @@ from limbeck.data.tokens import Reading
 from limbeck.errors import ArgumentError
 from limbeck.tasks.task import Batch
 
-__all__ = ["check_reads", "cuts", "given_sets", "reading_of", "readings_of", "ship_tokenizer"]
+__all__ = [
+    "addresses_of",
+    "check_reads",
+    "cuts",
+    "given_sets",
+    "own_reading",
+    "reading_of",
+    "readings_of",
+    "ship_tokenizer",
+]
 
+_first = "batch.inputs"
 _takes = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -51,14 +61,26 @@ def readings_of(
     """
     readings: dict[str, Reading] = {}
     names: dict[str, str] = {}
-    addresses: dict[str, Address] = {}
+    shared: dict[str, str] = {}
     for name, model in models.items():
         reading = reading_of(model, f"models.{name}", max_length, of_words=of_words)
-        first = names.setdefault(reading.fingerprint, name)
-        readings.setdefault(first, reading)
-        if first != next(iter(readings)):
-            addresses[name] = f"batch.tokens.{first}"
-    return readings, addresses
+        shared[name] = names.setdefault(reading.fingerprint, name)
+        readings.setdefault(shared[name], reading)
+    addresses = addresses_of(readings)
+    return readings, {name: addresses[first] for name, first in shared.items() if addresses[first] != _first}
+
+
+def addresses_of(readings: Mapping[str, Reading]) -> dict[str, Address]:
+    """Where a batch holds what each of these gives: the first is ``batch.inputs``."""
+    return {name: f"batch.tokens.{name}" if number else _first for number, name in enumerate(readings)}
+
+
+def own_reading(inputs: Address, readings: Mapping[str, Reading]) -> tuple[str, Address] | None:
+    """The reading that fills this address, and the address in batches of that reading alone; None if none does."""
+    for name, address in addresses_of(readings).items():
+        if f"{inputs}.".startswith(f"{address}."):
+            return name, _first + inputs.removeprefix(address)
+    return None
 
 
 def reading_of(model: nn.Module, label: str, max_length: int, *, of_words: bool = False) -> Reading:

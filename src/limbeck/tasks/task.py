@@ -164,6 +164,12 @@ class Task(Protocol):
             The task, and the addresses other than ``batch.inputs``.
         """
 
+    def alone(self, inputs: Address) -> tuple[Self, Address]:
+        """The task for a model by itself, and where its batches hold what stands at this address here.
+
+        These batches, their order and their keys depend on no other model.
+        """
+
     @property
     def input(self) -> Mapping[str, Any]:
         """The shape of one input, as config.json and results.json have it."""

@@ -17,6 +17,7 @@ from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.caching.asking import Asked
 from limbeck.recipes.caching.plan import CachePlan
 from limbeck.recipes.forms import Parts, bare
+from limbeck.recipes.inputs import alone
 from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.stages import Stages
 from limbeck.tasks import Task
@@ -136,12 +137,13 @@ class Caches:
 
     def _asked(self, name: str, lesson: Lesson, model: nn.Module, precision: torch.dtype) -> tuple[Asked, int]:
         """A teacher as it is asked, and for how many entries."""
-        train, views = lesson.train, self.plan.views_of(lesson, self.task)
-        source, _ = self.task.batches(
+        recipe, task = alone(self.recipe, self.task, name)
+        train, views = lesson.train, self.plan.views_of(lesson, task)
+        source, _ = task.batches(
             lesson.rows, batch_size=train["batch_size"], seed=train["seed"], rank=0, world=1, views=views
         )
         asked = Asked(
-            bare(name, Parts(recipe=self.recipe, classes=self.task.classes, models={name: model})),
+            bare(name, Parts(recipe=recipe, classes=task.classes, models={name: model})),
             source.asked,
             self.plan.outputs[name],
             device=self.stages.accelerator.device,
@@ -150,13 +152,14 @@ class Caches:
         return asked, source.entries
 
     def _fingerprints(self, name: str, lesson: Lesson, model: nn.Module, precision: torch.dtype) -> dict[str, Any]:
-        spec = self.recipe["models"][name]
+        recipe, task = alone(self.recipe, self.task, name)
+        spec = recipe["models"][name]
         outputs = self.plan.outputs[name]
         taps = {tap: path for tap, path in spec["taps"].items() if any(tap in output.split(".") for output in outputs)}
         return {
             "teacher": fingerprint_model(model),
             "speaks": {"taps": taps, "inputs": spec["inputs"], "call": spec["call"]},
-            "data": self.task.looks_key(lesson.rows, self.plan.views_of(lesson, self.task)),
+            "data": task.looks_key(lesson.rows, self.plan.views_of(lesson, task)),
             "precision": str(precision).removeprefix("torch."),
             "plugin": self.stages.plugin,
         }
