@@ -59,13 +59,22 @@ Set = TypeVar("Set", bound=_Rows)
 
 @dataclass(frozen=True)
 class Division(Generic[Set]):
-    """Training rows of teachers, of the student and of its control; validation and test rows."""
+    """Training rows of teachers, of the student and of its control; validation and test rows.
+
+    Raises:
+        DataError: if none are left to train or to test on.
+    """
 
     teacher: TrainingRows
     student: TrainingRows
     labelled: TrainingRows
     validation: Set
     test: Set
+
+    def __post_init__(self) -> None:
+        for name, rows in (("train", self.teacher.rows), ("test", self.test)):
+            if not len(rows):
+                raise DataError(f"the {name} split has no row; give more rows or change the shares")
 
 
 def divide(
@@ -86,8 +95,8 @@ def divide(
         test_from: the source of the test rows, where it is another one.
 
     Raises:
-        DataError: if rows cannot be split as asked, some have no label although ``labels`` counts them, or the rows of
-            another source do not fit.
+        DataError: if rows cannot be split as asked, none are left to train or to test on, some have no label although
+            ``labels`` counts them, or the rows of another source do not fit.
     """
 
     def splits(of: Mapping[str, Set], *, validation: float | None = None, limit: int | None = None) -> Splits[Set]:
