@@ -238,3 +238,27 @@ def test_every_part_of_a_set_stands_in_its_fingerprint() -> None:
 def test_texts_and_pairs_are_not_mixed() -> None:
     with pytest.raises(DataError, match=r"rows have \[1, 2\] texts"):
         TextSet.of([("a",), ("b", "c")], torch.tensor([0, 1]), ("x", "y"))
+
+
+def test_a_header_that_is_not_utf_8_is_told_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("text,label\na,yes\nb,no\n", encoding="utf-16")
+    with pytest.raises(DataError, match=r"rows\.csv, line 1: the names of the columns are not UTF-8; save it as UTF-8"):
+        Csv(file=str(file)).load()
+
+
+def test_json_lines_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": 0}\n', encoding="utf-8-sig")
+    assert [text for (text,) in JsonLines(file=str(file)).load()["train"].texts] == ["a", "b"]
+
+
+def test_a_damaged_block_of_a_parquet_file_is_told_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    table = pa.table({"text": [f"row {number}" for number in range(200)], "label": [0, 1] * 100})
+    pyarrow.parquet.write_table(table, file, compression="snappy")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:300] + bytes(400) + whole[700:])
+    with pytest.raises(DataError, match=r"rows\.parquet is damaged \(.+\); write it again") as caught:
+        Parquet(file=str(file)).load()
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def tables_of(files: Mapping[str, str | None], rows: Callable[[Path], Iterator[R
 def json_rows(file: Path) -> Iterator[Row]:
     """One JSON object in each line, UTF-8."""
     with file.open("rb") as stream:
-        for line in stream:
-            yield _json(line)
+        for number, line in enumerate(stream):
+            yield _json(line if number else line.removeprefix(BOM_UTF8))
 
 
 def _json(line: bytes) -> Row:
@@ -50,7 +51,7 @@ def parquet_rows(file: Path) -> Iterator[Row]:
     """A Parquet file, read with pyarrow.
 
     Raises:
-        DataError: if it is none.
+        DataError: if it is none, or is damaged.
     """
     arrow, parquet = (import_library(name, "text") for name in ("pyarrow", "pyarrow.parquet"))
     try:
@@ -60,6 +61,8 @@ def parquet_rows(file: Path) -> Iterator[Row]:
                     yield _plain(batch, number)
     except arrow.ArrowInvalid as error:
         raise DataError(f"{file} is no Parquet file ({str(error).splitlines()[0]})") from error
+    except OSError as error:  # of a block that does not unpack; it names no file
+        raise DataError(f"{file} is damaged ({str(error).splitlines()[0]}); write it again") from error
 
 
 def _plain(batch: Any, number: int) -> Row:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from limbeck.data.label_columns import labels_of
+from limbeck.data.label_columns import check_utf8, labels_of
 from limbeck.data.row_files import Row, json_rows, parquet_rows, tables_of
 from limbeck.data.text_rows import Broken, Columns, text_sets
 from limbeck.data.texts import TextSet
@@ -75,6 +75,7 @@ class Csv(_Files):
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             reader = csv.DictReader(stream, strict=True)
             try:
+                _check_names(file, reader.fieldnames or ())
                 while (row := _next(reader)) is not None:
                     if None in row or None in row.values():
                         yield Broken(f"it has other columns than the first line, which names {reader.fieldnames}")
@@ -82,6 +83,14 @@ class Csv(_Files):
                         yield row
             except csv.Error as error:
                 raise DataError(f"{file}, line {reader.line_num}: no CSV ({error})") from error
+
+
+def _check_names(file: Path, names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            check_utf8(name, name)
+        except ValueError:
+            raise DataError(f"{file}, line 1: the names of the columns are not UTF-8; save it as UTF-8") from None
 
 
 def _next(reader: Iterator[dict[str, str]]) -> dict[str, str] | None:
