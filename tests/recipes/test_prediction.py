@@ -105,3 +105,9 @@ def test_a_run_without_the_file(tmp_path: Path) -> None:
     (folder / "results.json").write_text(json.dumps({"task": "image_classification", "export": None}))
     with pytest.raises(RunError, match=r"has no such file; run its recipe with export: \{formats: \[onnx\]\}"):
         predict(folder, ["a.png"])
+
+
+def test_a_run_of_plain_text_says_where_its_student_is(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps({"task": "masked_language_modelling", "export": None}))
+    with pytest.raises(RunError, match=r"its task exports nothing; its student goes on .* from .*/models/student$"):
+        predict(tmp_path, ["good"])

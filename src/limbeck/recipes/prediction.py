@@ -42,6 +42,11 @@ def predictions(
     folder = Path(run)
     results = _results(folder)
     task: type[Task] = registry.lookup("task", results["task"])
+    if not task.formats:
+        raise RunError(
+            f"{folder} ships no file to predict by: its task exports nothing; its student goes on in another recipe, "
+            f"from {folder / 'models' / 'student'}"
+        )
     session = Session(folder / _file(folder, results, int8))
     return task.predictions(inputs, pairs, folder / "export", session)
 
@@ -59,7 +64,7 @@ def _results(folder: Path) -> dict[str, Any]:
 def _file(folder: Path, results: dict[str, Any], int8: bool) -> str:
     made = results["export"]
     if made is None or (int8 and "int8" not in made):
-        formats = "[onnx, int8]" if int8 else "[onnx]"
-        raise RunError(f"{folder} has no such file; run its recipe with export: {{formats: {formats}}}")
+        formats, unless = ("[onnx, int8]", "; of trees there is none in 8 bits") if int8 else ("[onnx]", "")
+        raise RunError(f"{folder} has no such file; run its recipe with export: {{formats: {formats}}}{unless}")
     file: str = (made["int8"] if int8 else made)["file"]
     return file
