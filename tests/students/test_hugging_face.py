@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import transformers
 
 from limbeck.errors import ArgumentError
 from limbeck.students import folder_tokenizer, hugging_face, word_tokenizer
+from limbeck.students.hugging_face import hugging_face_tagger
 from tasks.small_texts import bert
 
 
@@ -94,3 +96,36 @@ def test_a_vocabulary_of_words_comes_back_from_its_folder(tmp_path: Path) -> Non
     assert found(text)["input_ids"] == made(text)["input_ids"]
     assert list(found(text)) == list(made(text)) == ["input_ids", "attention_mask"]
     assert (found.pad_token_id, found.padding_side) == (made.pad_token_id, made.padding_side)
+
+
+@pytest.mark.parametrize("load", [hugging_face, hugging_face_tagger])
+def test_an_encoder_of_other_shapes_than_its_config_is_refused(load: Any, tmp_path: Path) -> None:
+    folder = bert(tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
+    told = r"6 weights of the encoder have other shapes .*, as bert\.encoder\.layer\.0\.intermediate\.dense\.bias; save"
+    with pytest.raises(ArgumentError, match=told):
+        load(names=("a", "b"), folder=str(folder))
+
+
+@pytest.mark.parametrize("load", [lambda folder: hugging_face(names=("a", "b"), folder=folder), folder_tokenizer])
+def test_a_name_is_not_tried_again_and_again_where_no_hub_can_be_reached(
+    load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.file_download as download
+
+    def unknown(*_: Any) -> None:
+        raise OSError("no such host")
+
+    def asked(*_: Any, **__: Any) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    for name in ("_get_metadata_or_catch_error", "http_get"):
+        monkeypatch.setattr(download, name, asked)
+    with pytest.raises(
+        ArgumentError, match=r"^nonesuch cannot be loaded \(.+\); there is no such folder, and"
+    ) as caught:
+        load(folder="nonesuch")
+    assert "the hub was asked" not in str(caught.value)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import socket
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import nn
@@ -38,7 +41,8 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
         empty.
 
     Raises:
-        ArgumentError: if a file is missing or unreadable, or the model was tuned for these classes in another order.
+        ArgumentError: if a file is missing or unreadable, the encoder's weights have other shapes than its config.json
+            says, or the model was tuned for these classes in another order.
     """
     return _loaded("AutoModelForSequenceClassification", names, folder)
 
@@ -117,11 +121,23 @@ def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any
             **labels,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local, **reading)
-    fresh = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    mismatched = sorted(key for key, *_ in found["mismatched_keys"])
+    _check_encoder(model, mismatched, folder)
+    fresh = sorted({*found["missing_keys"], *mismatched})
     model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
     if not fresh:
         model.untrained = ""
     return model
+
+
+def _check_encoder(model: Any, mismatched: Sequence[str], folder: str) -> None:
+    """Only a head may have other shapes: of an encoder, nothing else could give what it has learned."""
+    own = [key for key in mismatched if key.startswith(f"{model.base_model_prefix}.")]
+    if own:
+        raise ArgumentError(
+            f"{folder}: {len(own)} weights of the encoder have other shapes than its config.json says, as {own[0]}; "
+            "save the model there again"
+        )
 
 
 @register("masked_language_model", "hugging_face")
@@ -179,7 +195,7 @@ def folder_tokenizer(*, folder: str) -> Any:
 
 
 def _local(folder: str, *needed: tuple[str, ...]) -> bool:
-    """Whether it is a path.
+    """Whether to look on this machine alone: for a path, and where no hub can be reached.
 
     Raises:
         ArgumentError: if it is, and there is no model.
@@ -188,10 +204,22 @@ def _local(folder: str, *needed: tuple[str, ...]) -> bool:
     if not path.is_dir():
         if path.is_absolute() or folder.startswith((".", "~")) or folder.count("/") > 1:
             raise ArgumentError(f"no folder {folder}; give one of save_pretrained, or the name of a model")
-        return False
+        return not _reaches_hub()
     for files in needed or (("config.json",), ("model.safetensors", "model.safetensors.index.json"), _tokenizer_files):
         if not any((path / file).is_file() for file in files):
             raise ArgumentError(f"the folder {folder} has no {' or '.join(files)}; save model and tokenizer there")
+    return True
+
+
+def _reaches_hub() -> bool:
+    """Whether the hub's host has an address; asked for a model, it would be tried for half a minute."""
+    hub = import_library("huggingface_hub", "text")
+    if urllib.request.getproxies():
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(hub.constants.ENDPOINT).hostname, None)
+    except OSError:
+        return False
     return True
 
 
@@ -203,7 +231,8 @@ def _told(folder: str) -> Iterator[None]:
         raise
     except Exception as error:  # of files, parsers and the hub: each has classes of its own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ArgumentError(f"{folder} cannot be loaded ({reason})") from error
+        named = "" if Path(folder).is_dir() else "; there is no such folder, and no model of this name could be fetched"
+        raise ArgumentError(f"{folder} cannot be loaded ({reason}){named}") from error
 
 
 @contextmanager
