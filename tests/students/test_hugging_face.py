@@ -12,7 +12,7 @@ import transformers
 
 from limbeck.errors import ArgumentError
 from limbeck.students import folder_tokenizer, hugging_face, word_tokenizer
-from limbeck.students.hugging_face import hugging_face_tagger
+from limbeck.students.hugging_face import hugging_face_tagger, masked_language_model
 from tasks.small_texts import bert
 
 
@@ -98,14 +98,22 @@ def test_a_vocabulary_of_words_comes_back_from_its_folder(tmp_path: Path) -> Non
     assert (found.pad_token_id, found.padding_side) == (made.pad_token_id, made.padding_side)
 
 
-@pytest.mark.parametrize("load", [hugging_face, hugging_face_tagger])
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda folder: hugging_face(names=("a", "b"), folder=folder),
+        lambda folder: hugging_face_tagger(names=("a", "b"), folder=folder),
+        lambda folder: masked_language_model(folder=folder),
+    ],
+    ids=["classes", "tags", "hidden words"],
+)
 def test_an_encoder_of_other_shapes_than_its_config_is_refused(load: Any, tmp_path: Path) -> None:
     folder = bert(tmp_path / "other")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 48}))
     told = r"6 weights of the encoder have other shapes .*, as bert\.encoder\.layer\.0\.intermediate\.dense\.bias; save"
     with pytest.raises(ArgumentError, match=told):
-        load(names=("a", "b"), folder=str(folder))
+        load(str(folder))
 
 
 @pytest.mark.parametrize("load", [lambda folder: hugging_face(names=("a", "b"), folder=folder), folder_tokenizer])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -121,23 +121,23 @@ def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any
             **labels,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local, **reading)
-    mismatched = sorted(key for key, *_ in found["mismatched_keys"])
-    _check_encoder(model, mismatched, folder)
-    fresh = sorted({*found["missing_keys"], *mismatched})
+    fresh = _fresh(model, found, folder)
     model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
     if not fresh:
         model.untrained = ""
     return model
 
 
-def _check_encoder(model: Any, mismatched: Sequence[str], folder: str) -> None:
-    """Only a head may have other shapes: of an encoder, nothing else could give what it has learned."""
-    own = [key for key in mismatched if key.startswith(f"{model.base_model_prefix}.")]
+def _fresh(model: Any, found: Mapping[str, Any], folder: str) -> list[str]:
+    """The weights that begin at random. An encoder is refused whose weights are there in other shapes."""
+    mismatched = [key for key, *_ in found["mismatched_keys"]]
+    own = [key for key in sorted(mismatched) if key.startswith(f"{model.base_model_prefix}.")]
     if own:
         raise ArgumentError(
             f"{folder}: {len(own)} weights of the encoder have other shapes than its config.json says, as {own[0]}; "
             "save the model there again"
         )
+    return sorted({*found["missing_keys"], *mismatched})
 
 
 @register("masked_language_model", "hugging_face")
@@ -155,16 +155,21 @@ def masked_language_model(*, folder: str) -> Any:
         empty.
 
     Raises:
-        ArgumentError: if a file is missing or unreadable.
+        ArgumentError: if a file is missing or unreadable, or the encoder's weights have other shapes than its
+            config.json says.
     """
     transformers = import_library("transformers", "text")
     local = _local(folder)
     with _told(folder), _quiet(transformers):
         model, found = transformers.AutoModelForMaskedLM.from_pretrained(
-            folder, local_files_only=local, output_loading_info=True, use_safetensors=True
+            folder,
+            local_files_only=local,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            use_safetensors=True,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
-    fresh = ", ".join(sorted(found["missing_keys"]))
+    fresh = ", ".join(_fresh(model, found, folder))
     model.untrained = f"{folder} has no head for words; it gets a new one ({fresh})" if fresh else ""
     return model
 
