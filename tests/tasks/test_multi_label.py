@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from pathlib import Path
@@ -118,6 +119,23 @@ def test_the_report_tells_the_metric_that_decides(made: tuple[Path, Path]) -> No
     assert "This run measured no confusion matrix" in report
     card = (made[0] / "README.md").read_text(encoding="utf-8")
     assert "average: micro" in card
+    assert "says yes or no to each class by itself" in card
+    assert "one of its classes" not in card
+    assert "more test answers." in report
+
+
+def test_the_lines_of_the_card_name_every_class_above_one_half(
+    made: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = (made[0] / "README.md").read_text(encoding="utf-8")
+    lines = card.partition("```python\n")[2].partition("```")[0]
+    texts = [text for text, _ in TESTS]
+    assert '["a text"]' in lines
+    monkeypatch.chdir(made[0])
+    exec(compile(lines.replace('["a text"]', repr(texts)), "card", "exec"), {})
+    said = [set(one) for one in ast.literal_eval(capsys.readouterr().out)]
+    assert said == [set(one["classes"]) for one in predict(made[0], texts)]
+    assert {len(one) for one in said} != {1}
 
 
 def test_the_teacher_says_in_its_config_what_it_is_and_teaches_again(made: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ _classes_said = """\
 (logits,) = session.run(["logits"], feed)
 print([classes[index] for index in logits.argmax(axis=1)])"""
 
+_above_half_said = """\
+(logits,) = session.run(["logits"], feed)
+print([[classes[index] for index in np.flatnonzero(row > 0)] for row in logits])"""
+
 
 class ImageInput(BaseModel):
     """Images of one size."""
@@ -52,12 +56,13 @@ class ImageInput(BaseModel):
 
 
 class TextInput(BaseModel):
-    """Texts, or pairs of them, up to a number of tokens."""
+    """Texts, or pairs of them, up to a number of tokens; a row has one class, or any number where ``several``."""
 
     model_config = ConfigDict(extra="forbid")
 
     texts: int
     max_length: int
+    several: bool = False
 
     judged: ClassVar[str] = "row"
 
@@ -85,7 +90,7 @@ class TextInput(BaseModel):
             'tokenizer = AutoTokenizer.from_pretrained("export")\n'
             f"rows = tokenizer({texts}, padding=True, truncation=True, max_length={self.max_length})\n"
             "feed = {taken.name: np.array(rows[taken.name], dtype=np.int64) for taken in session.get_inputs()}\n"
-            f"{_classes_said}"
+            f"{_above_half_said if self.several else _classes_said}"
         )
 
 

@@ -181,7 +181,9 @@ def _limits(run: Run) -> str:
     lines = [
         f"- The figures hold for this test split of {count(results.test_rows)} rows. Other data was not measured.",
     ]
-    if results.classes:
+    if results.several:
+        lines.append("- The model says yes or no to each class by itself; a row gets any number of them, or none.")
+    elif results.classes:
         lines.append(
             f"- The model gives one of its classes for every {results.judged}; it has no answer for a "
             f"{results.judged} that belongs to none."

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from limbeck.errors import RunError
-from limbeck.report.inputs import Input
+from limbeck.report.inputs import Input, TextInput
 
 __all__ = [
     "Bin",
@@ -148,6 +148,11 @@ class Results(BaseModel):
     def judged(self) -> str:
         """What has one class."""
         return "row" if self.input is None else self.input.judged
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have any number of classes."""
+        return isinstance(self.input, TextInput) and self.input.several
 
 
 def parse_results(raw: Mapping[str, Any]) -> Results:

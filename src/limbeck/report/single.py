@@ -52,13 +52,19 @@ def calibration(results: Results) -> str:
     shown = {name: model for name, model in results.models.items() if any(part.count for part in model.reliability)}
     if not shown:
         return section("Reliability", note("This run measured no calibration."))
+    counted = "answer" if results.several else results.judged
+    against = (
+        "The share of rows that have a class against its mean probability"
+        if results.several
+        else "Accuracy against mean confidence"
+    )
     explanation = (
-        "Accuracy against mean confidence in each bin. Below the diagonal a model is more confident than right, "
-        f"above it less. A larger circle stands for more test {results.judged}s."
+        f"{against} in each bin. Below the diagonal a model is more confident than right, above it less. "
+        f"A larger circle stands for more test {counted}s."
     )
     cards = [card(_heading(name, _error(model)), reliability_plot(name, model)) for name, model in shown.items()]
     rows = [row for name, model in shown.items() for row in _bin_rows(name, model)]
-    head = ["model", "confidence", f"{results.judged}s", "mean confidence", "accuracy"]
+    head = ["model", "confidence", f"{counted}s", "mean confidence", "accuracy"]
     values = fold("Values as a table", table(head, rows))
     return section("Reliability", note(explanation), grid(cards, "four"), values)
 

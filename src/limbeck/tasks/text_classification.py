@@ -102,7 +102,8 @@ class TextClassification(OfTexts):
 
     @property
     def input(self) -> dict[str, Any]:
-        return {"texts": self.test.shape[0], "max_length": self.settings.max_length}
+        several = {} if self._kind.scoring.exclusive else {"several": True}
+        return {"texts": self.test.shape[0], "max_length": self.settings.max_length, **several}
 
     def vocabulary(self) -> list[str]:
         """The texts of the student's rows."""
