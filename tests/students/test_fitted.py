@@ -125,6 +125,14 @@ def test_an_unfitted_model_gives_logits_and_has_something_to_learn() -> None:
         assert any(parameter.grad is not None for parameter in net.parameters())
 
 
+@pytest.mark.parametrize("share", [float("nan"), float("inf"), -0.1])
+def test_shares_that_cannot_be_are_refused(share: float) -> None:
+    shares = np.full((60, 3), 1 / 3)
+    shares[7, 1] = share
+    with pytest.raises(ArgumentError, match="a share is negative or not finite; look at the outputs of the teacher"):
+        Fitted(nn.Linear(12, 3), lambda seed: LogisticRegression()).fit_(counts(), shares)
+
+
 def test_sizes_that_cannot_be_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"leaves is 1; expected at least 2"):
         decision_tree(channels=1, classes=2, size=(2, 2), leaves=1)

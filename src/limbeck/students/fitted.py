@@ -69,8 +69,11 @@ class Fitted(nn.Module):
             seed: of the estimator.
 
         Raises:
-            ArgumentError: if all shares are 0, or the model cannot say what the estimator predicts.
+            ArgumentError: if a share is negative or not finite, all are 0, or the model cannot say what the estimator
+                predicts.
         """
+        if not (np.isfinite(shares) & (shares >= 0)).all():
+            raise ArgumentError("Fitted: a share is negative or not finite; look at the outputs of the teacher")
         if self.scaling is not None:
             counts = csr_matrix(features)
             self.scaling.fit_(counts)
