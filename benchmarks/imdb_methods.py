@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 __all__ = ["PARTS", "Part", "recipe"]
 
-_HARD = {"loss": "cross_entropy", "weight": 0.5, "where": "batch.labelled"}
-_SOFT = {"loss": {"use": "kl_divergence", "temperature": 2.0}, "weight": 0.5}
+_HARD = {"loss": "cross_entropy", "weight": 0.1, "where": "batch.labelled"}
+_SOFT = {"loss": {"use": "kl_divergence", "temperature": 2.0}, "weight": 0.9}
+# What is fitted at once has one temperature, and labels have 1.
+_FITTED = {"hard": _HARD, "soft": {"loss": "kl_divergence", "weight": 0.9}}
 _STATES = {"student": "student.hidden_states", "teacher": "teacher.hidden_states"}
 _ATTENTION = {
     "student_query": "student.query",
@@ -24,9 +26,9 @@ _VALUES = {
     "attention_mask": "batch.inputs.attention_mask",
 }
 _WITH_STATES = {"call": {"output_hidden_states": True}}
-_SHALLOW = {"shrink": "teacher", "layers": 2, **_WITH_STATES}
-_LAYERS = {"epochs": 2, "batch_size": 32, "learning_rate": 1.0e-4}
-_WORDS = {"epochs": 6, "batch_size": 64, "learning_rate": 1.0e-3}
+_SHALLOW = {"shrink": "teacher", "layers": [0, 5], **_WITH_STATES}
+_LAYERS = {"epochs": 2, "batch_size": 32, "learning_rate": 2.0e-4}
+_WORDS = {"epochs": 4, "batch_size": 64, "learning_rate": 1.0e-3}
 
 
 class Part(NamedTuple):
@@ -40,6 +42,7 @@ class Part(NamedTuple):
     taps: str | None = None
     others: Mapping[str, Any] = {}
     seeds: int = 1
+    int8: bool = True
 
 
 PARTS = {
@@ -93,7 +96,7 @@ PARTS = {
             others={
                 "general": {
                     "shrink": "teacher",
-                    "layers": 2,
+                    "layers": [0, 5],
                     "width": 312,
                     "neurons": 1200,
                     **_WITH_STATES,
@@ -111,7 +114,16 @@ PARTS = {
             },
         ),
         Part("textcnn", "TextCNN", {"use": "textcnn"}, {"soft": {"loss": "mse_logits"}}, _WORDS),
-        Part("bag_of_words", "bag of words", {"use": "bag_of_words"}, {"soft": {"loss": "mse_logits"}}, _WORDS),
+        Part("logistic", "logistic regression", {"use": "logistic_regression"}, _FITTED, {}),
+        Part("forest", "random forest", {"use": "random_forest"}, _FITTED, {}, int8=False),
+        Part(
+            "bag_of_words",
+            "bag of words",
+            {"use": "bag_of_words"},
+            {"soft": {"loss": "mse_logits"}},
+            _WORDS,
+            int8=False,
+        ),
     )
 }
 
@@ -130,7 +142,6 @@ def recipe(part: Part, data: Path, encoder: Path) -> dict[str, Any]:
             "test_file": str(data / "test.jsonl"),
             "max_length": 128,
             "validation": 1 / 7,
-            "labelled_share": 0.375,
             "unlabelled": {"use": "jsonl", "file": str(data / "unlabelled.jsonl"), "label": None},
         },
         "models": {
@@ -140,6 +151,6 @@ def recipe(part: Part, data: Path, encoder: Path) -> dict[str, Any]:
         },
         "objective": dict(part.objective),
         "train": dict(part.train),
-        "export": {"formats": ["onnx", "int8"]},
+        "export": {"formats": ["onnx", "int8"] if part.int8 else ["onnx"]},
         "seeds": part.seeds,
     }

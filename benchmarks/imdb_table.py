@@ -22,7 +22,7 @@ _head = (
     "control",
     "student − control, 95% interval",
     "distillation",
-    "INT8 file: accuracy",
+    "shipped file: accuracy",
     "MB",
 )
 
@@ -47,7 +47,7 @@ def _teacher(results: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _row(name: str, results: Mapping[str, Any]) -> tuple[str, ...]:
     models, difference = results["models"], gain(results)
-    int8 = models["exported_int8"]
+    shipped = "int8" if PARTS[name].int8 else "exported"
     return (
         f"`{name}`",
         PARTS[name].what,
@@ -58,8 +58,8 @@ def _row(name: str, results: Mapping[str, Any]) -> tuple[str, ...]:
         _percent(accuracy(results, "control")),
         interval(difference),
         effect(difference),
-        _percent(accuracy(results, "exported_int8")),
-        f"{int8['cost']['bytes'] / 1e6:.1f}",
+        _percent(accuracy(results, shipped)),
+        f"{models[shipped]['cost']['bytes'] / 1e6:.1f}",
     )
 
 

@@ -267,7 +267,7 @@ def test_a_disk_that_is_full_later_is_one_line_that_names_resume(
     last = err.splitlines()[-1]
     assert last.startswith("limbeck: cannot write: ")
     assert told in last
-    assert last.endswith("go on with `limbeck resume RUN`")
+    assert last.endswith("go on with `limbeck resume RUN`, or give the command again")
 
 
 def test_two_runs_of_one_second_have_two_folders(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
