@@ -177,7 +177,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"models.teacher": {"use": "decision_tree", "train": {"epochs": 2}}},
         r"models.teacher.train.epochs is 2",
     ),
-    "8 bits of trees": ({**TREE, "export": {"formats": ["onnx", "int8"]}}, r"trees have no products"),
+    "8 bits of trees": ({**TREE, "export": {"formats": ["onnx", "int8"]}}, r"Trees has no products"),
     "a cache": (
         {**TREE, "cache": {"teachers": ["teacher"]}},
         r"cannot be cached: a student that is fitted at once reads every row once",

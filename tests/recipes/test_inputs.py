@@ -123,6 +123,22 @@ def test_a_teacher_and_its_cache_are_the_same_where_nothing_is_shared(
     assert ours == theirs != {}
 
 
+def test_a_teacher_learns_the_same_whether_others_read_its_layers_or_not(tmp_path: Path, jobs: Jobs) -> None:
+    plain, tapped = reviews(tmp_path, SMALLER), reviews(tmp_path, SMALLER)
+    for name in ("teacher", "student"):
+        tapped["models"][name] = {**tapped["models"][name], "taps": "attention"}
+    read = {f"{name}_{part}": f"{name}.{part}" for name in ("student", "teacher") for part in ("query", "key")}
+    read["attention_mask"] = "batch.inputs.attention_mask"
+    # The teacher has two layers, the student one.
+    maps = {"use": "attention_scores", "on": "maps", "layers": [[-1, -1]]}
+    tapped["objective"] = {**plain["objective"], "attention": {"loss": maps, "inputs": read}}
+    first = limbeck.run(plain, output=tmp_path / "runs/plain")
+    assert trained(jobs) == ["teacher", "student"]
+    second = limbeck.run(tapped, output=tmp_path / "runs/tapped")
+    assert trained(jobs) == ["student"]
+    torch.testing.assert_close(teacher(second), teacher(first), rtol=0, atol=0)
+
+
 def another_length(spec: dict[str, Any], folder: Path) -> None:
     spec["data"]["max_length"] += 1
 

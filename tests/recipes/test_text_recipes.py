@@ -18,7 +18,7 @@ from limbeck.training.loop import Job
 from recipes.builtin import TEXTS, given
 from recipes.runs import Run
 from recipes.shell import Shell
-from tasks.small_texts import write_csv
+from tasks import small_texts
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
 
@@ -124,7 +124,7 @@ def test_tinybert_learns_layers_first_and_predictions_then(tmp_path: Path, jobs:
 
 
 def test_bilstm_learns_from_rows_without_a_label(tmp_path: Path) -> None:
-    more = write_csv(tmp_path / "more.csv", range(240, 340), label=False)
+    more = small_texts.write_csv(tmp_path / "more.csv", range(240, 340), label=False)
     unlabelled = f"data.unlabelled={{use: csv, file: {more}, text: review, label: null}}"
     made = run("bilstm", tmp_path, unlabelled, "train.epochs=6")
     # Of 240 rows 20% are for the test and 15% for validation; 60 of the others have a label, and 100 come beside.
@@ -143,6 +143,13 @@ def test_states_of_tokens_stay_out_of_a_cache(tmp_path: Path, no_training: None)
     recipe = with_hidden_states(tmp_path, cache="{teachers: [teacher]}")
     with pytest.raises(RecipeError, match=r"'teacher' cannot be cached: its hidden_states may have another shape"):
         limbeck.run(recipe, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bag_of_words_in_8_bits_is_refused_before_any_training(tmp_path: Path, no_training: None) -> None:
+    words = {**small_texts.recipe(tmp_path, use="bag_of_words"), "export": {"formats": ["onnx", "int8"]}}
+    with pytest.raises(RecipeError, match=r"export\.formats: BagOfWords has no products to compute in 8 bits"):
+        limbeck.run(words, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -11,7 +11,7 @@ from limbeck.errors import RecipeError
 from limbeck.recipes.equipment import equipment_of
 from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.together import trains_together
-from limbeck.students import Trees, fitted_part
+from limbeck.students import fitted_part
 from limbeck.students.fitted_models import FITTED
 
 __all__ = ["check_fitted", "check_fitted_models", "is_fitted"]
@@ -64,7 +64,7 @@ def _check_train(train: Mapping[str, Any], path: str, told: str) -> None:
 
 
 def check_fitted_models(recipe: Mapping[str, Any], models: Mapping[str, nn.Module]) -> None:
-    """Refuse a fitted model that is to go on learning, and 8 bits where there is nothing to multiply.
+    """Refuse a fitted model that is to go on learning.
 
     Raises:
         RecipeError: with the place in the recipe.
@@ -72,5 +72,3 @@ def check_fitted_models(recipe: Mapping[str, Any], models: Mapping[str, nn.Modul
     part = fitted_part(models["student"])
     if part is not None and not is_fitted(recipe["models"]["student"]):
         raise RecipeError("models.student was fitted at once, and cannot go on from there; name it by use")
-    if part is not None and isinstance(part.model, Trees) and "int8" in recipe["export"]["formats"]:
-        raise RecipeError("export.formats: trees have no products to compute in 8 bits; write [onnx]")

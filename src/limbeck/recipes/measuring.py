@@ -14,11 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.core import Address, at, called, logits_of, map_tensors
+from limbeck.errors import RecipeError
 from limbeck.export import Session, check_parity, quantize_int8
 from limbeck.measure import evaluate, flops, latency, parameters, throughput, verdict
+from limbeck.students import BagOfWords, Trees, fitted_part
 from limbeck.tasks import Batch, Inputs, Task
 
-__all__ = ["Contestant", "Exported", "cost_of_file", "cost_of_model", "export_int8", "export_student", "judge"]
+__all__ = [
+    "Contestant",
+    "Exported",
+    "check_int8",
+    "cost_of_file",
+    "cost_of_model",
+    "export_int8",
+    "export_student",
+    "judge",
+]
 
 _batch = 64
 
@@ -157,6 +168,20 @@ def export_student(contestant: Contestant, file: Path, task: Task, *, recipe: st
         "tolerance": tolerance,
         "rows": len(task.test),
     }
+
+
+def check_int8(recipe: Mapping[str, Any], student: nn.Module) -> None:
+    """Refuse 8 bits where nothing is multiplied, before any training.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    part = fitted_part(student)
+    computes = student if part is None else part.model
+    if isinstance(computes, Trees | BagOfWords) and "int8" in recipe["export"]["formats"]:
+        raise RecipeError(
+            f"export.formats: {type(computes).__name__} has no products to compute in 8 bits; write [onnx]"
+        )
 
 
 def export_int8(contestant: Contestant, source: Path, file: Path, task: Task) -> dict[str, Any]:

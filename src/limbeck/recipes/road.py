@@ -107,9 +107,13 @@ class Road:
 
     def _scene(self, lesson: Lesson) -> tuple[Mapping[str, Any], Task]:
         """Recipe and task as a training sees them."""
-        if lesson.alone:
-            return alone(self.recipe, self.task, lesson.learners["student"])
-        return self.recipe, self.task
+        if not lesson.alone:
+            return self.recipe, self.task
+        name = lesson.learners["student"]
+        recipe, task = alone(self.recipe, self.task, name)
+        # What it lets others read of it decides nothing of what it learns from labels.
+        untapped = {**recipe["models"][name], "taps": {}}
+        return {**recipe, "models": {**recipe["models"], name: untapped}}, task
 
     def _stage(
         self,

@@ -15,6 +15,7 @@ from limbeck.recipes.caching import kept_of, plan_of
 from limbeck.recipes.contest import Contest
 from limbeck.recipes.ending import Ending
 from limbeck.recipes.fitted import check_fitted_models
+from limbeck.recipes.measuring import check_int8
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
 from limbeck.recipes.road import Road
@@ -60,6 +61,7 @@ class Runner:
         if self.models.classes("student") is not None:
             raise RecipeError("models.student knows other classes than the data; a student needs the same")
         check_fitted_models(self.recipe, models)
+        check_int8(self.recipe, models["student"])
         self._check_read()
         last = {**self.recipe["train"], "seed": self.seeds[-1]}
         construct(Settings, last, path="seeds")
