@@ -112,6 +112,7 @@ def judge(
         scoring=task.scoring,
         teacher=teachers[0] if teachers else None,
         comparisons=[(one, other) for one in dict.fromkeys((subject, "student")) for other in others],
+        metrics=_telling(task),
         draws=draws,
     )
     main = task.scoring.metrics[0]
@@ -120,6 +121,11 @@ def judge(
         called = "the student" if subject == "student" else f"the chosen student {subject}"
         sentence = verdict(evaluation.comparison(subject, "control", main), subject=called)
     return {"metric": main, "teachers": teachers, **evaluation.to_json()}, sentence
+
+
+def _telling(task: Task) -> list[str]:
+    """The metrics that can differ: among the five greatest of five classes is every one."""
+    return [name for name in task.scoring.metrics if name != "top5_accuracy" or len(task.classes) > 5]
 
 
 def cost_of_model(contestant: Contestant, example: Batch) -> dict[str, Any]:
