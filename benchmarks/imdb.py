@@ -52,7 +52,8 @@ def prepare(work: Path, folder: Path) -> None:
     random.Random(0).shuffle(test)
     write_rows(data / "labelled.jsonl", train[:LABELLED])
     write_rows(data / "unlabelled.jsonl", train[LABELLED : LABELLED + UNLABELLED])
-    write_rows(data / "test.jsonl", test[:TEST])
+    # Those before were read while the teacher's settings were still open.
+    write_rows(data / "test.jsonl", test[TEST : 2 * TEST])
 
 
 def run(part: Part, work: Path, encoder: Path) -> None:

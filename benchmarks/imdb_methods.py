@@ -51,6 +51,32 @@ PARTS = {
         Part("plain", "2 layers", _SHALLOW, {"hard": _HARD, "soft": _SOFT}, seeds=3),
         Part("bilstm", "BiLSTM", {"use": "bilstm"}, {"soft": {"loss": "mse_logits"}}, _WORDS, seeds=3),
         Part(
+            "tinybert",
+            "2 layers of width 312",
+            {"shrink": "general"},
+            {"hard": _HARD, "soft": _SOFT},
+            taps="attention",
+            others={
+                "general": {
+                    "shrink": "teacher",
+                    "layers": [0, 5],
+                    "width": 312,
+                    "neurons": 1200,
+                    **_WITH_STATES,
+                    "taps": "attention",
+                    "train": _LAYERS,
+                    "objective": {
+                        "states": {
+                            "loss": "hidden_states_mse",
+                            "inputs": _STATES,
+                            "where": "batch.inputs.attention_mask",
+                        },
+                        "attention": {"loss": "attention_scores", "inputs": _ATTENTION},
+                    },
+                }
+            },
+        ),
+        Part(
             "distilbert",
             "2 layers",
             _SHALLOW,
@@ -87,32 +113,6 @@ PARTS = {
             },
             taps="attention",
         ),
-        Part(
-            "tinybert",
-            "2 layers of width 312",
-            {"shrink": "general"},
-            {"hard": _HARD, "soft": _SOFT},
-            taps="attention",
-            others={
-                "general": {
-                    "shrink": "teacher",
-                    "layers": [0, 5],
-                    "width": 312,
-                    "neurons": 1200,
-                    **_WITH_STATES,
-                    "taps": "attention",
-                    "train": _LAYERS,
-                    "objective": {
-                        "states": {
-                            "loss": "hidden_states_mse",
-                            "inputs": _STATES,
-                            "where": "batch.inputs.attention_mask",
-                        },
-                        "attention": {"loss": "attention_scores", "inputs": _ATTENTION},
-                    },
-                }
-            },
-        ),
         Part("textcnn", "TextCNN", {"use": "textcnn"}, {"soft": {"loss": "mse_logits"}}, _WORDS),
         Part("logistic", "logistic regression", {"use": "logistic_regression"}, _FITTED, {}),
         Part("forest", "random forest", {"use": "random_forest"}, _FITTED, {}, int8=False),
@@ -133,7 +133,14 @@ FASTEST = "bag_of_words"
 def recipe(part: Part, data: Path, encoder: Path) -> dict[str, Any]:
     """The recipe of a part, for the rows in one folder and the encoder in another."""
     tapped = {} if part.taps is None else {"taps": part.taps}
-    tuned = {"epochs": 2, "batch_size": 32, "learning_rate": 1.0e-4}
+    tuned = {
+        "epochs": 2,
+        "batch_size": 32,
+        "learning_rate": 2.0e-4,
+        "warmup": 0.1,
+        "weight_decay": 0.01,
+        "clip": 1.0,
+    }
     return {
         "schema": 1,
         "name": part.name,
