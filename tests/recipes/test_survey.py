@@ -13,6 +13,7 @@ from limbeck import api
 from limbeck.recipes.survey import survey_text
 from recipes.shell import Shell
 from recipes.small import changed
+from tasks import small_texts
 
 RESNETS = {
     "models.teacher": {"use": "resnet", "width": 6, "train": {"epochs": 1}},
@@ -65,6 +66,32 @@ def test_taps_of_the_recipe_need_not_be_right_yet(shell: Shell) -> None:
     code, out, _ = shell("taps", shell.write(changed(wrong)))
     assert code == 0
     assert "stage3" in out
+
+
+def proposed(shell: Shell, recipe: dict[str, Any]) -> dict[str, Any]:
+    code, out, err = shell("taps", shell.write(recipe), "--json")
+    assert (code, err) == (0, "")
+    taps: dict[str, Any] = json.loads(out)["taps"]
+    return taps
+
+
+@pytest.mark.parametrize("name", ["teacher", "student"])
+def test_models_whose_attention_is_tapped_are_listed_like_others(shell: Shell, name: str) -> None:
+    recipe = small_texts.recipe(shell.folder, shrink="teacher", layers=1)
+    recipe["models"][name]["taps"] = "attention"
+    assert proposed(shell, recipe) == {
+        "teacher": {"layer_1": "bert.embeddings", "layer_2": "bert.encoder.layer.1"},
+        "student": {"layer_1": "bert.embeddings", "layer_2": "bert.encoder.layer.0"},
+    }
+
+
+def test_layers_of_words_are_paired_with_layers_of_whole_texts(shell: Shell) -> None:
+    recipe = small_texts.recipe(shell.folder, use="bilstm", embedding=8, width=8, hidden=8)
+    recipe["models"]["teacher"] = {"use": "bert", "layers": 2, "width": 16, "heads": 2, "train": {"epochs": 1}}
+    assert proposed(shell, recipe) == {
+        "teacher": {"layer_1": "bert.encoder.layer.0", "layer_2": "bert.encoder.layer.1"},
+        "student": {"layer_1": "dropout", "layer_2": "hidden"},
+    }
 
 
 def test_a_wrong_recipe_is_one_line(shell: Shell) -> None:

@@ -11,7 +11,7 @@ import transformers
 from torch import Tensor, nn
 
 from limbeck.recipes.layers import stages, trace
-from limbeck.recipes.pairs import features, similarity
+from limbeck.recipes.pairs import features, similarity, words_of
 from limbeck.students import BagOfWords, BiLSTM, TextCNN
 
 SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12, "vocab_size": 20}
@@ -107,11 +107,21 @@ def test_similarity_is_that_of_words_without_padding() -> None:
     model = MODELS["bert"][0]().eval()
     layers = stages(trace(model, rows(0)).trunk)
     given = rows(0)
-    found = features(model, layers, given)
-    assert {tuple(values.shape) for values in found.values()} == {(10, 8)}
+    found, words = features(model, layers, given), words_of(given)
+    assert words is not None
+    assert {tuple(values[words].shape) for values in found.values()} == {(10, 8)}
     # What stands in the padding changes nothing.
     other = {**given, "input_ids": given["input_ids"].where(given["attention_mask"] == 1, 9)}
     again = features(model, layers, other)
     for path, values in found.items():
-        torch.testing.assert_close(again[path], values)
-        assert similarity(values, again[path]) == 1.0
+        torch.testing.assert_close(again[path][words], values[words])
+        assert similarity(values, again[path], words) == 1.0
+        assert similarity(values, again[path]) < 1.0
+
+
+def test_words_are_compared_with_a_whole_text_by_their_mean() -> None:
+    words = torch.tensor([[True, True, False], [True, True, True], [True, False, False]])
+    values = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(0))
+    means = torch.stack([row[: int(count)].mean(0) for row, count in zip(values, words.sum(1), strict=True)])
+    assert similarity(values, means, words) == similarity(means, values, words) == 1.0
+    assert similarity(values, means) < 1.0

@@ -17,7 +17,7 @@ from limbeck.recipes.heads import leaves_open, with_heads
 from limbeck.recipes.layers import Layer, Trace, stages, trace
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
-from limbeck.recipes.pairs import Pair, Similarity, features, pairs, similarity
+from limbeck.recipes.pairs import Pair, Similarity, features, pairs, similarity, words_of
 from limbeck.recipes.reading import ATTENTION, AUTO, network
 from limbeck.tasks import Batch, Inputs, Task
 
@@ -152,7 +152,7 @@ def chosen(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], batch: Ba
     for name in wanted:
         if name != anchor:
             theirs = stages(traces[name].trunk)
-            alike = _similarity(given, features(models[name], theirs, inputs))
+            alike = _similarity(given, features(models[name], theirs, inputs), words_of(inputs))
             found[name] = pairs(layers, theirs, alike, trusted=not _untrusted((anchor, name), specs))
     names = names or _numbered(layers, list(found.values()))
     taps = {name: {names[pair.first.path]: pair.second.path for pair in matched} for name, matched in found.items()}
@@ -190,10 +190,10 @@ def _numbered(layers: Sequence[Layer], found: Sequence[Sequence[Pair]]) -> dict[
     return {path: f"layer_{number}" for number, path in enumerate(kept, 1)}
 
 
-def _similarity(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> Similarity:
+def _similarity(first: Mapping[str, Tensor], second: Mapping[str, Tensor], words: Tensor | None) -> Similarity:
     @cache
     def alike(one: str, other: str) -> float:
-        return similarity(first[one], second[other])
+        return similarity(first[one], second[other], words)
 
     return lambda one, other: alike(one.path, other.path)
 

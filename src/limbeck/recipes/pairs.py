@@ -16,7 +16,7 @@ from limbeck.recipes.layers import Layer
 from limbeck.recipes.reading import tap_path
 from limbeck.tasks import Inputs
 
-__all__ = ["Pair", "Similarity", "features", "pairs", "similarity"]
+__all__ = ["Pair", "Similarity", "features", "pairs", "similarity", "words_of"]
 
 Similarity: TypeAlias = Callable[[Layer, Layer], float]
 
@@ -61,38 +61,54 @@ def _channels(layer: Layer) -> int:
 
 
 def features(model: nn.Module, layers: Sequence[Layer], inputs: Inputs) -> dict[str, Tensor]:
-    """What the layers give for a batch, in eval mode, by path; of texts, the vectors of words without padding."""
+    """What the layers give for a batch, in eval mode, by path."""
     paths = {f"layer{number}": tap_path(model, layer.path, layer.path) for number, layer in enumerate(layers)}
     with torch.no_grad():
         outputs = Tapped(model.eval(), paths)(inputs)
+    return {layer.path: outputs[f"layer{number}"] for number, layer in enumerate(layers)}
+
+
+def words_of(inputs: Inputs) -> Tensor | None:
+    """Which positions of a batch of texts are no padding, bool `[B, L]`; None where none is said to be."""
     mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-    found = {layer.path: outputs[f"layer{number}"] for number, layer in enumerate(layers)}
-    return found if mask is None else {path: _of_words(values, mask.bool()) for path, values in found.items()}
+    return None if mask is None else mask.bool()
 
 
-def _of_words(values: Tensor, mask: Tensor) -> Tensor:
-    return values[mask] if values.ndim == 3 and values.shape[:2] == mask.shape else values
-
-
-def similarity(first: Tensor, second: Tensor) -> float:
+def similarity(first: Tensor, second: Tensor, words: Tensor | None = None) -> float:
     """Linear CKA of two layers over the rows of a batch and, where both have them, over the same positions.
 
-    Maps of unequal sizes are averaged down to the smaller; any other two of unequal sizes, over all positions.
+    Maps of unequal sizes are averaged down to the smaller; any other two of unequal sizes, over all positions. Those of
+    texts are the ``words``, bool `[B, L]`.
     """
     # Two figures: sums that differ in their last bits between machines should not choose between layers.
-    return round(float(linear_cka(*_rows(first.float(), second.float()))), 2)
+    return round(float(linear_cka(*_rows(first.float(), second.float(), words))), 2)
 
 
-def _rows(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+def _rows(first: Tensor, second: Tensor, words: Tensor | None) -> tuple[Tensor, Tensor]:
     if first.ndim == second.ndim == 4:
         height, width = (min(first.shape[axis], second.shape[axis], _map_positions) for axis in (2, 3))
         pooled = (F.adaptive_avg_pool2d(maps, (height, width)) for maps in (first, second))
         one, other = (maps.permute(0, 2, 3, 1).flatten(0, 2) for maps in pooled)
         return one, other
+    if words is not None:
+        if all(_is_of_words(values, words) for values in (first, second)):
+            return first[words], second[words]
+        first, second = (_mean_of_words(values, words) for values in (first, second))
     if first.ndim == second.ndim == 3 and first.shape[1] == second.shape[1]:
         step = -(-first.shape[1] // _sequence_positions)
         return first[:, ::step].flatten(0, 1), second[:, ::step].flatten(0, 1)
     return _vectors(first), _vectors(second)
+
+
+def _is_of_words(values: Tensor, words: Tensor) -> bool:
+    return values.ndim == 3 and values.shape[:2] == words.shape
+
+
+def _mean_of_words(values: Tensor, words: Tensor) -> Tensor:
+    """One vector for each text, `[B, D]`, of one for each position; anything else as it is."""
+    if not _is_of_words(values, words):
+        return values
+    return values.where(words.unsqueeze(2), 0.0).sum(1) / words.sum(1, keepdim=True).clamp(min=1)
 
 
 def _vectors(values: Tensor) -> Tensor:

@@ -11,18 +11,18 @@ from torch import nn
 from limbeck.core import at, rows_of
 from limbeck.recipes.attach import SAMPLE, Choice, built, chosen, read_apart
 from limbeck.recipes.layers import modules
-from limbeck.recipes.reading import AUTO
+from limbeck.recipes.reading import ATTENTION, AUTO
 from limbeck.tasks import Task
 
 __all__ = ["survey", "survey_text"]
 
 
 def survey(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> dict[str, Any]:
-    """The modules of every model, and the taps that it would get where the recipe names none."""
+    """The modules of every model, and the taps that it would get where the recipe names no module."""
     models, sample = built(recipe, task, objects), task.sample(SAMPLE)
     board = {"batch": sample}
     open_ = {
-        name: {**spec, "taps": AUTO} if name in models and not spec["taps"] else spec
+        name: {**spec, "taps": AUTO} if name in models and spec["taps"] in ({}, ATTENTION) else spec
         for name, spec in recipe["models"].items()
     }
     left_open = {**recipe, "models": open_}
