@@ -66,8 +66,18 @@ def test_what_cannot_be_predicted_is_refused(run: Path, tmp_path: Path) -> None:
         predict(run, ["good"], pairs=["bad"])
     with pytest.raises(ArgumentError, match="there is no input"):
         predict(run, [])
-    with pytest.raises(RunError, match=r"is no finished run \(FileNotFoundError"):
-        predict(tmp_path, ["good"])
+
+
+def test_what_is_no_finished_run_is_one_line(shell: Shell) -> None:
+    (shell.folder / "begun").mkdir()
+    assert shell.refused("predict", "runs/none", "good") == (
+        "limbeck: runs/none is no finished run: there is no such folder\n"
+    )
+    assert shell.refused("predict", "begun", "good") == (
+        "limbeck: begun is no finished run: there is no results.json in it\n"
+    )
+    (shell.folder / "begun" / "results.json").write_text("[]", encoding="utf-8")
+    assert "begun is no finished run (TypeError: " in shell.refused("predict", "begun", "good")
 
 
 def shipped(folder: Path, model: nn.Module, **results: Any) -> Path:
@@ -100,7 +110,10 @@ def test_images_are_brought_to_the_size_and_channels_of_the_model(tmp_path: Path
 
 def test_a_run_without_the_file(tmp_path: Path) -> None:
     folder = shipped(tmp_path, Brightness())
-    with pytest.raises(RunError, match=r"has no such file; run its recipe with export: \{formats: \[onnx, int8\]\}"):
+    with pytest.raises(
+        RunError,
+        match=r"has no such file; run its recipe with export: \{formats: \[onnx, int8\]\}; of trees and a bag of words",
+    ):
         predict(folder, ["a.png"], int8=True)
     (folder / "results.json").write_text(json.dumps({"task": "image_classification", "export": None}))
     with pytest.raises(RunError, match=r"has no such file; run its recipe with export: \{formats: \[onnx\]\}"):

@@ -14,6 +14,8 @@ from limbeck.tasks import Prediction, Task
 
 __all__ = ["predict", "predictions"]
 
+_never_in_8_bits = "; of trees and a bag of words there is none in 8 bits"
+
 
 def predict(
     run: str | Path, inputs: Sequence[str], *, pairs: Sequence[str] = (), int8: bool = False
@@ -52,8 +54,12 @@ def predictions(
 
 
 def _results(folder: Path) -> dict[str, Any]:
+    file = folder / "results.json"
+    if not file.is_file():
+        missing = f"no {file.name} in it" if folder.is_dir() else "no such folder"
+        raise RunError(f"{folder} is no finished run: there is {missing}")
     try:
-        results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if results["task"] not in registry.names("task"):
             raise RunError(f"{folder}: no task {results['task']!r}.{suggest(results['task'], registry.names('task'))}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -64,7 +70,7 @@ def _results(folder: Path) -> dict[str, Any]:
 def _file(folder: Path, results: dict[str, Any], int8: bool) -> str:
     made = results["export"]
     if made is None or (int8 and "int8" not in made):
-        formats, unless = ("[onnx, int8]", "; of trees there is none in 8 bits") if int8 else ("[onnx]", "")
+        formats, unless = ("[onnx, int8]", _never_in_8_bits) if int8 else ("[onnx]", "")
         raise RunError(f"{folder} has no such file; run its recipe with export: {{formats: {formats}}}{unless}")
     file: str = (made["int8"] if int8 else made)["file"]
     return file
