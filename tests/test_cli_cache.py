@@ -146,6 +146,24 @@ def test_parts_make_one_cache_together(shell: Shell) -> None:
     assert content(Path("caches")) == before
 
 
+@pytest.mark.parametrize("command", ["build", "verify", "info"])
+@pytest.mark.parametrize("recipe", ["mutual", "false.yaml"])
+def test_where_nothing_can_be_cached_nothing_is_written(
+    command: str, recipe: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shell.folder / "empty").mkdir()
+    monkeypatch.chdir(shell.folder / "empty")
+    shell.write({**changed(CHANGES), "cache": False}, "empty/false.yaml")
+    assert "limbeck: cache: the recipe " in shell.refused("cache", command, recipe)
+
+
+@pytest.mark.parametrize("command", ["verify", "info"])
+def test_a_look_at_caches_of_teachers_that_are_not_trained_leaves_no_folder(command: str, shell: Shell) -> None:
+    code, _, err = shell("cache", command, "recipe.yaml", "--set", "models.teacher.train.seed=5")
+    assert (code, err.splitlines()[-1].partition(",")[0]) == (2, "limbeck: teacher is not trained yet")
+    assert {path.name for path in Path("runs").iterdir()} == {".caches", ".stages"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -18,7 +18,7 @@ from limbeck.cache import Manifest, Store
 from limbeck.cache import verify as verify_store
 from limbeck.errors import CacheError, RecipeError
 from limbeck.files import canonical_hash, held, write_json
-from limbeck.recipes.caching import Cache, plan_of
+from limbeck.recipes.caching import Cache, CachePlan, plan_of
 from limbeck.recipes.caching.settings import AUTO, resolve_settings
 from limbeck.recipes.lessons import lessons
 from limbeck.recipes.road import Road
@@ -206,12 +206,13 @@ def _caches(
 ) -> list[Cache]:
     """The caches of a recipe, its teachers trained."""
     runner, _ = checked(accelerator, recipe, {}, None, overrides, plugin)
+    resolved, plan = _planned(runner, output)
     digest = None if plugin is None else hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
     with _workplace(canonical_hash(runner.recipe)[:16], accelerator) as folder:
         stages = Stages(
             folder, accelerator=accelerator, progress=progress, plugin=digest, fresh=False, finished_only=not train
         )
-        return _all(runner, stages, output)
+        return _all(resolved, plan, runner, stages)
 
 
 @contextmanager
@@ -225,14 +226,23 @@ def _workplace(name: str, accelerator: Accelerator) -> Iterator[RunFolder]:
             folder.path.mkdir(exist_ok=True)
             write_json(folder.environment, describe(accelerator.device, accelerator.num_processes))
         accelerator.wait_for_everyone()
-        yield folder
-        accelerator.wait_for_everyone()
-        # Left only by a process that is ended: the next one goes on with its checkpoints.
-        if accelerator.is_main_process:
-            shutil.rmtree(folder.path)
+        ended = False
+        try:
+            yield folder
+            accelerator.wait_for_everyone()
+            ended = True
+        finally:
+            # The next process goes on with the checkpoints of one that did not come to its end.
+            if accelerator.is_main_process and (ended or not (folder.path / "checkpoints").exists()):
+                shutil.rmtree(folder.path)
 
 
-def _all(runner: Runner, stages: Stages, output: str | Path | None) -> list[Cache]:
+def _planned(runner: Runner, output: str | Path | None) -> tuple[dict[str, Any], CachePlan]:
+    """The recipe as one that asks for caches, and what is cached of it.
+
+    Raises:
+        RecipeError: if nothing is.
+    """
     section = runner.recipe["cache"]
     if section is False:
         raise RecipeError("cache: the recipe says false; give --set cache=auto, or a section")
@@ -241,6 +251,13 @@ def _all(runner: Runner, stages: Stages, output: str | Path | None) -> list[Cach
     plan = plan_of(recipe, runner.task)
     if output is not None:
         plan = replace(plan, settings=replace(plan.settings, folder=str(output)))
+    if not plan.outputs:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in plan.live.items())
+        raise RecipeError(f"cache: the recipe has no teacher that can be cached ({reasons or 'it has none'})")
+    return recipe, plan
+
+
+def _all(recipe: Mapping[str, Any], plan: CachePlan, runner: Runner, stages: Stages) -> list[Cache]:
     road = Road(recipe, runner.task, runner.models, stages, plan)
     caches: dict[str, Cache] = {}
     for lesson in lessons(recipe, runner.task):
@@ -250,9 +267,6 @@ def _all(runner: Runner, stages: Stages, output: str | Path | None) -> list[Cach
                 found = road.caches.cache(name, lesson, road.model(name), precision)
                 assert isinstance(found, Cache)
                 caches[name] = found
-    if not caches:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in plan.live.items())
-        raise RecipeError(f"cache: the recipe has no teacher that can be cached ({reasons or 'it has none'})")
     return list(caches.values())
 
 
