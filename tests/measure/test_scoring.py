@@ -9,7 +9,17 @@ import pytest
 
 from limbeck import registry
 from limbeck.errors import ArgumentError
-from limbeck.measure import Comparison, SingleLabel, evaluate, main_score, verdict
+from limbeck.measure import (
+    Comparison,
+    MaskedWordScoring,
+    MultiLabel,
+    Scoring,
+    SingleLabel,
+    Tagging,
+    evaluate,
+    main_score,
+    verdict,
+)
 from limbeck.measure.intervals import Resamples
 from limbeck.measure.metrics import Floats, Integers
 
@@ -54,6 +64,33 @@ class Parts(SingleLabel):
 
     def confusion(self, logits: Floats, target: Integers) -> tuple[()]:
         return ()
+
+
+SCORED: dict[str, tuple[Scoring, Any, Any]] = {
+    "one class": (SingleLabel(), np.eye(3), [0, 1, 1]),
+    "several classes": (MultiLabel(), np.eye(3), np.eye(3, dtype=int)),
+    "words": (Tagging(("O", "B-A", "I-A")), np.zeros((2, 4, 3)), np.ones((2, 4), int)),
+    "hidden words": (MaskedWordScoring(), np.zeros((2, 3, 2)), np.ones((2, 3), int)),
+}
+MISPLACED = {
+    "one class": ("entity_f1", "masked_accuracy", "masked_perplexity"),
+    "several classes": ("entity_f1", "masked_accuracy", "accuracy", "top5_accuracy", "brier_score"),
+    "words": ("masked_accuracy", "masked_agreement"),
+    "hidden words": ("entity_f1", "accuracy", "macro_f1", "negative_log_likelihood", "brier_score"),
+}
+
+
+@pytest.mark.parametrize(("kind", "metric"), [(kind, one) for kind, names in MISPLACED.items() for one in names])
+def test_metrics_of_another_scoring_are_refused_by_name(kind: str, metric: str) -> None:
+    scoring, logits, target = SCORED[kind]
+    wanted = rf"the metric '{metric}' is not for .*{type(scoring).__name__}; its own are {', '.join(scoring.metrics)}$"
+    with pytest.raises(ArgumentError, match=wanted):
+        evaluate({"a": [logits]}, target, scoring=scoring, metrics=[metric], draws=100)
+
+
+def test_metrics_of_another_scoring_that_take_the_same_are_measured() -> None:
+    found = evaluate({"a": [np.eye(3)]}, [0, 1, 1], metrics=["micro_f1", "accuracy"], draws=100)
+    assert found.models["a"].metrics["micro_f1"].value == found.models["a"].metrics["accuracy"].value
 
 
 @pytest.fixture(autouse=True)

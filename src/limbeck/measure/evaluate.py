@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from limbeck import registry
 from limbeck.errors import ArgumentError, suggest
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.intervals import Resamples, interval
@@ -51,7 +52,7 @@ def evaluate(
         comparisons: pairs (a, b); each gives a − b for every metric that both have. Seed s of a is paired with seed s
             of b; a model with one instance is paired with every seed of the other.
         scoring: what targets are and how logits are judged by them; `SingleLabel` by default.
-        metrics: names of registered metrics; those of the scoring by default.
+        metrics: names of registered metrics that take these logits and targets; those of the scoring by default.
         draws: of the bootstrap over rows.
         seed: of these draws.
 
@@ -60,7 +61,7 @@ def evaluate(
 
     Raises:
         ArgumentError: for logits that are not finite, shapes that do not agree, classes out of range, names of models
-            or metrics that do not exist, and pairs with different numbers of seeds.
+            or metrics that do not exist, metrics of something else, and pairs with different numbers of seeds.
 
     >>> found = evaluate({"student": [np.eye(3)]}, [0, 1, 1])
     >>> round(found.models["student"].metrics["accuracy"].value, 3)
@@ -73,7 +74,10 @@ def evaluate(
             raise ArgumentError(f"evaluate: no logits of a model {name!r}.{suggest(name, arrays)}")
     for a, b in comparisons:
         _paired(arrays, *((a, b) if len(arrays[a]) >= len(arrays[b]) else (b, a)))
-    chosen = {name: scoring.metric(name) for name in (scoring.metrics if metrics is None else metrics)}
+    example = next(iter(arrays.values()))[0]
+    chosen = {
+        name: _metric(name, scoring, example, truth) for name in (scoring.metrics if metrics is None else metrics)
+    }
     resamples = Resamples(len(truth), draws=draws, seed=seed)
     measured = {name: _measure(arrays, name, teacher, truth, chosen, resamples) for name in arrays}
     return Evaluation(
@@ -93,6 +97,31 @@ def _checked(
     arrays = {name: [np.asarray(one, np.float64) for one in seeds] for name, seeds in logits.items()}
     scoring.check(truth, _shape(arrays, len(truth)))
     return truth.astype(np.int64), arrays
+
+
+def _metric(name: str, scoring: Scoring, logits: Floats, target: Integers) -> Metric:
+    """A metric, of the scoring or one that takes the same."""
+    if name in scoring.metrics:
+        return scoring.metric(name)
+    registry.lookup("metric", name)
+    # More rows than any other axis is long, so that no two axes are taken for each other.
+    rows = np.arange(sum(logits.shape)) % len(target)
+    logits, target = logits[rows], target[rows]
+    try:
+        metric = scoring.metric(name)
+        fits = metric.rows(logits, target, logits if metric.needs_teacher else None).ndim == 2
+    except (TypeError, ValueError, IndexError) as error:
+        raise _misplaced(name, scoring) from error
+    if not fits:
+        raise _misplaced(name, scoring)
+    return metric
+
+
+def _misplaced(name: str, scoring: Scoring) -> ArgumentError:
+    known = ", ".join(scoring.metrics)
+    return ArgumentError(
+        f"evaluate: the metric {name!r} is not for logits and targets of {type(scoring).__name__}; its own are {known}"
+    )
 
 
 def _shape(arrays: _Logits, rows: int) -> tuple[int, ...]:
