@@ -19,7 +19,7 @@ from limbeck.core import logits_of
 from limbeck.data import Csv, TextSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
 from limbeck.recipes.prediction import predict
-from limbeck.students import hugging_face
+from limbeck.students import hugging_face, word_tokenizer
 from limbeck.tasks import TextClassification, TextSettings
 from tasks.small_texts import bert, recipe, review, write_csv
 
@@ -216,6 +216,24 @@ def test_more_tokens_than_a_model_has_positions(tmp_path: Path) -> None:
     folder = bert(tmp_path / "short", max_position_embeddings=10)
     with pytest.raises(ArgumentError, match=r"models\.student has positions for 10 tokens, data\.max_length is 12"):
         bound(task(tmp_path), folder)
+
+
+def test_special_marks_leave_a_word(tmp_path: Path) -> None:
+    folder, unmarked = bert(tmp_path / "bert"), torch.nn.Linear(2, 2)
+    unmarked.tokenizer = word_tokenizer(texts=["the film"])
+    with pytest.raises(
+        ArgumentError, match=r"max_length is 2, and the tokenizer of models\.student puts 2 .* least 3$"
+    ):
+        bound(task(tmp_path, max_length=2), folder)
+    (reading,) = bound(task(tmp_path, max_length=3), folder)[0].readings.values()
+    assert reading.tokens([("good film",)]).lengths.tolist() == [3]
+    task(tmp_path, max_length=2).reading(lambda: {"student": unmarked})
+
+
+def test_special_marks_leave_a_word_of_pairs(tmp_path: Path) -> None:
+    rows = TextSet.of([("good", "film")] * 20, torch.arange(20) % 2, ("no", "yes"))
+    with pytest.raises(ArgumentError, match=r"models\.student puts 3 special marks .* least 4$"):
+        bound(TextClassification({"train": rows}, TextSettings(max_length=3)), bert(tmp_path / "bert"))
 
 
 def test_an_object_needs_a_tokenizer(tmp_path: Path) -> None:

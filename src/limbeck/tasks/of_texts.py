@@ -30,6 +30,7 @@ from limbeck.tasks.division import Division, SplitSettings, divide, planned
 from limbeck.tasks.readings import (
     addresses_of,
     check_reads,
+    check_room,
     cuts,
     given_sets,
     own_reading,
@@ -49,8 +50,8 @@ class LengthSettings(SplitSettings):
     """What a recipe says of texts beside their source: what `SplitSettings` has, and
 
     Args:
-        max_length: the most tokens of a row that a model reads; the others are cut off, and the run says of how many
-            rows.
+        max_length: the most tokens of a row that a model reads, its special marks among them; the others are cut off,
+            and the run says of how many rows.
     """
 
     max_length: int = 128
@@ -193,6 +194,7 @@ class OfTexts(ABC):
         """The task with tokens for all these models; those that read as an earlier one does share its address."""
         bound = copy.copy(self)
         bound.readings, addresses = readings_of(models(), self.settings.max_length, of_words=self.of_words)
+        check_room(bound.readings, pairs=self.input.get("texts") == 2)
         return bound, addresses
 
     def alone(self, inputs: Address) -> tuple[Self, Address]:

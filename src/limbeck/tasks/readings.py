@@ -18,6 +18,7 @@ from limbeck.tasks.task import Batch
 __all__ = [
     "addresses_of",
     "check_reads",
+    "check_room",
     "cuts",
     "given_sets",
     "own_reading",
@@ -101,6 +102,21 @@ def reading_of(model: nn.Module, label: str, max_length: int, *, of_words: bool 
     if of_words and "words" not in parameters:
         raise ArgumentError(f"{label} takes no words; give limbeck.students.by_word(model)")
     return Reading(tokenizer, [*names, *(["words"] if of_words else [])], max_length, of_words=of_words)
+
+
+def check_room(readings: Mapping[str, Reading], *, pairs: bool) -> None:
+    """Refuse readings that the special marks of their tokenizers leave no word of.
+
+    Raises:
+        ArgumentError: with the model, and the least length that leaves one.
+    """
+    for name, reading in readings.items():
+        marks = reading.tokenizer.num_special_tokens_to_add(pair=pairs)
+        if reading.max_length <= marks:
+            raise ArgumentError(
+                f"data.max_length is {reading.max_length}, and the tokenizer of models.{name} puts {marks} special "
+                f"marks into every row, so that no word is left; give at least {marks + 1}"
+            )
 
 
 def cuts(readings: Mapping[str, Reading], data: Readable) -> Iterator[str]:
