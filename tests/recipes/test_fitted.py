@@ -184,6 +184,14 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {**TREE, "cache": {"teachers": ["teacher"]}},
         r"cannot be cached: a student that is fitted at once reads every row once",
     ),
+    "a checkpoint to go on from": (
+        {**TREE, "models.student": {"use": "decision_tree", "checkpoint": "tree.safetensors"}},
+        r"models.student.checkpoint: .*keeps nothing of a checkpoint; remove it",
+    ),
+    "a checkpoint of a teacher that learns": (
+        {"models.teacher": {"use": "decision_tree", "checkpoint": "tree.safetensors", "train": {}}},
+        r"models.teacher.checkpoint: .*keeps nothing of a checkpoint",
+    ),
     "leaves": ({**TREE, "models.student": {"use": "decision_tree", "leaves": 1}}, r"leaves is 1"),
 }
 
@@ -209,6 +217,22 @@ def test_a_fitted_model_of_a_run_does_not_learn_on(go: Go, no_training: None, tm
     model = limbeck.students.decision_tree(channels=1, classes=10, size=(8, 8))
     with pytest.raises(RecipeError, match=r"models.student was fitted at once, and cannot go on"):
         limbeck.run(changed({"models.student": GONE}), models={"student": model}, output=tmp_path / "run")
+
+
+def test_copies_that_nobody_learns_from_are_not_made(tmp_path: Path, no_training: None) -> None:
+    made = reviews(tmp_path, use="logistic_regression")
+    made["data"]["augment"] = {"folder": str(tmp_path / "none"), "copies": 2}
+    with pytest.raises(RecipeError, match=r"data.augment: the student is fitted .* as they are, and nobody else"):
+        limbeck.run(made, output=tmp_path / "run")
+    made["models"]["assistant"] = {**made["models"]["teacher"], "objective": SOFT}
+    assert resolve(made, name="a")["data"]["augment"]["copies"] == 2
+
+
+def test_that_changes_of_images_are_for_others_is_told() -> None:
+    told = "models.student is fitted to the rows as they are; data.augment changes them for other models alone"
+    plain = changed({**TREE, "data.augment": GONE})
+    notes = [api.checked(api.start_accelerator(), one, {}, None, (), None)[1] for one in (changed(TREE), plain)]
+    assert notes == [[told], []]
 
 
 def test_it_resolves_to_itself() -> None:

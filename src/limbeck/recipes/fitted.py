@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -13,8 +13,9 @@ from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.together import trains_together
 from limbeck.students import fitted_part
 from limbeck.students.fitted_models import FITTED
+from limbeck.tasks import Task
 
-__all__ = ["check_fitted", "check_fitted_models", "is_fitted"]
+__all__ = ["check_fitted", "check_fitted_models", "fitted_notes", "is_fitted"]
 
 
 def is_fitted(spec: Mapping[str, Any]) -> bool:
@@ -29,31 +30,41 @@ def check_fitted(recipe: Mapping[str, Any]) -> None:
         RecipeError: with the place in the resolved recipe.
     """
     for name, spec in recipe["models"].items():
-        if not is_fitted(spec):
-            continue
-        told, worn = f"models.{name} is fitted at once, in one pass over its rows", equipment_of(spec)
-        if recipe["data"].get("multi_label"):
-            raise RecipeError(
-                f"models.{name} is fitted to rows of one class, and these may have several; take another model, as in "
-                "{use: bag_of_words}"
-            )
-        if name == "student":
-            _check_train(recipe["train"], "train", told)
-        elif trains_together(spec["train"]):
-            raise RecipeError(f"{told}; it cannot train together with the student")
-        elif spec["train"] is not None:
-            _check_train(spec["train"], f"models.{name}.train", told)
-        if worn is not None:
-            raise RecipeError(f"{told}; remove {worn.key}")
-    if not is_fitted(recipe["models"]["student"]):
-        return
-    told = "the student is fitted at once, in one pass over its rows"
+        if is_fitted(spec):
+            _check_section(name, spec, recipe)
+    if is_fitted(recipe["models"]["student"]):
+        _check_student(recipe)
+
+
+def _check_section(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    told, worn = f"models.{name} is fitted at once, in one pass over its rows", equipment_of(spec)
+    if recipe["data"].get("multi_label"):
+        raise RecipeError(
+            f"models.{name} is fitted to rows of one class, and these may have several; take another model, as in "
+            "{use: bag_of_words}"
+        )
+    train, path = (recipe["train"], "train") if name == "student" else (spec["train"], f"models.{name}.train")
+    if trains_together(train):
+        raise RecipeError(f"{told}; it cannot train together with the student")
+    if train is not None:
+        _check_train(train, path, told)
+        if spec["checkpoint"] is not None:
+            raise RecipeError(f"models.{name}.checkpoint: {told}, and keeps nothing of a checkpoint; remove it")
+    if worn is not None:
+        raise RecipeError(f"{told}; remove {worn.key}")
+
+
+def _check_student(recipe: Mapping[str, Any]) -> None:
+    told, data = "the student is fitted at once, in one pass over its rows", recipe["data"]
     for other, spec in recipe["models"].items():
         if trains_together(spec.get("train")):
             raise RecipeError(f"models.{other}: {told}; nothing can train together with it")
-    for section, given in (("balance", recipe["balance"]), ("data.class_balance", recipe["data"]["class_balance"])):
+    for section, given in (("balance", recipe["balance"]), ("data.class_balance", data["class_balance"])):
         if given:
             raise RecipeError(f"{section}: {told}; remove it")
+    copies = (data.get("augment") or {}).get("copies")
+    if copies and not any(spec.get("objective") for spec in recipe["models"].values()):
+        raise RecipeError(f"data.augment: {told} as they are, and nobody else would learn from the copies; remove it")
 
 
 def _check_train(train: Mapping[str, Any], path: str, told: str) -> None:
@@ -72,3 +83,10 @@ def check_fitted_models(recipe: Mapping[str, Any], models: Mapping[str, nn.Modul
     part = fitted_part(models["student"])
     if part is not None and not is_fitted(recipe["models"]["student"]):
         raise RecipeError("models.student was fitted at once, and cannot go on from there; name it by use")
+
+
+def fitted_notes(recipe: Mapping[str, Any], task: Task) -> Iterator[str]:
+    """Which models see nothing of the changes that every view of a row has for others."""
+    for name, spec in recipe["models"].items():
+        if is_fitted(spec) and task.looks is None:
+            yield f"models.{name} is fitted to the rows as they are; data.augment changes them for other models alone"

@@ -14,7 +14,7 @@ from limbeck.recipes import lessons
 from limbeck.recipes.caching import kept_of, plan_of
 from limbeck.recipes.contest import Contest
 from limbeck.recipes.ending import Ending
-from limbeck.recipes.fitted import check_fitted_models
+from limbeck.recipes.fitted import check_fitted_models, fitted_notes
 from limbeck.recipes.measuring import check_int8
 from limbeck.recipes.models import Models
 from limbeck.recipes.options import construct
@@ -71,7 +71,7 @@ class Runner:
             trial.step(self.task, accelerator)
         for lesson in lessons.lessons(self.recipe, self.task):
             check_knowledge(lesson, self.recipe)
-        return list(self._untrained(models))
+        return [*fitted_notes(self.recipe, self.task), *self._untrained(models)]
 
     def _untrained(self, models: Mapping[str, nn.Module]) -> Iterator[str]:
         """What has random weights in models that came with others."""
