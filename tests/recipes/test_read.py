@@ -114,7 +114,10 @@ def test_numbers_with_an_exponent_are_numbers(text: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        *((word, word) for word in ("on", "off", "yes", "no", "On", "NO", "y", "1:30", "2026-01-31", "0o", "1_000e")),
+        *(
+            (word, word)
+            for word in ("on", "off", "yes", "no", "On", "NO", "y", "1:30", "2026-01-31", "0o", "0x_", "0b_", "1_000e")
+        ),
         *((word, word[0] in "tT") for word in ("true", "True", "FALSE", "false")),
         *(("010", 10), ("1_000", 1000), ("-08", -8), ("0o17", 15), ("0b11", 3), ("+5", 5), ("1_0.5", 10.5)),
         *((".5", 0.5), ("3.", 3.0), ("-.inf", -math.inf), ("~", None), ("null", None)),
