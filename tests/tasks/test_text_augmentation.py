@@ -121,6 +121,14 @@ def test_it_pays_from_four_passes_of_each_look(tmp_path: Path, epochs: int, live
     assert plan.views == COPIES + 1
 
 
+def test_stages_are_shared_between_runs_with_caches_and_without(tmp_path: Path) -> None:
+    made, found = task(tmp_path), []
+    for cache in ("auto", False):
+        resolved = resolve(augmented(tmp_path, cache=cache), name="x")
+        found.append(plan_of(resolved, made).reads(student(resolved, made), resolved, made))
+    assert found == [{"views": COPIES + 1}] * 2
+
+
 def test_a_recipe_without_a_model_for_words(tmp_path: Path) -> None:
     given = augmented(tmp_path)
     given["data"]["augment"] = {"copies": 2}

@@ -91,7 +91,7 @@ def plan_of(recipe: Mapping[str, Any], task: Task) -> CachePlan:
     settings = CacheSettings(**(section if asked else resolve_settings({})))
     views = None if task.looks == 1 else settings.views or task.looks
     if section is False:
-        return CachePlan(settings=settings, asked=False, outputs={}, live={}, views=None)
+        return CachePlan(settings=settings, asked=False, outputs={}, live={}, views=views)
     outputs, live, passes = _survey(recipe, task)
     _check_named(settings, recipe, outputs, live)
     if asked and outputs and task.looks is None and views is None:
