@@ -18,6 +18,7 @@ from limbeck import api
 from limbeck.core import logits_of
 from limbeck.data import Csv, MaskedWords, Txt
 from limbeck.errors import ArgumentError, DataError, RecipeError
+from limbeck.recipes.schema import resolve
 from limbeck.students import masked_language_model
 from limbeck.tasks import MaskedLanguageModelling, MaskedSettings
 from tasks.small_masked import masked_bert
@@ -90,6 +91,20 @@ def test_words_are_hidden_anew_in_every_epoch_and_alike_for_whoever_asks(tmp_pat
     shares = [len(words) for one in seen for words in one.values()]
     # Texts have 3 to 14 words, cut at 10.
     assert 0.1 < np.mean(shares) / 8 < 0.2
+
+
+def test_a_term_on_logits_does_not_count_padding(tmp_path: Path) -> None:
+    spec = recipe(tmp_path)
+    spec["objective"] |= {
+        "soft": {"loss": "kl_divergence"},
+        "asked": {"loss": "kl_divergence", "where": "batch.masked"},
+    }
+    resolved = resolve(spec, name="words")
+    assert {name: term["where"] for name, term in resolved["objective"].items()} == {
+        "words": None,
+        "soft": "batch.inputs.attention_mask",
+        "asked": "batch.masked",
+    }
 
 
 def test_no_word_is_hidden_where_none_is_asked_for(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ class MaskedLanguageModelling(OfTexts):
     supplied: ClassVar = ()
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     formats: ClassVar = ()
+    counted: ClassVar = "batch.inputs.attention_mask"
     fixed: ClassVar = ()
     scoring: ClassVar = MaskedWordScoring()
     rows: ClassVar = TextSet
