@@ -13,7 +13,7 @@ from limbeck.errors import RecipeError
 from limbeck.losses import BinaryCrossEntropy, BinaryKD, CrossEntropy, KLDivergence, MSELogits
 from limbeck.measure import MultiLabel, SingleLabel
 from limbeck.recipes.exclusive import check_exclusive
-from limbeck.teachers import Ensemble, Frozen, TeacherFree
+from limbeck.teachers import Ensemble, Frozen, RandomTeacher, TeacherFree
 
 SOFTMAXES = {
     "cross_entropy",
@@ -75,5 +75,8 @@ def test_teachers_that_average_softmaxes_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"models\.teacher: ensemble is for rows of one class"):
         check_exclusive(distiller(soft, teacher=Ensemble(members)), MultiLabel())
     check_exclusive(distiller(soft, teacher=Ensemble(members, mean="logits")), MultiLabel())
+    for outer in (Ensemble({"inner": Ensemble(members)}, mean="logits"), RandomTeacher({"inner": Ensemble(members)})):
+        with pytest.raises(RecipeError, match=r"models\.teacher: ensemble is for rows of one class"):
+            check_exclusive(distiller(soft, teacher=outer), MultiLabel())
     with pytest.raises(RecipeError, match=r"models\.teacher: teacher_free is for rows of one class"):
         check_exclusive(distiller(soft, teacher=TeacherFree(classes=4)), MultiLabel())

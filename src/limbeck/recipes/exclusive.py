@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from limbeck import registry
 from limbeck.core import Distiller, Term
 from limbeck.errors import RecipeError
@@ -36,7 +38,9 @@ def _parts(distiller: Distiller) -> Iterator[tuple[str, str, object]]:
         if _reads_classes(term):
             yield f"objective.{name}", _registered("loss", term.loss), term.loss
     for name, teacher in distiller.teachers.items():
-        yield f"models.{name}", _registered("teacher", teacher), teacher
+        # Those that it is made of as well.
+        for part in teacher.modules() if isinstance(teacher, nn.Module) else (teacher,):
+            yield f"models.{name}", _registered("teacher", part), part
 
 
 def _reads_classes(term: Term) -> bool:
