@@ -172,3 +172,11 @@ def test_without_an_export_after_a_run_that_had_one(whole: Run, go: Go) -> None:
     assert run.results["export"] is None
     assert "exported" not in run.results["models"]
     assert not (run.path / "export").exists()
+
+
+def test_files_of_one_model_in_recipes_of_two_names_say_their_own(go: Go) -> None:
+    for name in ("one", "other"):
+        run = go({"name": name, "export": {"formats": ["onnx", "int8"]}})
+        for file in ("student.onnx", "student.int8.onnx"):
+            session = onnxruntime.InferenceSession(run.path / "export" / file)
+            assert session.get_modelmeta().custom_metadata_map["recipe"] == name

@@ -143,7 +143,9 @@ class Ending:
         return {"file": f"export/{file.name}", **made}
 
     def _int8(self, model: Contestant, upstream: Sequence[str]) -> dict[str, Any]:
-        key = stage_key(stage="int8", upstream=upstream, test=self.task.test.fingerprint())
+        # The file says which recipe it is of, as the one that it is made from.
+        name = self.recipe["name"]
+        key = stage_key(stage="int8", recipe=name, upstream=upstream, test=self.task.test.fingerprint())
         source, file = self.stages.folder.export("student"), self.stages.folder.export("student.int8")
 
         def write(beside: Path) -> None:
