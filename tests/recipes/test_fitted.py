@@ -205,9 +205,14 @@ def test_what_has_no_meaning_is_refused_before_any_work(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("loss", ["kl_divergence", "binary_kd"])
-def test_rows_of_several_classes_are_refused(loss: str, tmp_path: Path, no_training: None) -> None:
+@pytest.mark.parametrize("kind", ["lists", "columns"])
+def test_rows_of_several_classes_are_refused(kind: str, loss: str, tmp_path: Path, no_training: None) -> None:
     made = topics_recipe(tmp_path, use="logistic_regression")
     del made["train"]
+    if kind == "columns":
+        lines = ["text,war,trade", *(f"the film {row},{row % 2},{row % 3 // 2}" for row in range(60))]
+        (tmp_path / "columns.csv").write_text("\n".join(lines), encoding="utf-8")
+        made["data"] = {"use": "csv", "file": str(tmp_path / "columns.csv"), "label": ["war", "trade"], "max_length": 12}
     made["objective"] = {"soft": {"loss": loss}}
     with pytest.raises(RecipeError, match=r"models.student is fitted to rows of one class, and these may have several"):
         limbeck.run(made, output=tmp_path / "run")

@@ -38,11 +38,6 @@ def check_fitted(recipe: Mapping[str, Any]) -> None:
 
 def _check_section(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
     told, worn = f"models.{name} is fitted at once, in one pass over its rows", equipment_of(spec)
-    if recipe["data"].get("multi_label"):
-        raise RecipeError(
-            f"models.{name} is fitted to rows of one class, and these may have several; take another model, as in "
-            "{use: bag_of_words}"
-        )
     train, path = (recipe["train"], "train") if name == "student" else (spec["train"], f"models.{name}.train")
     if trains_together(train):
         raise RecipeError(f"{told}; it cannot train together with the student")
@@ -74,12 +69,18 @@ def _check_train(train: Mapping[str, Any], path: str, told: str) -> None:
             raise RecipeError(f"{path}.{option} is {value!r}: {told}; leave all but the seed out")
 
 
-def check_fitted_models(recipe: Mapping[str, Any], models: Mapping[str, nn.Module]) -> None:
-    """Refuse a fitted model that is to go on learning.
+def check_fitted_models(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], task: Task) -> None:
+    """Refuse fitted models where rows have several classes, and one that is to go on learning.
 
     Raises:
         RecipeError: with the place in the recipe.
     """
+    for name, spec in recipe["models"].items():
+        if is_fitted(spec) and not task.scoring.exclusive:
+            raise RecipeError(
+                f"models.{name} is fitted to rows of one class, and these may have several; take another model, as in "
+                "{use: bag_of_words}"
+            )
     part = fitted_part(models["student"])
     if part is not None and not is_fitted(recipe["models"]["student"]):
         raise RecipeError("models.student was fitted at once, and cannot go on from there; name it by use")

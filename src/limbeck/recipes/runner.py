@@ -60,7 +60,7 @@ class Runner:
             self.task.check_model(f"models.{name}", self.models.for_task(name, model), inputs)
         if self.models.classes("student") is not None:
             raise RecipeError("models.student knows other classes than the data; a student needs the same")
-        check_fitted_models(self.recipe, models)
+        check_fitted_models(self.recipe, models, self.task)
         check_int8(self.recipe, models["student"])
         self._check_read()
         last = {**self.recipe["train"], "seed": self.seeds[-1]}
