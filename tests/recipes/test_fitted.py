@@ -89,6 +89,17 @@ def test_the_control_is_what_scikit_learn_makes_of_labels_alone(tmp_path: Path) 
     assert (student["model.model.weight"] - weight).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("labels", [None, 20, 34])
+def test_few_rows_are_enough(labels: int | None, tmp_path: Path) -> None:
+    made = recipe(tmp_path, use="logistic_regression")
+    made["data"] |= {"limit": 35, "labels": labels}
+    made |= {"objective": SOFT, "export": {"formats": []}}
+    del made["train"]
+    run = Run(limbeck.run(made, output=tmp_path / "run"))
+    assert run.results["label_budget"]["training"] == (labels or 35)
+    assert "control" in run.results["models"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_images(name: str, go: Go) -> None:
     run = go(
@@ -212,7 +223,12 @@ def test_rows_of_several_classes_are_refused(kind: str, loss: str, tmp_path: Pat
     if kind == "columns":
         lines = ["text,war,trade", *(f"the film {row},{row % 2},{row % 3 // 2}" for row in range(60))]
         (tmp_path / "columns.csv").write_text("\n".join(lines), encoding="utf-8")
-        made["data"] = {"use": "csv", "file": str(tmp_path / "columns.csv"), "label": ["war", "trade"], "max_length": 12}
+        made["data"] = {
+            "use": "csv",
+            "file": str(tmp_path / "columns.csv"),
+            "label": ["war", "trade"],
+            "max_length": 12,
+        }
     made["objective"] = {"soft": {"loss": loss}}
     with pytest.raises(RecipeError, match=r"models.student is fitted to rows of one class, and these may have several"):
         limbeck.run(made, output=tmp_path / "run")

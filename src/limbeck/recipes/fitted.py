@@ -13,9 +13,9 @@ from limbeck.recipes.sections import resolve_train
 from limbeck.recipes.together import trains_together
 from limbeck.students import fitted_part
 from limbeck.students.fitted_models import FITTED
-from limbeck.tasks import Task
+from limbeck.tasks import Task, TrainingRows
 
-__all__ = ["check_fitted", "check_fitted_models", "fitted_notes", "is_fitted"]
+__all__ = ["check_fitted", "check_fitted_models", "filled", "fitted_notes", "is_fitted"]
 
 
 def is_fitted(spec: Mapping[str, Any]) -> bool:
@@ -34,6 +34,19 @@ def check_fitted(recipe: Mapping[str, Any]) -> None:
             _check_section(name, spec, recipe)
     if is_fitted(recipe["models"]["student"]):
         _check_student(recipe)
+
+
+def filled(spec: Mapping[str, Any], train: Mapping[str, Any], rows: TrainingRows) -> Mapping[str, Any]:
+    """The settings of a training; of a model that is fitted at once, with batches that any number of rows fill.
+
+    It is tried on one batch, and no recipe says how large that is.
+    """
+    if not is_fitted(spec):
+        return train
+    known = rows.rows.labelled
+    walked = int((~known).sum()) or len(known)
+    # A power of two, which processes side by side can share; and one row with a label beside one without.
+    return {**train, "batch_size": min(train["batch_size"], max(1 << (walked.bit_length() - 1), 2))}
 
 
 def _check_section(name: str, spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from limbeck.core import Distiller
 from limbeck.recipes.build import build_distiller
 from limbeck.recipes.equipment import needed
+from limbeck.recipes.fitted import filled
 from limbeck.recipes.forms import form_of
 from limbeck.recipes.teachers import teachers_in_use
 from limbeck.recipes.terms import is_taught, plain_term, supervised_terms
@@ -126,7 +127,7 @@ def teaching(name: str, recipe: Mapping[str, Any], task: Task) -> Lesson | None:
         title=f"models.{name}",
         path=f"models.{name}.train",
         learners={"student": name},
-        train=spec["train"],
+        train=filled(spec, spec["train"], rows),
         rows=rows,
         terms={"hard": plain_term(task.scoring.loss)} if own is None else own,
         alone=own is None,
@@ -142,7 +143,7 @@ def student(recipe: Mapping[str, Any], task: Task) -> Lesson:
         title="the student",
         path="train",
         learners={name: name for name in ("student", *others)},
-        train=recipe["train"],
+        train=filled(recipe["models"]["student"], recipe["train"], task.student_rows),
         own={name: settings for name, settings in own.items() if settings is not None},
         rows=task.student_rows,
         terms=recipe["objective"],
@@ -157,7 +158,7 @@ def control(recipe: Mapping[str, Any], task: Task) -> Lesson:
         title="the control",
         path="train",
         learners={"student": "student"},
-        train=recipe["train"],
+        train=filled(recipe["models"]["student"], recipe["train"], task.labelled_rows),
         rows=task.labelled_rows,
         terms=supervised_terms(recipe, task.scoring.loss),
         shared=True,
