@@ -121,7 +121,7 @@ PARTS = {
             "bag of words",
             {"use": "bag_of_words"},
             {"soft": {"loss": "mse_logits"}},
-            _WORDS,
+            {**_WORDS, "learning_rate": 3.0e-2},
             int8=False,
         ),
     )
