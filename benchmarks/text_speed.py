@@ -51,7 +51,11 @@ def teachers_part(setting: Setting, page: Path) -> dict[str, bool]:
 def served_part(setting: Setting, page: Path) -> dict[str, bool]:
     found = served.measure(setting, sorted({1, torch.get_num_threads()}))
     write_section(page, "served", served.section(found))
-    checks = {}
+    best = found.at_best(served.TRANSFORMER)
+    checks = {
+        f"2 layers in INT8, each with its best number of threads, at least {served.LEAST_TRANSFORMER} times faster: "
+        f"{best:.1f}": best >= served.LEAST_TRANSFORMER
+    }
     for threads in found.milliseconds:
         two = found.faster(threads, served.TRANSFORMER)
         small = max(found.faster(threads, f"{name}, INT8") for name in ("BiLSTM", "TextCNN"))

@@ -133,9 +133,19 @@ def test_training_by_length_learns_what_training_by_the_plan_learns(setting: Set
     assert not found.difference.clear
 
 
+def test_each_model_is_compared_at_its_best_number_of_threads() -> None:
+    took = {1: {served.TEACHER: 30.0, served.TRANSFORMER: 2.0}, 2: {served.TEACHER: 20.0, served.TRANSFORMER: 2.5}}
+    found = served.Served(
+        {served.TRANSFORMER: 15.7},
+        {count: {name: Spread.of([time] * 3) for name, time in one.items()} for count, one in took.items()},
+    )
+    assert found.at_best(served.TRANSFORMER) == 10.0
+    assert "2 layers, INT8 is 10.0 times faster than the teacher" in served.section(found)
+
+
 @pytest.mark.slow
 def test_shipped_files_have_their_turns(setting: Setting, page: Path) -> None:
-    assert len(PARTS["served"](setting, page)) == 2 * len({1, torch.get_num_threads()})
+    assert len(PARTS["served"](setting, page)) == 1 + 2 * len({1, torch.get_num_threads()})
     found = page.read_text(encoding="utf-8")
     for row in (
         served.TEACHER,
