@@ -68,8 +68,10 @@ def test_rows_of_the_files_stand_apart(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_table_says_what_the_runs_say() -> None:
     lines = table({"bilstm": results()}).splitlines()
     assert lines[2] == "| teacher | 6 layers | 1 | 22.70M | 85.0 |  |  |  |  |  |  |"
-    row = "| `bilstm` | BiLSTM | 1 | 3.00M | 83.0 | 97.6 | 80.0 | +3.0 (+1.0 to +5.0) | helped | 82.0 | 4.2 |"
+    row = "| `bilstm` | BiLSTM | 1 | 3.00M | 83.0 | 97.6 | 80.0 | +3.0 (+1.0 to +5.0) | one seed | 82.0 | 4.2 |"
     assert lines[3] == row
+    several = table({"bilstm": {**results(), "seeds": [0, 1, 2]}}).splitlines()
+    assert several[3] == row.replace("| 1 |", "| 3 |").replace("one seed", "helped")
 
 
 def test_bounds_fail_where_they_should() -> None:
