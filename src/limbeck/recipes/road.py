@@ -103,7 +103,7 @@ class Road:
         if is_fitted(recipe["models"][lesson.learners["student"]]):
             # scikit-learn computes as it does, and another version of it may do otherwise.
             train["precision"], reads["fitted_by"] = "float32", f"scikit-learn {version('scikit-learn')}"
-        return self._stage(train, lesson, reads, teachers, distiller)
+        return self._stage(train, lesson, (recipe, task), reads, teachers, distiller)
 
     def _scene(self, lesson: Lesson) -> tuple[Mapping[str, Any], Task]:
         """Recipe and task as a training sees them."""
@@ -119,11 +119,12 @@ class Road:
         self,
         train: Mapping[str, Any],
         lesson: Lesson,
+        scene: tuple[Mapping[str, Any], Task],
         reads: Mapping[str, Any],
         teachers: Mapping[str, nn.Module],
         distiller: Callable[[Collection[str]], Distiller],
     ) -> Stage:
-        (recipe, task), accelerator = self._scene(lesson), self.stages.accelerator
+        (recipe, task), accelerator = scene, self.stages.accelerator
         address = recipe["models"][lesson.learners["student"]]["inputs"]
         rank, world = accelerator.process_index, accelerator.num_processes
         views = self.caches.plan.views_of(lesson, task)
