@@ -109,6 +109,31 @@ def test_deep_supervision_reaches_the_control(go: Go) -> None:
     assert {name for event in run.taught("control") for name in event["terms"]} == {"hard", "deep"}
 
 
+def test_the_control_does_not_depend_on_what_only_teaching_reads(
+    go: Go, jobs: list[tuple[Job, dict[str, torch.Tensor]]]
+) -> None:
+    hint = {
+        "models.teacher.taps": {"hint": "layers.0"},
+        "models.student.taps": {"guided": "layers.0"},
+        "objective.hint": {
+            "loss": "hint_mse",
+            "inputs": {"student": "student.guided", "teacher": "teacher.hint"},
+            "weight": 0.1,
+        },
+    }
+    plain = go({"train.seed": 71})
+    assert [job.stage for job, _ in jobs][-2:] == ["control", "student"]
+    jobs.clear()
+    guided = go({"train.seed": 71, **hint})
+    assert [job.stage for job, _ in jobs] == ["student"]
+    assert guided.taught("control") == plain.taught("control") != []
+    jobs.clear()
+    # The same where nothing was there to be taken.
+    again = go({"train.seed": 71, **hint}, fresh=True)
+    assert "control" in [job.stage for job, _ in jobs]
+    assert all(torch.equal(value, again.weights("control")[key]) for key, value in plain.weights("control").items())
+
+
 # Arrangements.
 
 

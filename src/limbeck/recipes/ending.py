@@ -15,6 +15,7 @@ from torch import nn
 
 from limbeck.core import Address
 from limbeck.files import atomic, write_json
+from limbeck.recipes.answers import Answers
 from limbeck.recipes.keys import stage_key
 from limbeck.recipes.measuring import (
     Contestant,
@@ -45,13 +46,23 @@ class Ending:
         task: with the data loaded.
         seeds: those of the students, in order.
         stages: where finished files are kept.
+        taught: what decides the weights of finished teachers, by name.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], task: Task, seeds: Sequence[int], stages: Stages) -> None:
+    def __init__(
+        self,
+        recipe: Mapping[str, Any],
+        task: Task,
+        seeds: Sequence[int],
+        stages: Stages,
+        taught: Mapping[str, str],
+    ) -> None:
         self.recipe = recipe
         self.task = task
         self.seeds = seeds
         self.stages = stages
+        self.machine = [processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()]
+        self.answers = Answers(recipe, task, stages, taught=taught, machine=self.machine)
 
     def ship(
         self,
@@ -101,7 +112,7 @@ class Ending:
             exported = {"model": best, **self._export(contestants[best], [*upstream, best], "student")}
             exits = {name: f"student_{name}" for name in self.recipe["export"]["exits"]}
             if "int8" in self.recipe["export"]["formats"]:
-                exported["int8"] = self._int8(contestants[best], [*upstream, best])
+                exported["int8"] = self._int8(best, contestants[best], [*upstream, best])
             if exits:
                 exported["exits"] = {
                     name: self._export(contestants[title], [*upstream, title], title) for name, title in exits.items()
@@ -114,7 +125,7 @@ class Ending:
             upstream=upstream,
             test=self.task.test.fingerprint(),
             subject=best,
-            machine=[processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()],
+            machine=self.machine,
         )
         write = partial(self._write, contestants=contestants, exported=exported, subject=best, chosen=chosen)
         found = self.stages.obtain(key, "measure", write)
@@ -142,7 +153,7 @@ class Ending:
         made = json.loads((found / "export.json").read_text(encoding="utf-8"))
         return {"file": f"export/{file.name}", **made}
 
-    def _int8(self, model: Contestant, upstream: Sequence[str]) -> dict[str, Any]:
+    def _int8(self, title: str, model: Contestant, upstream: Sequence[str]) -> dict[str, Any]:
         # The file says which recipe it is of, as the one that it is made from.
         name = self.recipe["name"]
         key = stage_key(stage="int8", recipe=name, upstream=upstream, test=self.task.test.fingerprint())
@@ -150,7 +161,8 @@ class Ending:
 
         def write(beside: Path) -> None:
             self.stages.progress.note("export: writing the file with weights in 8 bits")
-            write_json(beside / "int8.json", export_int8(model, source, beside / "student.onnx", self.task))
+            made = export_int8(title, model, source, beside / "student.onnx", self.answers)
+            write_json(beside / "int8.json", made)
 
         found = self.stages.obtain(key, "int8", write)
         if self.stages.accelerator.is_main_process:
@@ -179,7 +191,9 @@ class Ending:
         example = self.task.example
         best = contestants["student" if exported is None else exported["model"]]
         files = self._files(exported, best.inputs)
-        found, sentence = judge(self.task, contestants, files, subject=subject, draws=self.recipe["measure"]["draws"])
+        found, sentence = judge(
+            self.answers, contestants, files, subject=subject, draws=self.recipe["measure"]["draws"]
+        )
         for name, contestant in contestants.items():
             found["models"][name]["cost"] = cost_of_model(contestant, example)
         for name, shipped in files.items():

@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from limbeck.core import Address, at, called, logits_of, map_tensors
+from limbeck.core import Address, at, called, map_tensors
 from limbeck.errors import RecipeError
 from limbeck.export import Session, check_parity, quantize_int8
 from limbeck.measure import evaluate, flops, latency, parameters, throughput, verdict
+from limbeck.recipes.answers import Answers
 from limbeck.students import BagOfWords, Trees, fitted_part
 from limbeck.tasks import Batch, Inputs, Task
 
@@ -84,7 +85,7 @@ class Exported:
 
 
 def judge(
-    task: Task,
+    answers: Answers,
     contestants: Mapping[str, Contestant],
     exported: Mapping[str, Exported],
     *,
@@ -96,14 +97,15 @@ def judge(
     The student is compared with the control and with the first of the teachers; so is, before it, the ``subject``: the
     one of several students that is shipped. The verdict is about that one.
     """
+    task = answers.task
     logits: dict[str, list[NDArray[np.float64]]] = {}
     target: NDArray[np.int64] = np.empty(0, np.int64)
     for name, contestant in contestants.items():
         for model in contestant.models:
-            found, target = task.logits(partial(logits_of, model.eval(), inputs=contestant.inputs), task.test)
+            found, target = answers.of_model(name, model, contestant.inputs)
             logits.setdefault(name, []).append(found)
     for name, file in exported.items():
-        logits[name] = [task.logits(file.read, task.test)[0]]
+        logits[name] = [answers.of_file(file.file, file.read)[0]]
     teachers = [name for name, contestant in contestants.items() if contestant.teaches]
     others = [*(["control"] if "control" in logits else []), *teachers[:1]]
     evaluation = evaluate(
@@ -190,16 +192,16 @@ def check_int8(recipe: Mapping[str, Any], student: nn.Module) -> None:
         )
 
 
-def export_int8(contestant: Contestant, source: Path, file: Path, task: Task) -> dict[str, Any]:
+def export_int8(name: str, contestant: Contestant, source: Path, file: Path, answers: Answers) -> dict[str, Any]:
     """Write the file with weights in 8 bits, and how far its probabilities are from those of the model.
 
     Raises:
         ExportError: if it has nothing to compute in 8 bits.
     """
     quantize_int8(source, file)
-    read = partial(logits_of, contestant.models[0].eval(), inputs=contestant.inputs)
-    models = (read, Exported(file, contestant.inputs).read)
-    ours, theirs = (task.scoring.probabilities(task.logits(one, task.test)[0]) for one in models)
+    task, shipped = answers.task, Exported(file, contestant.inputs)
+    logits = (answers.of_model(name, contestant.models[0], contestant.inputs), answers.of_file(file, shipped.read))
+    ours, theirs = (task.scoring.probabilities(one) for one, _ in logits)
     return {
         "bytes": file.stat().st_size,
         "max_probability_difference": float(np.abs(ours - theirs).max()),

@@ -22,6 +22,7 @@ from limbeck.recipes.lessons import Lesson
 from limbeck.recipes.models import Models
 from limbeck.recipes.stages import Stage, Stages, Trained
 from limbeck.recipes.teachers import left_in
+from limbeck.recipes.terms import read_of
 from limbeck.tasks import Task
 from limbeck.training.loop import Job
 from limbeck.training.settings import Settings
@@ -107,13 +108,14 @@ class Road:
 
     def _scene(self, lesson: Lesson) -> tuple[Mapping[str, Any], Task]:
         """Recipe and task as a training sees them."""
-        if not lesson.alone:
-            return self.recipe, self.task
         name = lesson.learners["student"]
-        recipe, task = alone(self.recipe, self.task, name)
-        # What it lets others read of it decides nothing of what it learns from labels.
-        untapped = {**recipe["models"][name], "taps": {}}
-        return {**recipe, "models": {**recipe["models"], name: untapped}}, task
+        recipe, task = alone(self.recipe, self.task, name) if lesson.alone else (self.recipe, self.task)
+        if not (lesson.alone or lesson.bare):
+            return recipe, task
+        # What others would read of it decides nothing of what it learns by itself.
+        spec, read = recipe["models"][name], read_of("student", lesson.terms)
+        taps = {tap: path for tap, path in spec["taps"].items() if tap in read}
+        return {**recipe, "models": {**recipe["models"], name: {**spec, "taps": taps}}}, task
 
     def _stage(
         self,

@@ -132,12 +132,13 @@ class Runner:
                 control = road.stage(lessons.control(self.recipe, self.task), seed)
                 controls.append(road.finished(stages.train(control, like=student), "control", seed, like=student))
             students.append(road.finished(stages.train(student), "student", seed, like=student))
-        ending = Ending(self.recipe, self.task, self.seeds, stages)
         teachers = {name: road.model(name) for name in self._leaves()}
+        taught = {name: road.key(name) for name in teachers}
+        ending = Ending(self.recipe, self.task, self.seeds, stages, taught)
         contest = Contest(self.recipe, self.models, self.used, teachers, students)
         contestants = contest.contestants(controls, ending.ship)
         keys = [trained.key for trained in (*controls, *students)]
-        upstream = [*keys, *(road.key(name) for name in self._leaves())]
+        upstream = [*keys, *taught.values()]
         return ending.results(
             contestants, upstream, best=contest.best(contestants), chosen=len(contest.candidates(contestants)) > 1
         )

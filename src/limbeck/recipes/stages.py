@@ -145,16 +145,24 @@ class Stages:
     def once(self, key: str, name: str, write: Callable[[Path], None]) -> Path:
         """Let the main process fill a stage, and all processes find it."""
         if self.accelerator.is_main_process:
-            if self.fresh:
-                self.store.drop(key)
-            self.store.publish(key, name, write)
+            self._publish(key, name, write)
         self.accelerator.wait_for_everyone()
         return self.store.root / key
+
+    def _publish(self, key: str, name: str, write: Callable[[Path], None]) -> Path:
+        if self.fresh:
+            self.store.drop(key)
+        return self.store.publish(key, name, write)
 
     def obtain(self, key: str, name: str, write: Callable[[Path], None]) -> Path:
         """The folder of a stage that is not training: finished before, or filled now."""
         found = None if self.fresh else self._find(key)
         return self.once(key, name, write) if found is None else found
+
+    def kept(self, key: str, name: str, write: Callable[[Path], None]) -> Path:
+        """The same within what the main process does alone."""
+        found = None if self.fresh else self.store.find(key)
+        return self._publish(key, name, write) if found is None else found
 
     def _find(self, key: str) -> Path | None:
         # Processes that look one after the other could see different things: the main one looks for all.

@@ -20,6 +20,7 @@ __all__ = [
     "is_read",
     "is_taught",
     "plain_term",
+    "read_of",
     "resolve_objective",
     "shared",
     "sources",
@@ -117,6 +118,12 @@ def sources(terms: Mapping[str, Spec], path: str) -> Iterator[tuple[str, str]]:
 def is_read(name: str, terms: Mapping[str, Spec]) -> bool:
     """Whether a term reads this model itself, rather than one that needs it."""
     return any(name == source for source, _ in sources(terms, "objective"))
+
+
+def read_of(name: str, terms: Mapping[str, Spec]) -> set[str]:
+    """The outputs and taps of a model that terms name, and the names on the way to them."""
+    addresses = [address for key, spec in terms.items() for address in build_term(spec, f"objective.{key}").addresses]
+    return {part for address in addresses if source_of(address) == name for part in address.split(".")[1:]}
 
 
 def is_taught(terms: Mapping[str, Spec]) -> bool:
