@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from limbeck.core import called
 from limbeck.errors import ArgumentError, ExportError
+from limbeck.export.attention import with_plain_attention
 from limbeck.export.gelu import with_fusible_gelu
 from limbeck.files import atomic
 
@@ -71,7 +72,7 @@ def export_onnx(
     >>> session.classes, session(torch.zeros(3, 1, 2, 2)).shape
     (('cat', 'dog'), (3, 2))
     """
-    model = copy.deepcopy(model).cpu().eval()
+    model = with_plain_attention(copy.deepcopy(model).cpu().eval())
     pair = _pair(example)
     model = _Positional(model, list(pair), alone=isinstance(example, Tensor)).eval()
     named = {name: axes[name] if isinstance(axes, Mapping) else axes for name in pair}
