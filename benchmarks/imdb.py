@@ -2,9 +2,10 @@
 
     python benchmarks/imdb.py --work DIR [--folder DIR] [--jobs 2] [--only table] [PART ...]
 
-Fetches the packages of `reviews.py`, runs one recipe for each part by `limbeck run`, every job in one thread, and
-writes the table of docs/imdb.md from what the runs in DIR say so far. A part whose run is there is not run again; one
-that was stopped goes on where it was. The first part fine-tunes the teacher, and its answers are kept for the others.
+Fetches the packages of `reviews.py`, runs one recipe for each part by `limbeck run`, and writes the table of
+docs/imdb.md from what the runs in DIR say so far. A part whose run is there is not run again; one that was stopped goes
+on where it was. The first part, which has the machine for itself, fine-tunes the teacher, and its answers are kept for
+the others; of these, as many as there are jobs run at once, in one thread each.
 Prints whether the bounds hold, and exits with 1 if one does not.
 """
 
@@ -52,12 +53,12 @@ def prepare(work: Path, folder: Path) -> None:
     random.Random(0).shuffle(test)
     write_rows(data / "labelled.jsonl", train[:LABELLED])
     write_rows(data / "unlabelled.jsonl", train[LABELLED : LABELLED + UNLABELLED])
-    # Those before were read while the teacher's settings were still open.
-    write_rows(data / "test.jsonl", test[TEST : 2 * TEST])
+    # Those before were read while settings were still open.
+    write_rows(data / "test.jsonl", test[2 * TEST : 3 * TEST])
 
 
-def run(part: Part, work: Path, encoder: Path) -> None:
-    """One part, in a process and a thread of its own, unless its results are there."""
+def run(part: Part, work: Path, encoder: Path, threads: int = 1) -> None:
+    """One part, in a process of its own, unless its results are there."""
     output = work / part.name
     if (output / _results).is_file():
         return
@@ -73,7 +74,7 @@ def run(part: Part, work: Path, encoder: Path) -> None:
             check=True,
             stdout=log,
             stderr=log,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
     print(f"{part.name}: {(time.perf_counter() - begin) / 60:.1f} minutes", flush=True)
 
@@ -82,7 +83,7 @@ def run_all(parts: Sequence[Part], work: Path, folder: Path, jobs: int) -> None:
     """The fastest part alone, because it leaves the teacher and its answers for the others; then some at a time."""
     encoder = encoder_folder(folder)
     first, *others = sorted(parts, key=lambda part: part.name != FASTEST)
-    run(first, work, encoder)
+    run(first, work, encoder, threads=jobs)
     with ThreadPoolExecutor(jobs) as pool:
         for part in [pool.submit(run, part, work, encoder) for part in others]:
             part.result()
@@ -117,7 +118,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--work", type=Path, required=True, help="where the rows and the runs are")
-    parser.add_argument("--jobs", type=int, default=2, help="how many parts are run at once, each in one thread")
+    parser.add_argument("--jobs", type=int, default=2, help="how many parts are run at once")
     parser.add_argument("--only", choices=["runs", "table"], help="do one of both")
     add_folder(parser)
     options = parser.parse_args(None if arguments is None else list(arguments))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 import transformers
 
 from limbeck.errors import ArgumentError
-from limbeck.students import folder_tokenizer, hugging_face, word_tokenizer
+from limbeck.students import folder_tokenizer, hugging_face, shrink, word_tokenizer
 from limbeck.students.hugging_face import hugging_face_tagger, masked_language_model
 from tasks.small_texts import bert
 
@@ -40,6 +41,25 @@ def test_an_encoder_gets_a_head_and_says_so(classes: int | None, tmp_path: Path)
     assert torch.equal(model.bert.pooler.dense.weight, theirs.pooler.dense.weight)
     torch.manual_seed(0)
     assert torch.equal(model.classifier.weight, hugging_face(names=("a", "b"), folder=str(folder)).classifier.weight)
+
+
+@pytest.mark.parametrize("build", [hugging_face, hugging_face_tagger, masked_language_model])
+def test_attention_is_computed_as_asked(build: Callable[..., Any], tmp_path: Path) -> None:
+    folder = str(bert(tmp_path / "tuned", classes=2))
+    names = {} if build is masked_language_model else {"names": ("a", "b")}
+    torch.manual_seed(0)
+    usual = build(folder=folder, **names).eval()
+    torch.manual_seed(0)
+    eager = build(folder=folder, attention="eager", **names).eval()
+    assert (usual.config._attn_implementation, eager.config._attn_implementation) == ("sdpa", "eager")
+    assert shrink(eager, layers=1).config._attn_implementation == "eager"
+    rows = dict(usual.tokenizer(["the good film", "bad"], padding=True, return_tensors="pt"))
+    if build is hugging_face_tagger:
+        rows["words"] = torch.zeros(2, 1, dtype=torch.long)
+    with torch.no_grad():
+        torch.testing.assert_close(eager(**rows)["logits"], usual(**rows)["logits"])
+    with pytest.raises(ArgumentError, match=r"cannot be loaded .*eagre"):
+        build(folder=folder, attention="eagre", **names)
 
 
 def test_classes_in_another_order_are_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def with_plain_attention(model: nn.Module) -> nn.Module:
     to attend to. Here such a token attends to all alike, and the numbers of all others are the same.
     """
     for part in model.modules():
-        config = getattr(part, "config", None)
-        if getattr(config, "_attn_implementation", None) == "sdpa" and hasattr(part, "set_attn_implementation"):
-            part.set_attn_implementation("eager")
+        config, choose = getattr(part, "config", None), getattr(part, "set_attn_implementation", None)
+        if callable(choose) and getattr(config, "_attn_implementation", None) not in (None, "eager"):
+            choose("eager")
     return model

@@ -25,7 +25,7 @@ _tokenizer_files = ("tokenizer.json", "vocab.txt", "tokenizer.model", "vocab.jso
 
 
 @register("pretrained_text_model", "hugging_face")
-def hugging_face(*, names: Sequence[str], folder: str) -> Any:
+def hugging_face(*, names: Sequence[str], folder: str, attention: str | None = None) -> Any:
     """Any ``AutoModelForSequenceClassification``, with its own tokenizer.
 
     A model that was tuned for these classes is taken as it is. An encoder without a head, or with one for another
@@ -35,6 +35,8 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
         names: of the classes, in the order of the logits.
         folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
             path.
+        attention: what computes it, as ``attn_implementation`` of transformers: ``sdpa``, ``eager``,
+            ``flash_attention_2``, …; as transformers chooses, if None.
 
     Returns:
         The model; ``tokenizer`` is its tokenizer, and ``untrained`` says in words what of it has random weights, or is
@@ -44,11 +46,11 @@ def hugging_face(*, names: Sequence[str], folder: str) -> Any:
         ArgumentError: if a file is missing or unreadable, the encoder's weights have other shapes than its config.json
             says, or the model was tuned for these classes in another order.
     """
-    return _loaded("AutoModelForSequenceClassification", names, folder)
+    return _loaded("AutoModelForSequenceClassification", names, folder, attention)
 
 
 @register("pretrained_tagging_model", "hugging_face")
-def hugging_face_tagger(*, names: Sequence[str], folder: str) -> Any:
+def hugging_face_tagger(*, names: Sequence[str], folder: str, attention: str | None = None) -> Any:
     """Any ``AutoModelForTokenClassification``, with its own tokenizer; otherwise as `hugging_face`.
 
     A model that was tuned for these tags in another order has its logits brought to this one.
@@ -57,6 +59,8 @@ def hugging_face_tagger(*, names: Sequence[str], folder: str) -> Any:
         names: of the tags, in the order of the logits.
         folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
             path.
+        attention: what computes it, as ``attn_implementation`` of transformers: ``sdpa``, ``eager``,
+            ``flash_attention_2``, …; as transformers chooses, if None.
 
     Returns:
         The model, as `by_word` makes it.
@@ -66,7 +70,7 @@ def hugging_face_tagger(*, names: Sequence[str], folder: str) -> Any:
     """
     own = _own_order(names, folder)
     # Of byte pairs, a word in the middle of a text begins with its space.
-    model = _loaded("AutoModelForTokenClassification", own, folder, add_prefix_space=True)
+    model = _loaded("AutoModelForTokenClassification", own, folder, attention, add_prefix_space=True)
     if own != list(names):
         _reorder_(model, [own.index(name) for name in names], folder)
         model.config.id2label, model.config.label2id = _labels(names)
@@ -99,7 +103,7 @@ def _labels(names: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
     return dict(enumerate(names)), {name: number for number, name in enumerate(names)}
 
 
-def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any:
+def _loaded(kind: str, names: Sequence[str], folder: str, attention: str | None, **reading: Any) -> Any:
     transformers = import_library("transformers", "text")
     local = _local(folder)
     with _told(folder), _quiet(transformers):
@@ -118,6 +122,7 @@ def _loaded(kind: str, names: Sequence[str], folder: str, **reading: Any) -> Any
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             use_safetensors=True,
+            attn_implementation=attention,
             **labels,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local, **reading)
@@ -141,7 +146,7 @@ def _fresh(model: Any, found: Mapping[str, Any], folder: str) -> list[str]:
 
 
 @register("masked_language_model", "hugging_face")
-def masked_language_model(*, folder: str) -> Any:
+def masked_language_model(*, folder: str, attention: str | None = None) -> Any:
     """Any ``AutoModelForMaskedLM``, with its own tokenizer.
 
     An encoder without a head for words gets a new one, which must be trained; the run says so.
@@ -149,6 +154,8 @@ def masked_language_model(*, folder: str) -> Any:
     Args:
         folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
             path.
+        attention: what computes it, as ``attn_implementation`` of transformers: ``sdpa``, ``eager``,
+            ``flash_attention_2``, …; as transformers chooses, if None.
 
     Returns:
         The model; ``tokenizer`` is its tokenizer, and ``untrained`` says in words what of it has random weights, or is
@@ -167,6 +174,7 @@ def masked_language_model(*, folder: str) -> Any:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
             use_safetensors=True,
+            attn_implementation=attention,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
     fresh = ", ".join(_fresh(model, found, folder))
