@@ -19,6 +19,16 @@ from limbeck.training.loop import Job
 from recipes.runs import Go, Run, digits
 from recipes.small import GONE, SMALL, changed
 
+HINT = {
+    "models.teacher.taps": {"hint": "layers.0"},
+    "models.student.taps": {"guided": "layers.0"},
+    "objective.hint": {
+        "loss": "hint_mse",
+        "inputs": {"student": "student.guided", "teacher": "teacher.hint"},
+        "weight": 0.1,
+    },
+}
+
 # The control.
 
 
@@ -112,24 +122,15 @@ def test_deep_supervision_reaches_the_control(go: Go) -> None:
 def test_the_control_does_not_depend_on_what_only_teaching_reads(
     go: Go, jobs: list[tuple[Job, dict[str, torch.Tensor]]]
 ) -> None:
-    hint = {
-        "models.teacher.taps": {"hint": "layers.0"},
-        "models.student.taps": {"guided": "layers.0"},
-        "objective.hint": {
-            "loss": "hint_mse",
-            "inputs": {"student": "student.guided", "teacher": "teacher.hint"},
-            "weight": 0.1,
-        },
-    }
     plain = go({"train.seed": 71})
     assert [job.stage for job, _ in jobs][-2:] == ["control", "student"]
     jobs.clear()
-    guided = go({"train.seed": 71, **hint})
+    guided = go({"train.seed": 71, **HINT})
     assert [job.stage for job, _ in jobs] == ["student"]
     assert guided.taught("control") == plain.taught("control") != []
     jobs.clear()
     # The same where nothing was there to be taken.
-    again = go({"train.seed": 71, **hint}, fresh=True)
+    again = go({"train.seed": 71, **HINT}, fresh=True)
     assert "control" in [job.stage for job, _ in jobs]
     assert all(torch.equal(value, again.weights("control")[key]) for key, value in plain.weights("control").items())
 
@@ -144,17 +145,7 @@ def test_students(go: Go, student: Any) -> None:
 
 
 def test_hints_between_taps(go: Go) -> None:
-    run = go(
-        {
-            "models.teacher.taps": {"hint": "layers.0"},
-            "models.student.taps": {"guided": "layers.0"},
-            "objective.hint": {
-                "loss": "hint_mse",
-                "inputs": {"student": "student.guided", "teacher": "teacher.hint"},
-                "weight": 0.1,
-            },
-        }
-    )
+    run = go(HINT)
     assert all(event["terms"]["hint"] > 0 for event in run.taught("student"))
     assert not any("projection" in name for name in run.weights("student"))
 
