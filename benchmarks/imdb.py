@@ -26,7 +26,7 @@ from typing import Any
 import yaml
 from fashion_mnist import conclude
 from gains import accuracy, gain
-from imdb_methods import FASTEST, PARTS, Part, recipe
+from imdb_methods import FASTEST, ON_REQUEST, PARTS, Part, recipe
 from imdb_table import table
 from pages import write_section
 from reviews import Review, add_folder, encoder_folder, imdb_test, imdb_train
@@ -116,7 +116,8 @@ def bounds(plain: Mapping[str, Any], bilstm: Mapping[str, Any]) -> dict[str, boo
 
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
+    usual, further = [name for name in PARTS if name not in ON_REQUEST], ", ".join(ON_REQUEST)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(usual)} (the default); {further}")
     parser.add_argument("--work", type=Path, required=True, help="where the rows and the runs are")
     parser.add_argument("--jobs", type=int, default=2, help="how many parts are run at once")
     parser.add_argument("--only", choices=["runs", "table"], help="do one of both")
@@ -124,7 +125,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     options = parser.parse_args(None if arguments is None else list(arguments))
     if options.only != "table":
         prepare(options.work, options.folder)
-        run_all([PARTS[name] for name in options.parts or PARTS], options.work, options.folder, options.jobs)
+        run_all([PARTS[name] for name in options.parts or usual], options.work, options.folder, options.jobs)
     if options.only != "runs":
         found = {name: results(options.work / name) for name in PARTS if (options.work / name / _results).is_file()}
         write_section(PAGE, "table", table(found))

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
+from datasets.arrow_writer import ArrowWriter
 
 from limbeck.data import Csv, Datasets, JsonLines, Parquet, TextSet
 from limbeck.errors import DataError
@@ -90,6 +91,47 @@ def test_a_missing_folder_is_told_in_one_line_without_a_hub(name: str, monkeypat
     monkeypatch.setattr(datasets, "load_dataset", asked)
     with pytest.raises(DataError, match=f"no folder {name}; give one that save_to_disk wrote") as caught:
         Datasets(name=name).load()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where `datasets` keeps what it has fetched, on a machine without a network."""
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    return tmp_path
+
+
+def test_a_data_set_is_found_by_name(fetched: Path) -> None:
+    folder = fetched / "owner___reviews" / "short" / "0.0.0" / ("a" * 40)
+    folder.mkdir(parents=True)
+    names = datasets.ClassLabel(names=["no", "yes"])
+    features = datasets.Features({"text": datasets.Value("string"), "label": names})
+    splits = {"train": [("a good film", 1), ("left", 0)], "held": [("fine", 1)]}
+    for split, rows in splits.items():
+        with ArrowWriter(features=features, path=str(folder / f"reviews-{split}.arrow")) as writer:
+            for text, label in rows:
+                writer.write({"text": text, "label": label})
+            writer.finalize()
+    described = {
+        "features": features,
+        "builder_name": "parquet",
+        "dataset_name": "reviews",
+        "config_name": "short",
+        "version": "0.0.0",
+        "splits": {split: {"name": split, "num_bytes": 1, "num_examples": len(rows)} for split, rows in splits.items()},
+    }
+    datasets.DatasetInfo(**described).write_to_directory(str(folder))
+    found = Datasets(name="owner/reviews", config="short", test_split="held").load()
+    assert {split: (data.texts, labels(data)) for split, data in found.items()} == {
+        "train": ([("a good film", ""), ("left", "")], ["yes", "no"]),
+        "test": ([("fine", "")], ["yes"]),
+    }
+
+
+def test_a_data_set_that_cannot_be_fetched_is_told_in_one_line(fetched: Path) -> None:
+    with pytest.raises(DataError, match=r"^the data set 'owner/nonesuch' cannot be loaded \(.+\)$") as caught:
+        Datasets(name="owner/nonesuch").load()
     assert "\n" not in str(caught.value)
 
 
