@@ -18,6 +18,7 @@ from limbeck.errors import LimbeckError, RecipeError
 from limbeck.training.loop import Job
 from recipes.runs import Go, Run, digits
 from recipes.small import GONE, SMALL, changed
+from tasks import small_texts
 
 HINT = {
     "models.teacher.taps": {"hint": "layers.0"},
@@ -133,6 +134,30 @@ def test_the_control_does_not_depend_on_what_only_teaching_reads(
     again = go({"train.seed": 71, **HINT}, fresh=True)
     assert "control" in [job.stage for job, _ in jobs]
     assert all(torch.equal(value, again.weights("control")[key]) for key, value in plain.weights("control").items())
+
+
+def test_the_control_of_a_smaller_copy_does_not_depend_on_taps_of_what_it_begins_from(
+    tmp_path: Path, jobs: list[tuple[Job, dict[str, torch.Tensor]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "kept"))
+    plain = small_texts.recipe(tmp_path)
+    plain["models"]["student"] = {"shrink": "teacher", "layers": 1}
+    limbeck.run(plain, output=tmp_path / "runs/plain")
+    assert [job.stage for job, _ in jobs] == ["teacher", "control", "student"]
+    jobs.clear()
+    tapped = copy.deepcopy(plain)
+    for model in tapped["models"].values():
+        model["taps"] = "attention"
+    tapped["objective"]["values"] = {
+        "loss": "value_relation",
+        "inputs": {
+            "student_value": "student.value",
+            "teacher_value": "teacher.value",
+            "attention_mask": "batch.inputs.attention_mask",
+        },
+    }
+    limbeck.run(tapped, output=tmp_path / "runs/tapped")
+    assert [job.stage for job, _ in jobs] == ["student"]
 
 
 # Arrangements.

@@ -112,10 +112,12 @@ class Road:
         recipe, task = alone(self.recipe, self.task, name) if lesson.alone else (self.recipe, self.task)
         if not (lesson.alone or lesson.bare):
             return recipe, task
-        # What others would read of it decides nothing of what it learns by itself.
-        spec, read = recipe["models"][name], read_of("student", lesson.terms)
-        taps = {tap: path for tap, path in spec["taps"].items() if tap in read}
-        return {**recipe, "models": {**recipe["models"], name: {**spec, "taps": taps}}}, task
+        # What other trainings read, of it or of a model that it begins from, decides nothing of what it learns alone.
+        models = {
+            other: _tapped(spec, read_of("student" if other == name else other, lesson.terms))
+            for other, spec in recipe["models"].items()
+        }
+        return {**recipe, "models": models}, task
 
     def _stage(
         self,
@@ -158,6 +160,13 @@ class Road:
 
         reads = {**reads, "data": data_key(task, lesson.rows, train)}
         return Stage(name=lesson.stage, seed=train["seed"], reads=reads, train=train, job=job)
+
+
+def _tapped(spec: Mapping[str, Any], read: Collection[str]) -> Mapping[str, Any]:
+    """A section with those of its taps that are read."""
+    if "taps" not in spec:
+        return spec
+    return {**spec, "taps": {tap: path for tap, path in spec["taps"].items() if tap in read}}
 
 
 def _spoken(spec: Mapping[str, Any], *, teaching: bool) -> Mapping[str, Any]:
