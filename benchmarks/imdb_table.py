@@ -30,7 +30,8 @@ _head = (
 def table(found: Mapping[str, Mapping[str, Any]]) -> str:
     """One row for the teacher and one for each part, and where it was made."""
     first = next(iter(found.values()))
-    made = f"{first['test_rows']} test rows, torch {torch.__version__}, {platform.machine()}, one thread for each run but the first."
+    where = f"torch {torch.__version__}, {platform.machine()}"
+    made = f"{first['test_rows']} test rows, {where}, one thread for each run but the first."
     rows = [_teacher(first), *(_row(name, results) for name, results in found.items())]
     return "\n".join([_line(_head), f"|{'---|' * len(_head)}", *map(_line, rows), "", made])
 
