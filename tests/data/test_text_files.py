@@ -124,8 +124,8 @@ def test_a_data_set_is_found_by_name(fetched: Path) -> None:
     datasets.DatasetInfo(**described).write_to_directory(str(folder))
     found = Datasets(name="owner/reviews", config="short", test_split="held").load()
     assert {split: (data.texts, labels(data)) for split, data in found.items()} == {
-        "train": ([("a good film", ""), ("left", "")], ["yes", "no"]),
-        "test": ([("fine", "")], ["yes"]),
+        "train": ([("a good film",), ("left",)], ["yes", "no"]),
+        "test": ([("fine",)], ["yes"]),
     }
 
 

@@ -164,9 +164,11 @@ class Road:
 
 def _tapped(spec: Mapping[str, Any], read: Collection[str]) -> Mapping[str, Any]:
     """A section with those of its taps that are read."""
-    if "taps" not in spec:
+    taps = spec.get("taps")
+    # A word in their place is refused where the model is read.
+    if not isinstance(taps, Mapping):
         return spec
-    return {**spec, "taps": {tap: path for tap, path in spec["taps"].items() if tap in read}}
+    return {**spec, "taps": {tap: path for tap, path in taps.items() if tap in read}}
 
 
 def _spoken(spec: Mapping[str, Any], *, teaching: bool) -> Mapping[str, Any]:
