@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check lint test slow format
+.PHONY: check lint test slow format index
 
 check: lint test
 
@@ -15,6 +15,9 @@ test:
 
 slow:
 	$(PYTHON) -m pytest -m slow
+
+index:
+	$(PYTHON) -m limbeck.recipes.registry_index
 
 format:
 	$(PYTHON) -m ruff format .

@@ -24,11 +24,11 @@ from cache_epoch import epoch
 from sparse_targets import largest_topk, logit_gradient
 from torch import Tensor
 
-from limbeck.cache import Manifest, Sampled, Store, build, fields_of
+from limbeck.cache import CacheReader, Manifest, Sampled, build, fields_of
 from limbeck.cache.builder import Outputs
 from limbeck.cache.codecs import Codec
 from limbeck.functional import SparseLogits
-from limbeck.students import ResNet
+from limbeck.models import ResNet
 
 ROWS, CLASSES, BATCH = 60_000, 100, 128
 USUAL_SHARD = 1_024  # what the manifest chooses for 60,000 rows
@@ -50,7 +50,7 @@ def read() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 manifest = plan(lambda rows, _: {"logits": table[rows]}, codec, ROWS, shard_entries)
                 build(Path(folder), manifest, lambda rows, _: {"logits": table[rows]})
-                store = Store(Path(folder))
+                store = CacheReader(Path(folder))
                 seconds = []
                 for _ in range(5):
                     begin = time.perf_counter()

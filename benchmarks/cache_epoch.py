@@ -24,11 +24,11 @@ from fashion_mnist import fetch
 from torch import Tensor
 
 from limbeck import Distiller, Frozen, Term
-from limbeck.cache import CachedRows, Manifest, Store, build, fields_of
+from limbeck.cache import CachedRows, CacheReader, Manifest, build, fields_of
 from limbeck.core import Teacher
 from limbeck.data import Augment, Batch, Batches, Idx, ImageSet, Plan
 from limbeck.losses import CrossEntropy, KLDivergence
-from limbeck.students import ResNet
+from limbeck.models import ResNet
 from limbeck.teachers import Cached
 
 BATCH, SEED, TURN, WARM = 64, 0, 32, 16
@@ -62,13 +62,13 @@ def built(place: Path, data: ImageSet, teacher: Frozen) -> CachedRows:
     source = batches(data, None)
 
     def said(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
-        found: Tensor = teacher({"batch": source.look(rows, views)})["logits"]
+        found: Tensor = teacher({"batch": source.view(rows, views)})["logits"]
         return {"logits": found}
 
     first = torch.zeros(1, dtype=torch.int64)
     fields = fields_of(said(first, first), {"logits": {"use": "float32"}})
     build(place, Manifest(fields, rows=len(data)), said)
-    return CachedRows({"teacher": Store(place)})
+    return CachedRows({"teacher": CacheReader(place)})
 
 
 def batches(data: ImageSet, cached: CachedRows | None) -> Batches:

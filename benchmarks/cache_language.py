@@ -30,7 +30,7 @@ from sparse_targets import largest_topk
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from limbeck.cache import Store
+from limbeck.cache import CacheReader
 
 PAGE = Path(__file__).parent.parent / "docs" / "cache.md"
 # Of 64 normal numbers, the largest is above 4 once in 250 times; four sizes are tried.
@@ -62,7 +62,7 @@ def measure(study: Study, folder: Path, work: Path) -> Found:
 
 
 def measure_kept(
-    store: Store, teacher: GPT2LMHeadModel, student: GPT2LMHeadModel, windows: Tensor, study: Study
+    store: CacheReader, teacher: GPT2LMHeadModel, student: GPT2LMHeadModel, windows: Tensor, study: Study
 ) -> tuple[dict[str, Kept], float]:
     """By codec and bytes; and the teacher's mean entropy."""
     entropies = []
@@ -77,7 +77,7 @@ def measure_kept(
     return kept, float(torch.stack(entropies).mean())
 
 
-def measure_memory(store: Store, batch: Batch, study: Study) -> dict[str, float]:
+def measure_memory(store: CacheReader, batch: Batch, study: Study) -> dict[str, float]:
     rows = torch.arange(study.checked)
     read = store.read(rows, torch.zeros_like(rows), [f"topk_{LIMIT}", f"sampled_{BYTES[-1]}"])
     student = batch.student.view(study.checked, study.context, study.vocabulary)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from limbeck.data import Augment, Batch, Batches, Idx, ImageSet, Plan
-from limbeck.students import ResNet
+from limbeck.models import ResNet
 
 ROWS, BATCH_SIZE, SEED = 60_000, 64, 0
 TURN = 16

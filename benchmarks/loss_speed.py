@@ -25,7 +25,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 import torch
 from loss_costs.cases import CASES, Case
-from loss_costs.contest import FORWARD_ENDS, Contest
+from loss_costs.comparison import FORWARD_ENDS, LossComparison
 from loss_costs.memory import print_memory
 from torch.profiler import ProfilerActivity, profile
 
@@ -70,9 +70,9 @@ def allocated(side: Callable[[], Any]) -> tuple[int, int]:
 
 
 def measure(case: Case, channels: int, limit: float) -> dict[str, Any]:
-    contest = Contest(case, channels)
-    contest.check()
-    sides = contest.to(torch.float32).sides
+    comparison = LossComparison(case, channels)
+    comparison.check()
+    sides = comparison.to(torch.float32).sides
     times = timed(sides, limit)
     low, middle, high = statistics.quantiles([a / b for a, b in zip(*times.values(), strict=True)], n=4)
     row: dict[str, Any] = {"loss": str(case), "channels": channels, "ratio": middle, "low": low, "high": high}

@@ -13,7 +13,7 @@ from transformers import DataCollatorWithPadding
 
 from limbeck import Distiller, Frozen, Tapped, Term
 from limbeck.losses import CrossEntropy, HiddenStatesMSE, KLDivergence
-from limbeck.students import shrink, small_bert, word_tokenizer
+from limbeck.models import shrink, small_bert, word_tokenizer
 
 Batch = dict[str, Any]
 

@@ -88,13 +88,12 @@ class Wide(nn.Module):
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    entries = {kind: dict(known) for kind, known in registry._entries.items()}
-    monkeypatch.setattr(registry, "_entries", entries)
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
     monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
     shell = Shell(tmp_path, monkeypatch, capsys)
     (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
-    return shell
+    with registry.temporary():
+        yield shell
 
 
 USES_PLUGIN = changed(
@@ -260,19 +259,19 @@ def test_a_disk_that_is_full_later_is_one_line_that_names_resume(
     def full(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr("limbeck.recipes.stages.fit", full)
+    monkeypatch.setattr("limbeck.runs.stages.fit", full)
     code, out, err = shell("run", shell.write(SMALL))
     assert (code, out) == (2, "")
     assert err.count("limbeck: ") == 1
     last = err.splitlines()[-1]
     assert last.startswith("limbeck: cannot write: ")
     assert told in last
-    assert last.endswith("go on with `limbeck resume RUN`, or give the command again")
+    assert last.endswith("continue with `limbeck resume RUN`, or repeat the command")
 
 
 def test_two_runs_of_one_second_have_two_folders(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("limbeck.api.time.strftime", lambda *_: "20260101-000000")
-    monkeypatch.setattr("limbeck.api._go", lambda runner, folder, *_, **__: folder.path)
+    monkeypatch.setattr("limbeck.api._go", lambda pipeline, folder, *_, **__: folder.path)
     recipe = {**SMALL, "name": "a name / with ../signs"}
     assert limbeck.run(recipe) == Path("runs/a-name-with-..-signs-20260101-000000")
     assert limbeck.run(recipe) == Path("runs/a-name-with-..-signs-20260101-000000-2")
@@ -284,7 +283,7 @@ def test_runs_that_begin_together_have_a_folder_each(shell: Shell, monkeypatch: 
     looked = [api._paths("together", None) for _ in range(6)]
 
     def make(paths: Iterator[Path]) -> str:
-        with new_folder(paths, shared=False) as folder:
+        with new_folder(paths, exclusive=True) as folder:
             return folder.path.name
 
     with ThreadPoolExecutor(6) as pool:
@@ -299,7 +298,7 @@ def test_a_link_to_nowhere_in_place_of_runs_is_refused(shell: Shell) -> None:
 
 def test_an_empty_folder_may_be_the_output(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     (shell.folder / "empty").mkdir()
-    monkeypatch.setattr("limbeck.api._go", lambda runner, folder, *_, **__: folder.path)
+    monkeypatch.setattr("limbeck.api._go", lambda pipeline, folder, *_, **__: folder.path)
     assert sorted(path.name for path in limbeck.run(SMALL, output="empty").iterdir()) == [
         "environment.json",
         "recipe.yaml",

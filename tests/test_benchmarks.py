@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", params=SETTINGS)
-def bench(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def context(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     made = Bench(request.param, TINY, Place(folder, tmp_path_factory.mktemp("work"), "cpu"))
     made.train_teacher()
     return made
@@ -89,11 +89,11 @@ def test_the_page_has_a_place_for_every_table(tmp_path: Path) -> None:
         write_section(page, "resnet", "")
 
 
-def test_every_method_trains_the_same_student(bench: Bench) -> None:
-    control = bench.distiller(CONTROL, 1.0, 3).students["student"].state_dict()
-    batch = next(bench.batches(bench.rows.train, 1, 3))
-    for method in bench.setting.methods:
-        distiller = bench.distiller(method, 1.0, 3)
+def test_every_method_trains_the_same_student(context: Bench) -> None:
+    control = context.distiller(CONTROL, 1.0, 3).students["student"].state_dict()
+    batch = next(context.batches(context.rows.train, 1, 3))
+    for method in context.setting.methods:
+        distiller = context.distiller(method, 1.0, 3)
         student = distiller.students["student"]
         assert all(torch.equal(value, control[name]) for name, value in student.state_dict().items()), method.name
         distiller(batch).loss().backward()
@@ -101,11 +101,11 @@ def test_every_method_trains_the_same_student(bench: Bench) -> None:
         assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients), method.name
 
 
-def test_what_is_stored_is_what_the_teacher_gives(bench: Bench) -> None:
-    frozen = Frozen(bench.teacher(), bench.setting.teacher_taps)
-    batch = next(bench.batches(bench.rows.train, 1, 0))
+def test_what_is_stored_is_what_the_teacher_gives(context: Bench) -> None:
+    frozen = Frozen(context.teacher(), context.setting.teacher_taps)
+    batch = next(context.batches(context.rows.train, 1, 0))
     expected = frozen({"batch": batch})
-    found = Stored(bench.stored, expected)({"batch": batch})
+    found = Stored(context.stored, expected)({"batch": batch})
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 

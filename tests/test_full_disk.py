@@ -66,7 +66,7 @@ def test_a_run_ends_with_one_line_and_goes_on(kib: int, shell: Shell, whole: dic
     assert (code, out) == (2, "")
     line = told(err)
     assert line.startswith("limbeck: cannot write")
-    assert "make room, then go on with `limbeck resume RUN`" in line
+    assert "make room, then continue with `limbeck resume RUN`" in line
     assert not list(shell.folder.rglob("*.tmp"))
     code, _, err = shell("resume", "runs/a")
     assert code == 0, err

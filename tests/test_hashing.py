@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from limbeck.hashing import bits, derive, draw_below, permutation, uniform
+from limbeck.hashing import bits, derive, draw_below, hash_tensors, permutation, uniform
 
 WORD = 2**64
 ROWS = torch.arange(20_000)
@@ -129,3 +129,16 @@ def test_torchs_random_state_has_no_part() -> None:
     assert torch.equal(draw_below(100, 20, 3, torch.tensor(5)), first)
     assert not torch.equal(draw_below(100, 20, 3, torch.tensor(6)), first)
     assert not torch.equal(draw_below(100, 20, 4, torch.tensor(5)), first)
+
+
+def test_hashes_of_tensors_differ_in_every_part() -> None:
+    base = {"a": torch.arange(4.0), "b": torch.zeros(2, 2)}
+    others = [
+        {"a": torch.arange(4.0), "c": torch.zeros(2, 2)},
+        {"a": torch.arange(4.0), "b": torch.zeros(4)},
+        {"a": torch.arange(4.0), "b": torch.zeros(2, 2, dtype=torch.float64)},
+        {"a": torch.arange(4.0) + 1e-6, "b": torch.zeros(2, 2)},
+    ]
+    hashes = {hash_tensors(one) for one in (base, *others)}
+    assert len(hashes) == 5
+    assert hash_tensors({"a": torch.arange(8.0)[::2] / 2, "b": torch.zeros(2, 2)}) == hash_tensors(base)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from loss_costs import memory
 from loss_costs.cases import CASES, Case
-from loss_costs.contest import Contest
+from loss_costs.comparison import LossComparison
 
 from limbeck import registry
 
@@ -17,14 +17,14 @@ def test_every_loss_is_in_it() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_loss_is_its_straightforward_code(case: Case) -> None:
-    Contest(case, 8).check()
+    LossComparison(case, 8).check()
 
 
 def test_what_is_not_the_same_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    contest = Contest(next(case for case in CASES if case.name == "mse_logits"), 8)
-    monkeypatch.setattr(contest, "code", lambda student, teacher: (student - 1.0001 * teacher).square().mean(-1))
+    comparison = LossComparison(next(case for case in CASES if case.name == "mse_logits"), 8)
+    monkeypatch.setattr(comparison, "code", lambda student, teacher: (student - 1.0001 * teacher).square().mean(-1))
     with pytest.raises(SystemExit, match=r"mse_logits: the code and the loss differ by .* in result 0"):
-        contest.check()
-    monkeypatch.setattr(contest, "code", lambda student, teacher: torch.zeros(len(student)) * student.sum())
+        comparison.check()
+    monkeypatch.setattr(comparison, "code", lambda student, teacher: torch.zeros(len(student)) * student.sum())
     with pytest.raises(SystemExit, match="mse_logits"):
-        contest.check()
+        comparison.check()

@@ -13,7 +13,7 @@ import pytest
 import limbeck.cache
 import limbeck.core
 import limbeck.losses  # noqa: F401  # registers the losses
-from limbeck import data, functional, registry, students, teachers
+from limbeck import data, functional, models, registry, teachers
 
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
@@ -45,6 +45,6 @@ def test_defaults_are_those_of_the_constructor(name: str) -> None:
 
 def test_every_row_is_about_something_and_names_a_paper() -> None:
     others = [name for name in NAMED if not entries_of(name)]
-    rooms = (functional, teachers, students, data)
+    rooms = (functional, teachers, models, data)
     assert all("an option of" in NAMED[name][0] or any(hasattr(room, name) for room in rooms) for name in others)
     assert all(len(row) == 4 and row[3] and ("](https://" in row[1] or row[1].startswith("none: ")) for row in ROWS)

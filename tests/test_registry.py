@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from fractions import Fraction
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
 import pytest
 
-from limbeck import registry
 from limbeck.errors import ArgumentError
+from limbeck.registry import Registry
 
 
-@pytest.fixture(autouse=True)
-def own_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_entries", {})
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
 
 
-def test_what_is_registered_is_found_under_its_kind_alone() -> None:
+def test_what_is_registered_is_found_under_its_kind_alone(registry: Registry) -> None:
     @registry.register("loss", "mine")
     class Mine: ...
 
@@ -24,7 +30,7 @@ def test_what_is_registered_is_found_under_its_kind_alone() -> None:
         registry.lookup("model", "mine")
 
 
-def test_an_unknown_name_is_met_with_the_nearest() -> None:
+def test_an_unknown_name_is_met_with_the_nearest(registry: Registry) -> None:
     registry.register("loss", "kl_divergence")(object())
     with pytest.raises(ArgumentError, match=r"no loss 'kl_divergance'. Did you mean 'kl_divergence'\?"):
         registry.lookup("loss", "kl_divergance")
@@ -32,13 +38,13 @@ def test_an_unknown_name_is_met_with_the_nearest() -> None:
         registry.lookup("loss", "x")
 
 
-def test_names_are_sorted() -> None:
+def test_names_are_sorted(registry: Registry) -> None:
     for name in ("b", "c", "a"):
         registry.register("loss", name)(object())
     assert registry.names("loss") == ("a", "b", "c")
 
 
-def test_a_name_that_is_taken_is_refused_and_kept() -> None:
+def test_a_name_that_is_taken_is_refused_and_kept(registry: Registry) -> None:
     class First: ...
 
     class Second: ...
@@ -49,7 +55,7 @@ def test_a_name_that_is_taken_is_refused_and_kept() -> None:
     assert registry.lookup("loss", "mine") is First
 
 
-def test_a_definition_that_is_executed_again_replaces_itself() -> None:
+def test_a_definition_that_is_executed_again_replaces_itself(registry: Registry) -> None:
     def define() -> type:
         class Mine: ...
 
@@ -61,9 +67,84 @@ def test_a_definition_that_is_executed_again_replaces_itself() -> None:
     assert registry.lookup("loss", "mine") is again
 
 
-def test_objects_without_a_definition_are_told_apart() -> None:
+def test_objects_without_a_definition_are_told_apart(registry: Registry) -> None:
     one, other = object(), object()
     registry.register("metric", "mine")(one)
     registry.register("metric", "mine")(one)
     with pytest.raises(ArgumentError, match="registered already"):
         registry.register("metric", "mine")(other)
+
+
+# The index, and entries of other distributions.
+
+
+def indexed(module: str) -> Registry:
+    return Registry(lambda: {"loss": {"mine": {"module": module}}})
+
+
+def test_an_indexed_name_is_known_without_importing_its_module() -> None:
+    registry = indexed("limbeck.no_such_module")
+    assert (registry.kinds(), registry.names("loss")) == (("loss",), ("mine",))
+
+
+def test_a_lookup_imports_the_module_of_an_indexed_entry_and_no_other() -> None:
+    code = (
+        "import sys\n"
+        "from limbeck import registry\n"
+        "names = registry.names('codec')\n"
+        "before = set(sys.modules)\n"
+        "entry = registry.lookup('codec', 'int8')\n"
+        "print(names, 'torch' in before, entry.__module__, 'limbeck.teachers' in sys.modules)"
+    )
+    names = ("float16", "float32", "int8", "sampled", "topk")
+    assert run_python(code) == f"{names} False limbeck.cache.codecs.int8 False"
+
+
+def test_an_index_that_is_out_of_date_says_how_to_write_it_again() -> None:
+    with pytest.raises(ArgumentError, match=r"no longer in limbeck\.no_such_module; write the index again: make index"):
+        indexed("limbeck.no_such_module").lookup("loss", "mine")
+
+
+def test_a_plugin_cannot_take_an_indexed_name() -> None:
+    registry = indexed("limbeck.losses")
+    with pytest.raises(ArgumentError, match=r"'mine' is registered already, by limbeck\.losses"):
+        registry.register("loss", "mine")(type("Mine", (), {}))
+
+
+def test_an_entry_of_the_package_is_registered_under_its_indexed_name() -> None:
+    registry = indexed("limbeck.losses")
+    entry = type("Mine", (), {"__module__": "limbeck.losses._mine"})
+    registry.register("loss", "mine")(entry)
+    assert registry.lookup("loss", "mine") is entry
+    assert registry.registered_by("limbeck.") == [("loss", "mine")]
+
+
+def test_an_entry_point_is_listed_and_loaded_when_it_is_looked_up() -> None:
+    point = EntryPoint("loss.distance", "fractions:Fraction", "limbeck")
+    registry = Registry(points=lambda: {("loss", "distance"): point})
+    assert (registry.kinds(), registry.names("loss")) == (("loss",), ("distance",))
+    assert registry.lookup("loss", "distance") is Fraction
+
+
+def test_an_entry_point_cannot_take_an_indexed_name() -> None:
+    point = EntryPoint("loss.mine", "fractions:Fraction", "limbeck")
+    registry = Registry(lambda: {"loss": {"mine": {"module": "limbeck.losses"}}}, lambda: {("loss", "mine"): point})
+    with pytest.raises(ArgumentError, match="'mine' is registered already"):
+        registry.lookup("loss", "mine")
+
+
+def test_entry_points_of_installed_distributions_are_found(tmp_path: Path) -> None:
+    info = tmp_path / "addition-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: addition\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[limbeck]\nloss.distance = fractions:Fraction\n", encoding="utf-8")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from limbeck import registry\n"
+        "print('distance' in registry.names('loss'), registry.lookup('loss', 'distance').__name__)"
+    )
+    assert run_python(code) == "True Fraction"
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -15,7 +15,7 @@ import pytest
 import torch
 from reviews import ALL, ENCODER, ENCODER_FOLDER, TRAIN, TRAIN_FILE
 from text_costs import padding, served, teachers
-from text_costs.padding import BUCKETED, PADDED, Padded, filled, read
+from text_costs.padding import BUCKETED, PADDED, Padded, read, with_full_batches
 from text_costs.setting import LENGTH, Setting
 from text_costs.turns import Spread, in_turns
 from text_speed import PAGE, PARTS
@@ -87,8 +87,8 @@ def test_both_kinds_of_batches_hold_the_same_rows_of_a_pool(setting: Setting) ->
     seen = [{int(row) for batch in source.iterate(0, 64) for row in batch["row"]} for source in (bucketed, padded)]
     assert seen[0] == seen[1] == set(range(128))
     tokens = sum(len(row[0].split()) + 2 for row in data.texts)
-    assert filled(padded, 64) == pytest.approx(1 - tokens / (128 * LENGTH))
-    assert filled(bucketed, 64) < 0.1 < filled(padded, 64)
+    assert with_full_batches(padded, 64) == pytest.approx(1 - tokens / (128 * LENGTH))
+    assert with_full_batches(bucketed, 64) < 0.1 < with_full_batches(padded, 64)
 
 
 def test_logits_are_read_in_the_order_of_the_rows(setting: Setting) -> None:
@@ -129,7 +129,7 @@ def test_padding_and_teachers_write_their_parts(setting: Setting, page: Path) ->
 
 def test_training_by_length_learns_what_training_by_the_plan_learns(setting: Setting) -> None:
     found = padding.measure(setting)
-    assert found.filled[BUCKETED] < found.filled[PADDED]
+    assert found.with_full_batches[BUCKETED] < found.with_full_batches[PADDED]
     assert not found.difference.clear
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from language_cache.study import Study
-from limbeck.cache import Sampled, Store
+from limbeck.cache import CacheReader, Sampled
 from limbeck.cache.codecs import Codec
 from limbeck.functional import SparseLogits
 from limbeck.measure.intervals import student_t
@@ -89,7 +89,7 @@ def batch_of(teacher: GPT2LMHeadModel, student: GPT2LMHeadModel, windows: Tensor
     return Batch(*flat, student.lm_head.weight.detach())
 
 
-def measured(batches: Iterable[tuple[Batch, Tensor]], store: Store, fields: Sequence[str]) -> dict[str, Kept]:
+def measured(batches: Iterable[tuple[Batch, Tensor]], store: CacheReader, fields: Sequence[str]) -> dict[str, Kept]:
     """What the fields of a cache are worth, by name; ``NAME without its tail`` leaves out what topk says of the rest.
 
     Args:
@@ -119,7 +119,7 @@ def measured(batches: Iterable[tuple[Batch, Tensor]], store: Store, fields: Sequ
     }
 
 
-def _targets(store: Store, rows: Tensor, fields: Sequence[str]) -> dict[str, SparseLogits]:
+def _targets(store: CacheReader, rows: Tensor, fields: Sequence[str]) -> dict[str, SparseLogits]:
     found = {}
     for name, target in store.read(rows, torch.zeros_like(rows), fields).items():
         assert isinstance(target, SparseLogits)

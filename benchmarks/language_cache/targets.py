@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from language_cache.study import BYTES, LIMIT
-from limbeck.cache import Manifest, Store, build, fields_of
+from limbeck.cache import CacheReader, Manifest, build, fields_of
 from limbeck.functional import SparseLogits, kl_divergence
 
 __all__ = ["codecs", "kept_bytes", "store"]
@@ -24,7 +24,7 @@ def codecs(classes: int) -> dict[str, dict[str, Any]]:
     return topk | {f"sampled_{size}": {"use": "sampled", "size": size} for size in BYTES}
 
 
-def store(folder: Path, teacher: GPT2LMHeadModel, windows: Tensor, batch_size: int) -> Store:
+def store(folder: Path, teacher: GPT2LMHeadModel, windows: Tensor, batch_size: int) -> CacheReader:
     """A cache of the teacher's logits for every window, with all codecs side by side."""
     named = codecs(teacher.config.vocab_size)
 
@@ -36,7 +36,7 @@ def store(folder: Path, teacher: GPT2LMHeadModel, windows: Tensor, batch_size: i
     first = torch.zeros(1, dtype=torch.int64)
     fields = fields_of(outputs(first, first), named)
     build(folder, Manifest(fields, rows=len(windows), batch_size=batch_size), outputs)
-    return Store(folder)
+    return CacheReader(folder)
 
 
 def kept_bytes(student: Tensor, teacher: Tensor | SparseLogits) -> int:

@@ -19,6 +19,8 @@ LEFT_OUT = {
     "binary_cross_entropy": "for rows of several classes; Fashion-MNIST has one in each",
     "cross_entropy": "the hard loss, which every row has",
     "mse_regression": "for numbers as targets; Fashion-MNIST has classes",
+    "pinball": "for numbers as targets; Fashion-MNIST has classes",
+    "squared_error": "for numbers as targets; Fashion-MNIST has classes",
 }
 
 

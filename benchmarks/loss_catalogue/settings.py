@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from limbeck.students import ResNet
+from limbeck.models import ResNet
 from loss_catalogue.encoder import Encoder
 from loss_catalogue.methods import METHODS, Method
 from loss_catalogue.transformer_methods import HEADS, LAYERS, TEACHER_LAYERS, TRANSFORMER_METHODS

@@ -84,6 +84,14 @@ def head(values: Values) -> Values:
     return {**values, **{f"{side}_logits": maps.mean((2, 3)) @ weight.T for side, maps in sides.items()}}
 
 
+def numbers(channels: int) -> Values:
+    return {name: torch.randn(ROWS * channels) for name in ("student", "target")}
+
+
+def quantiles(channels: int) -> Values:
+    return {"student": torch.randn(ROWS * channels, 3), "target": torch.randn(ROWS * channels)}
+
+
 SOFT = {"temperature": 4.0}
 LAYERS = ("student_first", "student_second", "teacher_first", "teacher_second")
 PROJECTIONS = ("student_query", "student_key", "teacher_query", "teacher_key")
@@ -96,6 +104,8 @@ CASES = [
     Case("cross_entropy", labels),
     Case("binary_cross_entropy", answers),
     Case("mse_regression", quantities),
+    Case("squared_error", numbers),
+    Case("pinball", quantiles),
     *(Case(name, maps) for name in ("hint_mse", "activation_boundary", "sparsity_pattern", "attention_transfer")),
     *(Case(name, maps) for name in ("channel_wise", "overhaul", "variational_information")),
     *(Case("nst_mmd", maps, {"kernel": kernel}) for kernel in ("linear", "polynomial", "gaussian")),

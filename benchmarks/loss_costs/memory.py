@@ -46,7 +46,7 @@ def measure(name: str) -> dict[str, Any]:
 
     import limbeck.losses  # noqa: F401  # registers the losses
     from limbeck import registry
-    from limbeck.functional import _geometry, _pairs
+    from limbeck.losses import _blocks, _rkd
 
     torch.set_num_threads(1)
     loss = registry.lookup("loss", name)(**LOSSES[name])
@@ -71,7 +71,7 @@ def measure(name: str) -> dict[str, Any]:
     step(inputs(WARM))
     values = inputs(ROWS)
     if name == "rkd_angle":
-        _geometry.sum_over_blocks = lambda of_rows, _, elements: _pairs.sum_over_blocks(of_rows, VERTICES, elements)
+        _rkd.sum_over_blocks = lambda of_rows, _, elements: _blocks.sum_over_blocks(of_rows, VERTICES, elements)
     before = _peak()
     start = time.perf_counter()
     step(values)

@@ -111,6 +111,15 @@ def mse_regression(student: Tensor, teacher: Tensor, target: Tensor, margin: flo
     return torch.where(of_student + margin > of_teacher, of_student, 0)
 
 
+def squared_error(student: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(student, target, reduction="none")
+
+
+def pinball(student: Tensor, target: Tensor, quantiles: tuple[float, ...] = (0.05, 0.5, 0.95)) -> Tensor:
+    error, level = target[..., None] - student, torch.tensor(quantiles)
+    return torch.maximum(level * error, (level - 1) * error).mean(-1)
+
+
 # Between features.
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limbeck.core import logits_of
 from limbeck.data import Batch, Plan, TextSet
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
-from limbeck.data.tokens import Reading
+from limbeck.data.tokens import TokenizerView
 from limbeck.measure import evaluate
 from limbeck.measure.evaluation import Comparison
 from text_costs.setting import LENGTH, Setting
@@ -31,7 +31,7 @@ class Padded:
 
     data: TextSet
     plan: Plan
-    reading: Reading
+    reading: TokenizerView
 
     def iterate(self, start_step: int, stop_step: int) -> Iterator[Batch]:
         for step in range(start_step, stop_step):
@@ -43,14 +43,14 @@ class Padding:
     """What was found.
 
     Args:
-        filled: the share of places that hold padding, of each kind of batches.
+        with_full_batches: the share of places that hold padding, of each kind of batches.
         epoch: seconds of an epoch: the mean turn's, times the turns of an epoch.
         ratio: of the seconds of two turns over the same rows.
         accuracy: the mean over seeds.
         difference: of the accuracies.
     """
 
-    filled: dict[str, float]
+    with_full_batches: dict[str, float]
     epoch: dict[str, float]
     ratio: Spread
     accuracy: dict[str, float]
@@ -77,7 +77,7 @@ def measure(setting: Setting) -> Padding:
     evaluation = evaluate(logits, test.target, comparisons=[(BUCKETED, PADDED)], metrics=["accuracy"])
     turns = plan.steps_per_epoch / TURN
     return Padding(
-        filled={name: filled(source, plan.steps_per_epoch) for name, source in sources.items()},
+        with_full_batches={name: with_full_batches(source, plan.steps_per_epoch) for name, source in sources.items()},
         epoch={name: turns * mean(found) for name, found in seconds.items()},
         ratio=Spread.of([long / short for long, short in zip(seconds[PADDED], seconds[BUCKETED], strict=True)]),
         accuracy={name: evaluation.models[name].metrics["accuracy"].value for name in sources},
@@ -85,14 +85,14 @@ def measure(setting: Setting) -> Padding:
     )
 
 
-def filled(source: Source, steps: int) -> float:
+def with_full_batches(source: Source, steps: int) -> float:
     """The share of padding in the places of an epoch's batches."""
     masks = [batch["inputs"]["attention_mask"] for batch in source.iterate(0, steps)]
     return 1 - sum(int(mask.sum()) for mask in masks) / sum(mask.numel() for mask in masks)
 
 
 @torch.no_grad()
-def read(student: nn.Module, data: TextSet, reading: Reading) -> Tensor:
+def read(student: nn.Module, data: TextSet, reading: TokenizerView) -> Tensor:
     """The logits of all rows, in their order."""
     batches = list(whole_texts(data, 64, {"own": reading}))
     logits = torch.cat([logits_of(student.eval(), batch) for batch in batches])
@@ -110,7 +110,9 @@ def section(setting: Setting, found: Padding) -> str:
         "|---|--:|--:|--:|",
     ]
     for name, seconds in found.epoch.items():
-        lines.append(f"| {name} | {found.filled[name]:.0%} | {3600 / seconds:.0f} | {found.accuracy[name]:.1%} |")
+        lines.append(
+            f"| {name} | {found.with_full_batches[name]:.0%} | {3600 / seconds:.0f} | {found.accuracy[name]:.1%} |"
+        )
     change = found.difference
     points = [f"{100 * value:+.1f}" for value in (change.difference, change.low, change.high)]
     return "\n".join(

@@ -159,7 +159,8 @@ def eager(model: nn.Module, row: Mapping[str, torch.Tensor]) -> Callable[[], obj
 
 def session(file: Path, row: Mapping[str, torch.Tensor], threads: int) -> Callable[[], object]:
     opened = Session(file, threads)
-    return lambda: opened(row)
+    arrays = {name: value.numpy() for name, value in row.items()}
+    return lambda: opened(arrays)
 
 
 def plain(file: Path, row: Mapping[str, torch.Tensor], threads: int) -> Callable[[], object]:

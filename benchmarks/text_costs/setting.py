@@ -16,8 +16,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from limbeck.data import Plan, TextSet
-from limbeck.data.tokens import Reading
-from limbeck.students import shrink
+from limbeck.data.tokens import TokenizerView
+from limbeck.models import shrink
 
 __all__ = ["LENGTH", "Setting"]
 
@@ -65,10 +65,10 @@ class Setting:
         return self._texts(self.order[self.rows :][-self.test_rows :])
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> TokenizerView:
         """Tokens as encoder and student read them."""
         tokenizer: Any = AutoTokenizer.from_pretrained(encoder_folder(self.folder))
-        return Reading(tokenizer, ["input_ids", "attention_mask", "token_type_ids"], LENGTH)
+        return TokenizerView(tokenizer, ["input_ids", "attention_mask", "token_type_ids"], LENGTH)
 
     @cached_property
     def teacher(self) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck import Frozen
-from limbeck.cache import CachedRows, Manifest, Store, build, fields_of
+from limbeck.cache import CachedRows, CacheReader, Manifest, build, fields_of
 from limbeck.data.text_batches import TextBatches
 from limbeck.teachers import Cached
 from text_costs.setting import Setting
@@ -47,13 +47,13 @@ def built(place: Path, setting: Setting, teacher: Frozen) -> CachedRows:
     source = batches(setting, None)
 
     def said(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
-        logits: Tensor = teacher({"batch": source.look(rows, views)})["logits"]
+        logits: Tensor = teacher({"batch": source.view(rows, views)})["logits"]
         return {"logits": logits}
 
     first = torch.zeros(1, dtype=torch.int64)
     fields = fields_of(said(first, first), {"logits": {"use": "float32"}})
     build(place, Manifest(fields, rows=setting.rows), said)
-    return CachedRows({"teacher": Store(place)})
+    return CachedRows({"teacher": CacheReader(place)})
 
 
 def batches(setting: Setting, cached: CachedRows | None) -> TextBatches:

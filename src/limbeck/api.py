@@ -20,21 +20,22 @@ from torch.utils.data import Dataset
 from limbeck.data import ImageSet
 from limbeck.errors import RunError
 from limbeck.files import write_json, write_text
-from limbeck.recipes.inputs import with_inputs
-from limbeck.recipes.opening import checked, load_plugin, opened, shared, start_accelerator, task_of
-from limbeck.recipes.precisions import with_precisions
+from limbeck.plugins import load_plugin
 from limbeck.recipes.read import parsed, recipe_text
-from limbeck.recipes.runner import Runner
 from limbeck.recipes.schema import resolve
-from limbeck.recipes.stages import Stages
-from limbeck.recipes.survey import survey
 from limbeck.report import write_model_card, write_report
+from limbeck.runs.inputs import with_inputs
+from limbeck.runs.list_taps import list_taps
+from limbeck.runs.pipeline import Pipeline
+from limbeck.runs.precisions import with_precisions
+from limbeck.runs.setup import broadcast, load_task, open_recipe, prepare_pipeline, start_accelerator
+from limbeck.runs.stages import StageRunner
 from limbeck.training.environment import check_same, describe
 from limbeck.training.folder import RunFolder, new_folder
 from limbeck.training.progress import Progress, SilentProgress
 from limbeck.training.tensorboard import write_tensorboard
 
-__all__ = ["check", "checked", "load_plugin", "resume", "run", "start_accelerator", "taps"]
+__all__ = ["check", "load_plugin", "prepare_pipeline", "resume", "run", "start_accelerator", "taps"]
 
 
 def run(
@@ -70,15 +71,15 @@ def run(
         LimbeckError: if the recipe cannot be run. Nothing is written then.
     """
     accelerator = start_accelerator()
-    runner, notes = checked(accelerator, recipe, models or {}, data, overrides, plugin)
-    paths = _paths(runner.recipe["name"], output)
+    pipeline, notes = prepare_pipeline(accelerator, recipe, models or {}, data, overrides, plugin)
+    paths = _paths(pipeline.recipe["name"], output)
     # Every process looks before the main one creates it.
     accelerator.wait_for_everyone()
     path = Path()
     if accelerator.is_main_process:
-        path = _create(paths, runner.recipe, plugin, accelerator, shared=output is not None)
-    folder = RunFolder(shared(path))
-    return _go(runner, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress, notes=notes)
+        path = _create(paths, pipeline.recipe, plugin, accelerator, exclusive_folder=output is None)
+    folder = RunFolder(broadcast(path))
+    return _go(pipeline, folder, accelerator, plugin=plugin, fresh=fresh, progress=progress, notes=notes)
 
 
 def check(
@@ -97,7 +98,7 @@ def check(
     Raises:
         LimbeckError: if the recipe cannot be run.
     """
-    return dict(checked(start_accelerator(), recipe, {}, None, overrides, plugin)[0].recipe)
+    return dict(prepare_pipeline(start_accelerator(), recipe, {}, None, overrides, plugin)[0].recipe)
 
 
 def taps(
@@ -107,7 +108,7 @@ def taps(
     data: Mapping[str, ImageSet] | Dataset[Any] | tuple[Dataset[Any], Dataset[Any]] | None = None,
     plugin: str | Path | None = None,
 ) -> dict[str, Any]:
-    """What there is to tap in the models of a recipe, and what ``taps: auto`` would.
+    """The modules of the models of a recipe, and the taps that ``taps: auto`` would choose.
 
     Args:
         recipe: a file, the name of a built-in recipe, or a mapping.
@@ -120,8 +121,8 @@ def taps(
     Raises:
         LimbeckError: if a model cannot be built, or does not fit the data.
     """
-    resolved, task = opened(recipe, models or {}, data, (), plugin)
-    return survey(resolved, task, models or {})
+    resolved, task = open_recipe(recipe, models or {}, data, (), plugin)
+    return list_taps(resolved, task, models or {})
 
 
 def resume(
@@ -132,7 +133,7 @@ def resume(
     data: Mapping[str, ImageSet] | Dataset[Any] | tuple[Dataset[Any], Dataset[Any]] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Go on with a run that was ended; it ends with the same weights, bit for bit, as one that was not.
+    """Continue an interrupted run; its final weights equal those of an uninterrupted run, bit for bit.
 
     Args:
         path: the folder of the run.
@@ -156,13 +157,13 @@ def resume(
     objects = {*(models or {}), *(() if data is None else ("data",))}
     _check_objects(resolved, objects)
     resolved = resolve(resolved, name=resolved["name"], objects=objects)
-    resolved, task = with_inputs(resolved, task_of(resolved, data), models or {})
-    runner = Runner(resolved, task, models or {})
-    return _go(runner, folder, accelerator, plugin=plugin, fresh=False, progress=progress)
+    resolved, task = with_inputs(resolved, load_task(resolved, data), models or {})
+    pipeline = Pipeline(resolved, task, models or {})
+    return _go(pipeline, folder, accelerator, plugin=plugin, fresh=False, progress=progress)
 
 
 def _go(
-    runner: Runner,
+    pipeline: Pipeline,
     folder: RunFolder,
     accelerator: Accelerator,
     *,
@@ -174,17 +175,17 @@ def _go(
     if progress is None or not accelerator.is_main_process:
         progress = SilentProgress()
     digest = None if plugin is None else hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
-    stages = Stages(folder, accelerator=accelerator, progress=progress, plugin=digest, fresh=fresh)
+    runner = StageRunner(folder, accelerator=accelerator, progress=progress, plugin=digest, fresh=fresh)
     if not accelerator.is_main_process:
-        runner.run(stages)
+        pipeline.run(runner)
     else:
         with folder.locked():
             for line in (f"run {folder.path}", *notes):
                 progress.note(line)
             folder.sweep()
-            stages.store.sweep()
-            results = runner.run(stages)
-            write_text(folder.recipe, recipe_text(with_precisions(runner.recipe, stages.precisions)))
+            runner.store.sweep()
+            results = pipeline.run(runner)
+            write_text(folder.recipe, recipe_text(with_precisions(pipeline.recipe, runner.precisions)))
             write_json(folder.results, results)
             write_tensorboard(folder.events, folder.path / "tensorboard")
             write_report(folder.path)
@@ -212,9 +213,9 @@ def _create(
     plugin: str | Path | None,
     accelerator: Accelerator,
     *,
-    shared: bool,
+    exclusive_folder: bool,
 ) -> Path:
-    with new_folder(paths, shared=shared) as folder:
+    with new_folder(paths, exclusive=exclusive_folder) as folder:
         environment = describe(accelerator.device, accelerator.num_processes)
         environment["plugin"] = None if plugin is None else os.path.abspath(plugin)
         write_json(folder.environment, environment)

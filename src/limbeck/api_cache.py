@@ -13,17 +13,17 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from limbeck.api import checked, start_accelerator
-from limbeck.cache import Manifest, Store
+from limbeck.api import prepare_pipeline, start_accelerator
+from limbeck.cache import CacheReader, Manifest
 from limbeck.cache import verify as verify_store
 from limbeck.errors import CacheError, RecipeError
 from limbeck.files import canonical_hash, held, write_json
-from limbeck.recipes.caching import Cache, CachePlan, plan_of
-from limbeck.recipes.caching.settings import AUTO, resolve_settings
-from limbeck.recipes.lessons import lessons
-from limbeck.recipes.road import Road
-from limbeck.recipes.runner import Runner
-from limbeck.recipes.stages import Stages
+from limbeck.recipes.cache_settings import AUTO, resolve_settings
+from limbeck.runs.cache import Cache, CachePlan, plan_of
+from limbeck.runs.pipeline import Pipeline
+from limbeck.runs.plan import trainings
+from limbeck.runs.stages import StageRunner
+from limbeck.runs.training import StageTrainer
 from limbeck.training.environment import describe
 from limbeck.training.folder import RunFolder
 from limbeck.training.progress import Counting, Progress, SilentProgress
@@ -69,7 +69,7 @@ def build(
     share = (part[0] * world + accelerator.process_index, part[1] * world)
     done = []
     for cache in _caches(recipe, accelerator, overrides, output, plugin, progress, train=True):
-        progress.note(f"cache: {cache.told}")
+        progress.note(f"cache: {cache.summary}")
         built = cache.build(share, Counting(f"cache: {cache.teacher}, entries", progress.note))
         accelerator.wait_for_everyone()
         mended = {str(number): wrong for number, wrong in built.mended.items()}
@@ -101,7 +101,7 @@ def verify(
         LimbeckError: if the recipe cannot be run.
     """
     if _is_folder(place):
-        return [_verified(Store(folder), None, name, sample) for name, folder in _found(Path(str(place))).items()]
+        return [_verified(CacheReader(folder), None, name, sample) for name, folder in _found(Path(str(place))).items()]
     accelerator = start_accelerator()
     caches = _caches(place, accelerator, overrides, output, plugin, SilentProgress(), train=False)
     return [_verified(_opened(cache), cache, cache.teacher, sample) for cache in caches]
@@ -114,7 +114,7 @@ def info(
     output: str | Path | None = None,
     plugin: str | Path | None = None,
 ) -> list[dict[str, Any]]:
-    """What caches hold: see `limbeck.cache.Store.info`.
+    """What caches hold: see `limbeck.cache.CacheReader.info`.
 
     Args:
         place: the folder of a cache or of several, or a recipe whose teachers are trained.
@@ -132,7 +132,7 @@ def info(
 
 
 def remove(folder: str | Path) -> dict[str, Any]:
-    """Remove a cache; what `info` says of it.
+    """Remove a cache; returns its `info`.
 
     Args:
         folder: of one cache, as ``info`` shows it.
@@ -143,7 +143,7 @@ def remove(folder: str | Path) -> dict[str, Any]:
     place = Path(folder)
     if not Manifest.is_in(place):
         raise CacheError(f"{place} is no cache; `limbeck cache info` shows those in a folder")
-    found = {"teacher": place.name, "folder": str(place), **Store(place).info()}
+    found = {"teacher": place.name, "folder": str(place), **CacheReader(place).info()}
     # At one go: half a cache would be taken for one that is to be mended.
     gone = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -205,14 +205,14 @@ def _caches(
     train: bool,
 ) -> list[Cache]:
     """The caches of a recipe, its teachers trained."""
-    runner, _ = checked(accelerator, recipe, {}, None, overrides, plugin)
-    resolved, plan = _planned(runner, output)
+    pipeline, _ = prepare_pipeline(accelerator, recipe, {}, None, overrides, plugin)
+    resolved, plan = _planned(pipeline, output)
     digest = None if plugin is None else hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
-    with _workplace(canonical_hash(runner.recipe)[:16], accelerator) as folder:
-        stages = Stages(
+    with _workplace(canonical_hash(pipeline.recipe)[:16], accelerator) as folder:
+        runner = StageRunner(
             folder, accelerator=accelerator, progress=progress, plugin=digest, fresh=False, finished_only=not train
         )
-        return _all(resolved, plan, runner, stages)
+        return _all(resolved, plan, pipeline, runner)
 
 
 @contextmanager
@@ -232,23 +232,23 @@ def _workplace(name: str, accelerator: Accelerator) -> Iterator[RunFolder]:
             accelerator.wait_for_everyone()
             ended = True
         finally:
-            # The next process goes on with the checkpoints of one that did not come to its end.
+            # The next process continues from the checkpoints of one that was interrupted.
             if accelerator.is_main_process and (ended or not (folder.path / "checkpoints").exists()):
                 shutil.rmtree(folder.path)
 
 
-def _planned(runner: Runner, output: str | Path | None) -> tuple[dict[str, Any], CachePlan]:
+def _planned(pipeline: Pipeline, output: str | Path | None) -> tuple[dict[str, Any], CachePlan]:
     """The recipe as one that asks for caches, and what is cached of it.
 
     Raises:
         RecipeError: if nothing is.
     """
-    section = runner.recipe["cache"]
+    section = pipeline.recipe["cache"]
     if section is False:
         raise RecipeError("cache: the recipe says false; give --set cache=auto, or a section")
     # Asked for here, whether or not it pays in a run.
-    recipe = {**runner.recipe, "cache": resolve_settings({}) if section == AUTO else section}
-    plan = plan_of(recipe, runner.task)
+    recipe = {**pipeline.recipe, "cache": resolve_settings({}) if section == AUTO else section}
+    plan = plan_of(recipe, pipeline.task)
     if output is not None:
         plan = replace(plan, settings=replace(plan.settings, folder=str(output)))
     if not plan.outputs:
@@ -257,14 +257,14 @@ def _planned(runner: Runner, output: str | Path | None) -> tuple[dict[str, Any],
     return recipe, plan
 
 
-def _all(recipe: Mapping[str, Any], plan: CachePlan, runner: Runner, stages: Stages) -> list[Cache]:
-    road = Road(recipe, runner.task, runner.models, stages, plan)
+def _all(recipe: Mapping[str, Any], plan: CachePlan, pipeline: Pipeline, runner: StageRunner) -> list[Cache]:
+    trainer = StageTrainer(recipe, pipeline.task, pipeline.models, runner, plan)
     caches: dict[str, Cache] = {}
-    for lesson in lessons(recipe, runner.task):
-        for name in plan.cached_in(lesson, recipe):
+    for training in trainings(recipe, pipeline.task):
+        for name in plan.cached_in(training, recipe):
             if name not in caches:
-                precision = stages.precision(road.stage(lesson, lesson.train["seed"]))
-                found = road.caches.cache(name, lesson, road.model(name), precision)
+                precision = runner.precision(trainer.stage(training, training.train["seed"]))
+                found = trainer.caches.cache(name, training, trainer.model(name), precision)
                 assert isinstance(found, Cache)
                 caches[name] = found
     return list(caches.values())
@@ -282,22 +282,22 @@ def _found(place: Path) -> dict[str, Path]:
     return {folder.name: folder for folder in folders}
 
 
-def _opened(cache: Cache) -> Store:
-    store = Store(cache.folder)
+def _opened(cache: Cache) -> CacheReader:
+    store = CacheReader(cache.folder)
     store.check(cache.manifest.fingerprints)
     return store
 
 
 def _info(folder: Path, teacher: str) -> dict[str, Any]:
-    return {"teacher": teacher, "folder": str(folder), **Store(folder).info()}
+    return {"teacher": teacher, "folder": str(folder), **CacheReader(folder).info()}
 
 
-def _verified(store: Store, cache: Cache | None, teacher: str, sample: int) -> dict[str, Any]:
+def _verified(store: CacheReader, cache: Cache | None, teacher: str, sample: int) -> dict[str, Any]:
     if cache is None:
         found = verify_store(store)
     else:
-        with cache.asked.in_place():
-            found = verify_store(store, cache.asked, sample=sample)
+        with cache.query.in_place():
+            found = verify_store(store, cache.query, sample=sample)
     return {
         "teacher": teacher,
         "folder": str(store.folder),

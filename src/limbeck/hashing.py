@@ -1,11 +1,14 @@
-"""Random numbers by address: what is drawn depends on where it is used, never on what was drawn before."""
+"""Hashes: of tensors, and of addresses to random numbers, which never depend on what was drawn before."""
 
 from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-__all__ = ["bits", "derive", "draw_below", "permutation", "uniform"]
+__all__ = ["bits", "derive", "draw_below", "hash_tensors", "permutation", "uniform"]
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -129,3 +132,16 @@ def _shift(state: Tensor, places: int) -> Tensor:
 
 def _signed(word: int) -> int:
     return word - (1 << 64) if word >= 1 << 63 else word
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hexadecimal, over the names, types, shapes and values of tensors.
+
+    >>> hash_tensors({"a": torch.zeros(1)}) == hash_tensors({"b": torch.zeros(1)})
+    False
+    """
+    digest = hashlib.sha256()
+    for name, value in tensors.items():
+        digest.update(f"{name} {value.dtype} {list(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -17,7 +17,7 @@ from torch import Tensor
 import limbeck.files
 from cache.killing import killed_at, lines_of
 from cache.tables import ROWS, TABLES, content, manifest, outputs
-from limbeck.cache import Float32, Manifest, Store, build
+from limbeck.cache import CacheReader, Float32, Manifest, build
 from limbeck.cache.codecs.codec import Encoded
 from limbeck.cache.shards import shard_path
 from limbeck.errors import ArgumentError, CacheError
@@ -60,7 +60,7 @@ def test_progress_counts_entries_of_the_part(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     build(tmp_path, manifest(), outputs, part=(2, 4), progress=lambda *done: told.append(done))
     assert told == [(10 * n, 110) for n in range(1, 12)]
-    assert sorted(Store(tmp_path).faults()) == [n for n in range(45) if n % 4 != 2]
+    assert sorted(CacheReader(tmp_path).faults()) == [n for n in range(45) if n % 4 != 2]
 
 
 @forks
@@ -85,7 +85,7 @@ def test_killed_anywhere_it_loses_one_shard_at_most_and_goes_on_to_the_same_byte
     for number, point in enumerate(sorted(random.Random(0).sample(range(total), 20))):
         folder = tmp_path / str(number)
         done = killed_at(point, lambda progress, folder=folder: build(folder, plan, outputs, progress=progress))
-        left = sorted(Store(folder).faults()) if (folder / "manifest.json").exists() else list(range(9))
+        left = sorted(CacheReader(folder).faults()) if (folder / "manifest.json").exists() else list(range(9))
         assert left == list(range(9 - len(left), 9))
         assert done - (9 - len(left)) * 50 <= 50
         assert build(folder, plan, outputs).written == tuple(left)
@@ -121,7 +121,7 @@ def test_a_damaged_shard_is_named_and_only_it_is_written_again(unbroken: Path, t
         path = shard_path(tmp_path, number)
         path.write_bytes(change(path.read_bytes()))
     shard_path(tmp_path, 40).unlink()
-    assert sorted(Store(tmp_path).faults()) == [3, 9, 17, 21, 31, 40, 44]
+    assert sorted(CacheReader(tmp_path).faults()) == [3, 9, 17, 21, 31, 40, 44]
     built = build(tmp_path, manifest(ALL), outputs)
     assert built.written == (3, 9, 17, 21, 31, 40, 44)
     assert sorted(built.mended) == [3, 9, 17, 21, 31, 44]
@@ -176,12 +176,12 @@ def test_a_full_disk_keeps_what_is_written_and_a_build_goes_on(
         patch.setattr(limbeck.files.os, "fsync", fsync)
         with pytest.raises(CacheError, match=r"cannot be written \(No space left on device\); make room \(the cache"):
             build(tmp_path, manifest(ALL), outputs)
-    missing = sorted(Store(tmp_path).faults())
+    missing = sorted(CacheReader(tmp_path).faults())
     assert 1 < missing[0] < 45
     assert missing == list(range(missing[0], 45))
     assert not [name for name in content(tmp_path) if name.endswith(".tmp")]
-    read = Store(tmp_path).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"]
-    assert torch.equal(read, Store(unbroken).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"])
+    read = CacheReader(tmp_path).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"]
+    assert torch.equal(read, CacheReader(unbroken).read(torch.tensor([0]), torch.tensor([0]), ["features"])["features"])
     assert build(tmp_path, manifest(ALL), outputs).written == tuple(missing)
     assert content(tmp_path) == content(unbroken)
 
@@ -216,7 +216,7 @@ def test_a_disk_that_is_full_for_the_last_shard_is_told(tmp_path: Path, monkeypa
     monkeypatch.setattr(Path, "replace", replace)
     with pytest.raises(CacheError, match=r"000044\.bin cannot be written \(Disk quota exceeded\); make room"):
         build(tmp_path, manifest(), outputs)
-    assert list(Store(tmp_path).faults()) == [44]
+    assert list(CacheReader(tmp_path).faults()) == [44]
 
 
 def test_a_shard_is_on_the_disk_as_a_whole_before_it_has_its_name(
@@ -239,14 +239,14 @@ import sys, torch
 sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 from cache.tables import manifest, outputs
-from limbeck.cache import Store, build
+from limbeck.cache import CacheReader, build
 from limbeck.errors import CacheError
 folder = Path({str(tmp_path / "small")!r})
 try:
     build(folder, manifest(shard_entries=100), outputs)
 except CacheError as error:
     print(error)
-print(len(Store(folder).faults()), Store(folder).read(torch.tensor([7]), torch.tensor([0]))["logits"].shape)
+print(len(CacheReader(folder).faults()), CacheReader(folder).read(torch.tensor([7]), torch.tensor([0]))["logits"].shape)
 """
     (tmp_path / "small").mkdir()
     mounted = f"mount -t tmpfs -o size=28k tmpfs {tmp_path / 'small'}"
@@ -288,7 +288,7 @@ def test_a_value_that_is_not_finite_is_refused_with_its_row_and_view(tmp_path: P
 
     with pytest.raises(CacheError, match=f"gives 'logits' with a NaN or an infinity for view 1 of row {row}"):
         build(tmp_path, manifest(), spoilt)
-    assert min(Store(tmp_path).faults()) == (ROWS + row) // 10
+    assert min(CacheReader(tmp_path).faults()) == (ROWS + row) // 10
 
 
 @pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0)])
@@ -318,7 +318,7 @@ def test_a_teacher_that_answers_into_the_same_memory_is_read_in_time(
 
     monkeypatch.setattr(Float32, "encode", late)
     build(tmp_path, manifest(), again)
-    found = Store(tmp_path).read(torch.arange(4), torch.zeros(4, dtype=torch.int64))["logits"]
+    found = CacheReader(tmp_path).read(torch.arange(4), torch.zeros(4, dtype=torch.int64))["logits"]
     assert torch.equal(found, TABLES["logits"][:4, 0])
 
 

@@ -24,7 +24,7 @@ def balance(name: str, **options) -> Balance:
 def make(name: str, *, rate: float = 0.1, **options) -> tuple[Distiller, torch.optim.SGD]:
     """A prepared and attached Distiller; the same in every process."""
     terms = {
-        "hard": Term(CE(), where="batch.labelled"),
+        "hard": Term(CE(), where="batch.admitted"),
         "soft": Term(KL(), weight=0.5),
         "hint": Term(Squared(), HIDDEN, weight=0.2, where="batch.chosen", scale="batch.confidence"),
     }
@@ -39,7 +39,7 @@ def make(name: str, *, rate: float = 0.1, **options) -> tuple[Distiller, torch.o
 def tempered() -> tuple[Distiller, torch.optim.SGD]:
     """One temperature that falls and one that is learned."""
     terms = {
-        "soft": Term(KLDivergence(temperature=Cosine(start=4.0, end=1.0, steps=6)), where="batch.labelled"),
+        "soft": Term(KLDivergence(temperature=Cosine(start=4.0, end=1.0, steps=6)), where="batch.admitted"),
         "hot": Term(KLDivergence(temperature=Curriculum(steps=2, highest=3.0)), where="batch.chosen"),
     }
     distiller = Distiller(mlp(0), terms, {"teacher": Frozen(mlp(1))})

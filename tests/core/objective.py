@@ -33,7 +33,7 @@ def whole_batch() -> dict[str, Tensor]:
     batch["confidence"] = torch.rand(ROWS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     batch["chosen"] = torch.arange(ROWS) % 3 == 0
     # No label at all in the second and third micro-batch of process 0; process 1 sees two chosen rows only.
-    batch["labelled"][5:13] = False
+    batch["admitted"][5:13] = False
     batch["chosen"][14:] = False
     return batch
 
@@ -44,7 +44,7 @@ def micro_batches(rank: int) -> list[dict[str, Tensor]]:
 
 def pointwise() -> Distiller:
     terms = {
-        "hard": Term(CE(), weight=0.3, where="batch.labelled"),
+        "hard": Term(CE(), weight=0.3, where="batch.admitted"),
         "soft": Term(KL(), weight=0.5),
         "hint": Term(Squared(), HIDDEN, weight=0.2, where="batch.chosen", scale="batch.confidence"),
     }
@@ -58,7 +58,7 @@ def by_hand() -> tuple[Tensor, dict[str, Tensor]]:
     level = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     hidden, expected = student[:2](batch["inputs"]), teacher[:2](batch["inputs"]).detach()
     logits, chosen = student[2](hidden), batch["chosen"]
-    labelled = batch["labelled"] & (batch["target"] != -100)
+    labelled = batch["admitted"] & (batch["target"] != -100)
     hard = F.cross_entropy(logits[labelled], batch["target"][labelled])
     soft = kl_by_hand(logits, teacher(batch["inputs"]).detach())
     squared = (hidden[chosen] - expected[chosen]).square().mean(-1)

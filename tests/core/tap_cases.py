@@ -18,7 +18,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from transformers import BertConfig, BertForSequenceClassification
 
 from core.toys import FEATURES
-from limbeck.core import Distiller, Tapped, Term, at
+from limbeck.core import Distiller, Tapped, Term, resolve
 from limbeck.core.addresses import tensors
 
 ROWS = 6
@@ -81,7 +81,7 @@ class TapCase:
 
     def read(self, outputs: Mapping[str, Any]) -> dict[str, tuple[Tensor, ...]]:
         """What stands at each address, without its graph."""
-        return {a: tuple(t.detach() for t in tensors(at({"s": outputs}, f"s.{a}"))) for a in self.addresses}
+        return {a: tuple(t.detach() for t in tensors(resolve({"s": outputs}, f"s.{a}"))) for a in self.addresses}
 
     def by_hand(self, model: nn.Module, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Tensors, and gradients of the objective: without a tap, a term or a Distiller."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from limbeck.core import at, rows_of, source_of
+from limbeck.core import resolve, rows_of, source_of
 from limbeck.core.addresses import check_name, tensors
 from limbeck.errors import AddressError, ArgumentError
 
@@ -24,7 +24,7 @@ BOARD = {
     ],
 )
 def test_an_address_reads_keys_positions_and_dotted_keys(address, expected):
-    assert at(BOARD, address) == expected
+    assert resolve(BOARD, address) == expected
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_an_address_reads_keys_positions_and_dotted_keys(address, expected):
 )
 def test_an_address_of_nothing_names_what_is_known(address, message):
     with pytest.raises(AddressError, match=message):
-        at(BOARD, address)
+        resolve(BOARD, address)
 
 
 def test_the_source_is_the_first_part():

@@ -31,3 +31,14 @@ def test_every_argument_with_an_address_is_bound():
     bound = bind(Pairs(), {"teacher": "teacher.hint"})
     assert bound == {"student": "student.logits", "teacher": "teacher.hint", "row": "batch.row"}
     assert default_address("label") is None
+
+
+def test_the_main_output_of_a_task_is_what_models_give_by_default():
+    assert bind(Pairs(), {}, main="value") == {
+        "student": "student.value",
+        "teacher": "teacher.value",
+        "row": "batch.row",
+    }
+    assert bind(Pairs(), {"student": "student.exit"}, main="value")["student"] == "student.exit"
+    assert default_address("student_logits", main="value") == "student.logits"
+    assert default_address("target", main="value") == "batch.target"

@@ -103,10 +103,10 @@ def test_an_ensemble_and_one_of_its_members():
 
 
 def test_few_labels():
-    terms = {"hard": Term(CE(), where="batch.labelled"), "soft": Term(KL())}
+    terms = {"hard": Term(CE(), where="batch.admitted"), "soft": Term(KL())}
     distiller, model = Distiller(mlp(0), terms, {"teacher": Frozen(mlp(1))}), mlp(0)
     distiller(BATCH).loss().backward()
-    logits, labelled = model(INPUTS), BATCH["labelled"]
+    logits, labelled = model(INPUTS), BATCH["admitted"]
     (F.cross_entropy(logits[labelled], TARGET[labelled]) + kl_by_hand(logits, mlp(1)(INPUTS).detach())).backward()
     assert_equal_gradients(distiller, model)
 

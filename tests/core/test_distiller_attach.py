@@ -180,15 +180,20 @@ def test_teachers_losses_and_balance_hear_of_the_step_once_each():
     assert not any(teacher.grad + loss.grad + balance.grad)
 
 
-def test_a_method_of_the_student_of_that_name_is_its_own():
-    class Student(nn.Linear):
-        def after_step(self):
-            raise AssertionError
+def test_a_student_and_the_modules_inside_it_hear_of_the_step():
+    class Student(nn.Sequential):
+        def after_step(self, step):
+            heard.append(("student", step))
 
-    student = nn.Sequential(Student(6, 4))
-    distiller = Distiller(student, {"hard": Term(CE())})
+    class Layer(nn.Linear):
+        def follow_step(self, step):
+            heard.append(("layer", step))
+
+    heard = []
+    distiller = Distiller(Student(Layer(6, 4)), {"hard": Term(CE())})
     distiller.after_step()
     assert distiller.step == 1
+    assert heard == [("student", 1), ("layer", 1)]
 
 
 def test_what_a_loss_adds_in_prepare_hears_of_the_step_too():

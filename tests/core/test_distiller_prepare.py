@@ -201,9 +201,9 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_every_batch_is_tried():
-    wrong = {**BATCHES[1], "labelled": BATCHES[1]["labelled"].double()}
+    wrong = {**BATCHES[1], "admitted": BATCHES[1]["admitted"].double()}
     with pytest.raises(ArgumentError, match=r"where=.*float64"):
-        Distiller(mlp(0), {"hard": Term(CE(), where="batch.labelled")}).prepare([BATCHES[0], wrong])
+        Distiller(mlp(0), {"hard": Term(CE(), where="batch.admitted")}).prepare([BATCHES[0], wrong])
 
 
 def test_no_batch_is_refused():

@@ -34,7 +34,7 @@ def norms_by_hand(distiller: Distiller) -> dict[str, float]:
         hidden = student[:2](whole_batch()["inputs"]).numpy()
         wanted, logits = (mlp(1)[:n](whole_batch()["inputs"]).numpy() for n in (2, 3))
     weight, bias = (p.detach().numpy() for p in (student[2].weight, student[2].bias))
-    labelled = batch["labelled"] & (batch["target"] != -100)
+    labelled = batch["admitted"] & (batch["target"] != -100)
 
     def hard(h):
         p = softmax(h @ weight.T + bias)[labelled]
@@ -149,7 +149,7 @@ def test_a_gradient_of_0_leaves_the_weights_as_they_were(zero: int) -> None:
 def test_a_term_without_a_gradient_yet_has_an_equal_share_and_the_rest_is_balanced() -> None:
     distiller, _ = make("gradient_norm")
     batch = whole_batch()
-    batch["labelled"][:] = False
+    batch["admitted"][:] = False
     expected = norms_by_hand(distiller)
     distiller(batch)
     distiller.after_step()

@@ -114,7 +114,7 @@ def test_a_teacher_without_a_model_is_refused():
         Distiller(mlp(0), {"weights": Term(WeightMatch(), PAIR)}, {"teacher": Cached()})
 
 
-@pytest.mark.parametrize("options", [{"where": "batch.labelled"}, {"scale": "batch.labelled"}])
+@pytest.mark.parametrize("options", [{"where": "batch.admitted"}, {"scale": "batch.admitted"}])
 def test_rows_cannot_be_chosen_or_weighed(options):
     with pytest.raises(ArgumentError, match=r"WeightMatch reads .*: parameters have no rows"):
         Term(WeightMatch(), PAIR, **options)
@@ -133,9 +133,9 @@ def test_a_parameter_beside_features_is_not_masked():
 
     model = mlp(1, hidden=7)
     inputs = {"student": "batch.inputs", "teacher": "student.parameters.0.weight"}
-    distiller = Distiller(model, {"hard": Term(CE()), "near": Term(Prototypes(), inputs, where="batch.labelled")})
+    distiller = Distiller(model, {"hard": Term(CE()), "near": Term(Prototypes(), inputs, where="batch.admitted")})
     mean = distiller.prepare([BATCH])(BATCH).terms["near"]
-    mask = BATCH["labelled"]
+    mask = BATCH["admitted"]
     expected = (BATCH["inputs"] @ mlp(1, hidden=7)[0].weight.T).square().mean(-1)[mask].sum()
     torch.testing.assert_close(mean.sum, expected.detach())
     assert mean.count == mask.sum()

@@ -38,7 +38,7 @@ def test_two_processes_with_three_micro_batches_each_give_the_gradients_of_the_w
 
 def test_counts_are_summed_over_processes(ranks):
     batch = whole_batch()
-    hard = (batch["labelled"] & (batch["target"] != -100)).sum().item()
+    hard = (batch["admitted"] & (batch["target"] != -100)).sum().item()
     for counts in ranks(tasks.counts_of):
         found = {name: count.item() for name, count in counts.per_term.items()}
         assert found == {"hard": hard, "soft": ROWS, "hint": batch["chosen"].sum().item()}

@@ -22,7 +22,7 @@ def test_gradients_of_micro_batches_add_up_to_those_of_the_whole_batch(order):
     distiller, (loss, expected) = pointwise(), by_hand()
     distiller.prepare([whole_batch()])
     batches = [(micro_batches(0) + micro_batches(1))[i] for i in order]
-    assert any(not batch["labelled"].any() for batch in batches)
+    assert any(not batch["admitted"].any() for batch in batches)
     counts = distiller.counts(iter(batches))
     total = torch.zeros((), dtype=torch.float64)
     for batch in batches:
@@ -37,7 +37,7 @@ def test_counts_are_those_of_the_masks():
     distiller, batch = pointwise(), whole_batch()
     distiller.prepare([batch])
     counts = distiller.counts(micro_batches(0) + micro_batches(1))
-    labelled = (batch["labelled"] & (batch["target"] != -100)).sum()
+    labelled = (batch["admitted"] & (batch["target"] != -100)).sum()
     expected = {"hard": labelled, "soft": 24, "hint": batch["chosen"].sum()}
     assert {name: int(count) for name, count in counts.per_term.items()} == {k: int(v) for k, v in expected.items()}
     assert (counts.micro_batches, counts.world) == (6, 1)
@@ -53,7 +53,7 @@ def test_counts_need_no_forward():
 
 def test_nothing_admitted_anywhere_is_a_loss_of_the_other_terms_alone():
     distiller = pointwise()
-    batch = {**whole_batch(), "labelled": torch.zeros(24, dtype=torch.bool), "chosen": torch.zeros(24).bool()}
+    batch = {**whole_batch(), "admitted": torch.zeros(24, dtype=torch.bool), "chosen": torch.zeros(24).bool()}
     distiller.prepare([batch])
     out = distiller(batch)
     expected = 1.5 * 0.5 * out.terms["soft"].value + 9

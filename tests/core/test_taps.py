@@ -33,7 +33,7 @@ class Checkpointed(nn.Module):
 
 
 class Choosing(nn.Module):
-    """Runs its layer as often as it is told."""
+    """Runs its layer a given number of times."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -34,6 +34,17 @@ def test_other_addresses():
     torch.testing.assert_close(mean.value, expected)
 
 
+def test_another_main_output():
+    board = make_board()
+    board["student"]["value"] = randn(ROWS, CLASSES, seed=5)
+    board["teacher"]["value"] = randn(ROWS, CLASSES, seed=6)
+    term = Term(Squared(), main="value")
+    assert term.addresses == ("student.value", "teacher.value")
+    torch.testing.assert_close(term(board).value, F.mse_loss(board["student"]["value"], board["teacher"]["value"]))
+    with pytest.raises(ArgumentError, match=r"the output name 'a\.b' must match"):
+        Term(Squared(), main="a.b")
+
+
 def test_places_in_the_training_set_are_read_from_the_batch():
     class Bank(nn.Module):
         def forward(self, student, row):
@@ -193,7 +204,7 @@ def test_counts_that_cannot_be_known_are_refused():
     term.prepare([of(3), of(5)])
     with pytest.raises(ArgumentError, match=r"KL gives values on axes of several lengths, \[\(3,\), \(5,\)\]; give"):
         term.count(of(3)["batch"])
-    # Without counts they may have any length; with counts, a mask of their shape tells how many there are.
+    # Without counts they may have any length; with counts, a mask of their shape has to count them.
     assert [term(of(length)).count for length in (3, 5, 7)] == [ROWS * 3, ROWS * 5, ROWS * 7]
     full = Term(KL(), where="batch.full")
     boards = [of(length) for length in (3, 5)]

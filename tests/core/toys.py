@@ -65,7 +65,7 @@ def make_batch(rows: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> 
     return {
         "inputs": torch.randn(rows, FEATURES, generator=generator, dtype=dtype),
         "target": torch.randint(0, CLASSES, (rows,), generator=generator),
-        "labelled": torch.rand(rows, generator=generator) < 0.5,
+        "admitted": torch.rand(rows, generator=generator) < 0.5,
         "index": torch.arange(rows),
     }
 

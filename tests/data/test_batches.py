@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from limbeck.data import batches
+from limbeck.data import FloatTarget, batches
 from limbeck.data.augment import Augment
 from limbeck.data.batches import Batches, whole
 from limbeck.data.from_dataset import from_dataset
-from limbeck.data.images import ImageSet
 from limbeck.data.plan import Plan
+from limbeck.data.rows.images import ImageSet
 from limbeck.errors import ArgumentError, DataError
 
 EVALUATED = ["inputs", "target", "index", "row", "labelled", "unlabelled", "view"]
@@ -77,6 +77,26 @@ def test_a_batch_holds_the_rows_of_the_plan(kept):
         expected = AUGMENT(data.images.take(rows), rows, views, 2)
         assert batch["inputs"].dtype == torch.float32
         assert torch.equal(batch["inputs"], torch.from_numpy(expected.numpy().astype("float32") / 255))
+
+
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [
+        (torch.tensor([0.5, torch.nan] * 20), {"targets": (FloatTarget("angle"),)}),
+        (torch.tensor([[0.5, torch.nan], [torch.nan] * 2] * 20), {"targets": (FloatTarget("x"), FloatTarget("y"))}),
+        (torch.tensor([[1, 0], [-100, -100], [0, 0], [1, 1]] * 10), {"classes": ("a", "b")}),
+    ],
+    ids=["number", "numbers", "classes"],
+)
+def test_targets_of_every_kind(target, named):
+    """One row of two is not labelled; where rows have classes, one of four, and each stratum has as many rows."""
+    data = ImageSet.from_tensor(torch.zeros(40, 1, 2, 2), target, **named)
+    for batch in [*run(data, stop=2), *whole(data, 8)]:
+        torch.testing.assert_close(batch["target"], target[batch["row"]], rtol=0, atol=0, equal_nan=True)
+        unknown = batch["row"] % (4 if "classes" in named else 2) == 1
+        assert torch.equal(batch["unlabelled"], unknown)
+        assert torch.equal(batch["labelled"], ~unknown)
+    assert run(data, stop=1)[0]["class_weight"].tolist() == [1.0] * 8
 
 
 def test_float_images_are_handed_on_as_they_are():

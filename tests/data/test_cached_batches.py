@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from limbeck.cache import CachedRows, Manifest, Store, build, fields_of
+from limbeck.cache import CachedRows, CacheReader, Manifest, build, fields_of
 from limbeck.data import Augment, Batches, ImageSet, Plan, from_dataset
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.training.micro_batches import micro_batches
@@ -47,7 +47,7 @@ def repeating(data: ImageSet, augment: Augment) -> Callable[[Tensor, Tensor], di
     batches = Batches(data, Plan(data.labelled, batch_size=SIZE, seed=1), augment, seed=SEED)
 
     def said(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
-        seen = batches.look(rows, views)["inputs"]
+        seen = batches.view(rows, views)["inputs"]
         return {"logits": seen.flatten(1), "map": seen}
 
     return said
@@ -58,7 +58,7 @@ def cache(folder: Path, data: ImageSet, augment: Augment, views: int, codecs: di
     first = said(torch.tensor([0]), torch.tensor([0]))
     fields = fields_of(first, {name: {"use": codec} for name, codec in codecs.items()})
     build(folder, Manifest(fields, rows=len(data), views=views, batch_size=7, shard_entries=35), said)
-    return CachedRows({"teacher": Store(folder)})
+    return CachedRows({"teacher": CacheReader(folder)})
 
 
 @forks
@@ -107,9 +107,9 @@ def test_without_augmentation_the_views_of_a_batch_stay_those_of_the_plan(tmp_pa
 def test_views_repeat_what_was_seen(tmp_path: Path) -> None:
     data = images(in_memory=True, labels=None)
     plan = Plan(data.labelled, batch_size=ROWS, seed=1)
-    looks = list(Batches(data, plan, AUGMENT, seed=SEED, views=2).iterate(0, 4))
-    ordered = [batch["inputs"][batch["row"].argsort()] for batch in looks]
-    assert [int(batch["view"][0]) for batch in looks] == [0, 1, 0, 1]
+    seen = list(Batches(data, plan, AUGMENT, seed=SEED, views=2).iterate(0, 4))
+    ordered = [batch["inputs"][batch["row"].argsort()] for batch in seen]
+    assert [int(batch["view"][0]) for batch in seen] == [0, 1, 0, 1]
     assert torch.equal(ordered[0], ordered[2])
     assert torch.equal(ordered[1], ordered[3])
     assert not torch.equal(ordered[0], ordered[1])

@@ -6,8 +6,9 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
+from limbeck.data import FloatTarget
 from limbeck.data.from_dataset import DatasetImages, from_dataset
-from limbeck.data.images import MemoryImages
+from limbeck.data.pixels import MemoryImages
 from limbeck.errors import ArgumentError, DataError
 
 LAZY = {"memory": 0}
@@ -93,8 +94,16 @@ GOOD = (torch.zeros(1, 4, 4), 0)
     [
         (torch.zeros(1, 4, 4), r"train item 1 is a Tensor; expected a pair"),
         ((torch.zeros(1, 4, 4), 1, 2), r"train item 1 is a tuple; expected a pair"),
-        ((torch.zeros(1, 4, 4), 0.5), r"train item 1 has the label 0\.5; expected one integer"),
-        ((torch.zeros(1, 4, 4), torch.zeros(2)), r"train item 1 has the label tensor"),
+        (
+            (torch.zeros(1, 4, 4), 0.5),
+            r"train item 1 has a label of type torch\.float32 and shape \(\); expected torch\.int64",
+        ),
+        (
+            (torch.zeros(1, 4, 4), torch.zeros(2)),
+            r"train item 1 has a label of .* shape \(2,\); expected torch\.int64 and \(\)",
+        ),
+        ((torch.zeros(1, 4, 4), torch.zeros(2).long()), r"train item 1 has the label tensor"),
+        ((torch.zeros(1, 4, 4), "a"), r"train item 1 has the label 'a'; expected one integer, a float or a vector"),
         ((np.zeros((1, 4, 4)), 1), r"train item 1 has an image of type ndarray"),
         ((torch.zeros(1, 4, 4).long(), 1), r"train item 1 has an image of shape \(1, 4, 4\) and type torch\.int64"),
         ((torch.zeros(4), 1), r"train item 1 has an image of shape \(4,\)"),
@@ -109,6 +118,17 @@ GOOD = (torch.zeros(1, 4, 4), 0)
 def test_items_that_cannot_be_are_refused(item, message, options):
     with pytest.raises(DataError, match=message):
         from_dataset(Items([GOOD, item]), classes=["a", "b"], **options)
+
+
+def test_labels_may_be_numbers():
+    image = torch.zeros(1, 4, 4)
+    data = from_dataset(Items([(image, 0.5), (image, float("nan"))]), Items([(image, 2.0)]))
+    assert [rows.target.nan_to_num(-1).tolist() for rows in data.values()] == [[0.5, -1.0], [2.0]]
+    assert data["test"].targets == (FloatTarget("label"),)
+    vectors = Items([(image, torch.tensor([1.0, 2.0])), (image, np.array([3.0, 4.0]))])
+    several = from_dataset(vectors, classes=["x", "y"])["train"]
+    assert several.target.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert several.targets == (FloatTarget("x"), FloatTarget("y"))
 
 
 def test_one_class_is_refused():

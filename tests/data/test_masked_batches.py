@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from data.word_pieces import word_pieces
-from limbeck.data import MaskedWords, Plan, TextSet
+from limbeck.data import MlmMasking, Plan, TextSet
 from limbeck.data.masked_batches import MaskedBatches, masked
-from limbeck.data.plain_texts import PlainTexts
+from limbeck.data.rows.unlabelled_text import UnlabelledTexts
 from limbeck.data.text_batches import TextBatches
-from limbeck.data.tokens import Reading
+from limbeck.data.tokens import TokenizerView
 from limbeck.errors import ArgumentError
 
 TEXTS = ["the film is good", "a dull play", "old cast, new players", "the play is bad, the cast is new"] * 4
@@ -18,14 +18,14 @@ TEXTS = ["the film is good", "a dull play", "old cast, new players", "the play i
 def batches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> TextBatches:
     monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path_factory.mktemp("kept")))
     texts = [(f"{text} {number % 7} film",) for number, text in enumerate(TEXTS)]
-    data = PlainTexts.of_texts(TextSet.of(texts, torch.zeros(16, dtype=torch.int64) - 100, ()))
+    data = UnlabelledTexts.of_texts(TextSet.of(texts, torch.zeros(16, dtype=torch.int64) - 100, ()))
     plan = Plan(data.labelled, batch_size=4, seed=0)
-    readings = {"student": Reading(word_pieces(), ["input_ids", "attention_mask"], 12)}
-    return TextBatches(data, plan, {**readings, "teacher": Reading(word_pieces(), ["input_ids"], 9)})
+    readings = {"student": TokenizerView(word_pieces(), ["input_ids", "attention_mask"], 12)}
+    return TextBatches(data, plan, {**readings, "teacher": TokenizerView(word_pieces(), ["input_ids"], 9)})
 
 
 def test_all_models_read_the_same_hidden_words(batches: TextBatches) -> None:
-    words = MaskedWords(word_pieces(), share=0.5, seed=1)
+    words = MlmMasking(word_pieces(), share=0.5, seed=1)
     for batch, plain in zip(MaskedBatches(batches, words).iterate(0, 8), batches.iterate(0, 8), strict=True):
         hidden, target = words.hidden(plain["inputs"]["input_ids"], plain["index"], plain["view"])
         assert torch.equal(batch["inputs"]["input_ids"], hidden)
@@ -42,9 +42,9 @@ def test_all_models_read_the_same_hidden_words(batches: TextBatches) -> None:
 
 
 def test_a_look_is_that_of_its_view(batches: TextBatches) -> None:
-    hidden = MaskedBatches(batches, MaskedWords(word_pieces(), share=0.5))
+    hidden = MaskedBatches(batches, MlmMasking(word_pieces(), share=0.5))
     rows = torch.arange(16)
-    first, again, other = (hidden.look(rows, torch.full((16,), view))["target"] for view in (0, 0, 1))
+    first, again, other = (hidden.view(rows, torch.full((16,), view))["target"] for view in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -62,4 +62,4 @@ def test_padding_on_the_left_would_move_the_words() -> None:
     tokenizer = word_pieces()
     tokenizer.padding_side = "left"
     with pytest.raises(ArgumentError, match=r"pads on the left; set tokenizer\.padding_side to 'right'"):
-        MaskedWords(tokenizer)
+        MlmMasking(tokenizer)

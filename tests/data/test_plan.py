@@ -61,7 +61,7 @@ def test_labelled_rows_are_drawn_pass_after_pass():
     draws = labelled_draws(Plan(FEW, batch_size=16, seed=0), 40)
     for number, group in itertools.groupby(draws[: 22 * 7], key=lambda draw: draw[1]):
         assert sorted(row for row, _ in group) == FEW.nonzero().flatten().tolist(), number
-    assert [view for _, view in draws] == [place // 7 for place in range(160)]
+    assert [view for _, view in draws] == [position // 7 for position in range(160)]
 
 
 def test_the_control_draws_the_same_sequence_in_full_batches():

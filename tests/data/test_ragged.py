@@ -31,7 +31,7 @@ def test_a_subset_has_these_rows_in_this_order() -> None:
 
 
 def test_joined_rows_stand_one_behind_the_other() -> None:
-    assert lists(Ragged.joined([RAGGED, Ragged.of([[1], []]), RAGGED])) == [*ROWS, [1], [], *ROWS]
+    assert lists(Ragged.concat([RAGGED, Ragged.of([[1], []]), RAGGED])) == [*ROWS, [1], [], *ROWS]
 
 
 def test_padding_fills_up_to_the_longest_or_the_least() -> None:

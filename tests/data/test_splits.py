@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from limbeck.data.digits import Digits
-from limbeck.data.images import ImageSet
+from limbeck.data.rows.images import ImageSet
+from limbeck.data.sources.digits import Digits
 from limbeck.data.splits import split
 from limbeck.errors import ArgumentError, DataError
 

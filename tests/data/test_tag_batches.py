@@ -10,8 +10,8 @@ import torch
 
 from limbeck.data import Plan, TagSet
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
-from limbeck.data.tokens import Reading
-from limbeck.students import tagging_words
+from limbeck.data.tokens import TokenizerView
+from limbeck.models import tagging_words
 from tasks.small_tags import CLASSES, sentence, tokenizer
 
 NAMES = ["input_ids", "attention_mask", "words"]
@@ -26,12 +26,12 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "kept"))
 
 
-def reading(made: Any, length: int = 24) -> Reading:
-    return Reading(made, NAMES, length, of_words=True)
+def reading(made: Any, length: int = 24) -> TokenizerView:
+    return TokenizerView(made, NAMES, length, of_words=True)
 
 
 @pytest.fixture
-def readings(tmp_path: Path) -> dict[str, Reading]:
+def readings(tmp_path: Path) -> dict[str, TokenizerView]:
     """Pieces of words with a mark on both ends, and whole words."""
     own = tagging_words([word for row in WORDS for word in row], least=1)
     return {"teacher": reading(tokenizer(tmp_path / "bert")), "student": reading(own)}
@@ -61,7 +61,7 @@ def test_a_word_stands_where_its_first_token_does(tmp_path: Path, side: str, len
     assert (lost == 1) == (length == 24)
 
 
-def test_words_count_that_every_model_reads(readings: dict[str, Reading]) -> None:
+def test_words_count_that_every_model_reads(readings: dict[str, TokenizerView]) -> None:
     readings["teacher"].max_length = 8
     rows = torch.tensor([2, 30, 31])
     batch = read_rows(DATA, rows, readings)
@@ -77,18 +77,18 @@ def test_words_count_that_every_model_reads(readings: dict[str, Reading]) -> Non
     assert torch.equal(batch["unlabelled"], batch["words"] & ~batch["labelled"])
 
 
-def test_tokens_are_kept_apart_from_those_of_texts(readings: dict[str, Reading]) -> None:
+def test_tokens_are_kept_apart_from_those_of_texts(readings: dict[str, TokenizerView]) -> None:
     first = readings["teacher"].of(DATA)
-    again = Reading(readings["teacher"].tokenizer, NAMES, 24, of_words=True).of(DATA)
+    again = TokenizerView(readings["teacher"].tokenizer, NAMES, 24, of_words=True).of(DATA)
     assert first.starts is not None
     assert again.starts is not None
     assert torch.equal(first.starts.values, again.starts.values)
     assert torch.equal(first.starts.ends, again.starts.ends)
-    texts = Reading(readings["teacher"].tokenizer, NAMES[:2], 24)
+    texts = TokenizerView(readings["teacher"].tokenizer, NAMES[:2], 24)
     assert texts.fingerprint != reading(readings["teacher"].tokenizer).fingerprint
 
 
-def test_weights_of_words_are_those_of_their_tags(readings: dict[str, Reading]) -> None:
+def test_weights_of_words_are_those_of_their_tags(readings: dict[str, TokenizerView]) -> None:
     plan = Plan(DATA.labelled, batch_size=8, seed=0, labelled_share=0.75)
     batch = next(TextBatches(DATA, plan, readings).iterate(0, 1))
     counts = torch.tensor([sum(tags.count(tag) for tags in TAGS if tags) for tag in range(len(CLASSES))])
@@ -97,24 +97,26 @@ def test_weights_of_words_are_those_of_their_tags(readings: dict[str, Reading]) 
     torch.testing.assert_close(batch["class_weight"], expected)
 
 
-def test_entries_are_the_words_of_a_set_in_order(readings: dict[str, Reading]) -> None:
+def test_entries_are_the_words_of_a_set_in_order(readings: dict[str, TokenizerView]) -> None:
     data = DATA.subset(torch.tensor([5, 0, 17]))
     words = [(row, number) for row, own in enumerate(data.words) for number in range(len(own))]
     assert data.entries == len(words)
     rows = torch.tensor([2, 0])
-    entries = data.entries_of(rows)
+    entries = data.cache_index(rows)
     for at, row in enumerate(rows.tolist()):
         assert [words[entry] for entry in entries[at].tolist() if entry >= 0] == [
             (row, number) for number in range(len(data.words[row]))
         ]
     asked = torch.tensor([0, len(words) - 1, 3, 3])
-    batch, places = TextBatches(data, Plan(data.labelled, batch_size=2, seed=0), readings).asked(
+    batch, positions = TextBatches(data, Plan(data.labelled, batch_size=2, seed=0), readings).query(
         asked, torch.zeros(4, dtype=torch.int64)
     )
     table = batch["row"].unsqueeze(1) * 100 + torch.arange(batch["target"].shape[1])
-    assert table[places].tolist() == [row * 100 + number for row, number in (words[entry] for entry in asked.tolist())]
+    assert table[positions].tolist() == [
+        row * 100 + number for row, number in (words[entry] for entry in asked.tolist())
+    ]
 
 
-def test_all_rows_come_once(readings: dict[str, Reading]) -> None:
+def test_all_rows_come_once(readings: dict[str, TokenizerView]) -> None:
     found = torch.cat([batch["row"] for batch in whole_texts(DATA, 7, readings)])
     assert sorted(found.tolist()) == list(range(len(DATA)))

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from limbeck.data import Plan, TextSet
 from limbeck.data.bucketed import Bucketed
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
-from limbeck.data.tokens import Reading
+from limbeck.data.tokens import TokenizerView
 from limbeck.errors import ArgumentError
 from tasks.small_texts import review, tokenizer
 
@@ -43,7 +43,7 @@ def test_rows_are_what_the_tokenizer_gives(words: Any, side: str, pair: bool) ->
     texts = [(review(row)[0], *([review(row + 50)[0]] if pair else [])) for row in range(40)]
     data = TextSet.of(texts, torch.arange(40) % 2, ("a", "b"))
     rows = torch.tensor([7, 0, 31])
-    found = read_rows(data, rows, {"own": Reading(words, NAMES, 9)})["inputs"]
+    found = read_rows(data, rows, {"own": TokenizerView(words, NAMES, 9)})["inputs"]
     columns = [list(column) for column in zip(*(texts[row] for row in rows.tolist()), strict=True)]
     theirs = words(*columns, truncation=True, max_length=9, padding=True, return_tensors="pt")
     assert list(found) == NAMES
@@ -55,42 +55,44 @@ def test_the_rows_that_are_cut_are_those_that_are_too_long(words: Any) -> None:
     data = reviews(100)
     long = [len(words(text)["input_ids"]) > 8 for (text,) in data.texts]
     assert 0 < sum(long) < 100
-    assert Reading(words, NAMES, 8).of(data).cut.tolist() == long
+    assert TokenizerView(words, NAMES, 8).of(data).cut.tolist() == long
 
 
 def test_texts_are_tokenized_once_for_a_tokenizer_and_a_length(words: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     data, calls = reviews(20), []
-    real = Reading._tokenized
-    monkeypatch.setattr(Reading, "_tokenized", lambda self, rows: calls.append(len(rows)) or real(self, rows))
-    first = Reading(words, NAMES, 8).of(data.subset(torch.tensor([3, 4])))
-    again = Reading(words, NAMES[:2], 8).of(data.subset(torch.tensor([5])))
+    real = TokenizerView._tokenized
+    monkeypatch.setattr(TokenizerView, "_tokenized", lambda self, rows: calls.append(len(rows)) or real(self, rows))
+    first = TokenizerView(words, NAMES, 8).of(data.subset(torch.tensor([3, 4])))
+    again = TokenizerView(words, NAMES[:2], 8).of(data.subset(torch.tensor([5])))
     assert calls == [20]
     assert torch.equal(first.ids, again.ids)
-    Reading(words, NAMES, 9).of(data)
+    TokenizerView(words, NAMES, 9).of(data)
     words.add_tokens(["lovely2"])
-    Reading(words, NAMES, 8).of(data)
-    Reading(words, NAMES, 8).of(reviews(21))
+    TokenizerView(words, NAMES, 8).of(data)
+    TokenizerView(words, NAMES, 8).of(reviews(21))
     assert calls == [20, 20, 20, 21]
 
 
 def test_a_reading_is_told_by_all_that_decides_its_inputs(words: Any, tmp_path: Path) -> None:
-    prints = [Reading(words, NAMES, 8).fingerprint]
+    prints = [TokenizerView(words, NAMES, 8).fingerprint]
     # A call leaves its own settings in the tokenizer: those do not count.
     words(["a", "b"], padding=True, truncation=True, max_length=3)
-    assert Reading(words, NAMES, 8).fingerprint == prints[0]
-    prints += [Reading(words, NAMES[:2], 8).fingerprint, Reading(words, NAMES, 9).fingerprint]
-    prints += [Reading(tokenizer(tmp_path / "b", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]), NAMES, 8).fingerprint]
+    assert TokenizerView(words, NAMES, 8).fingerprint == prints[0]
+    prints += [TokenizerView(words, NAMES[:2], 8).fingerprint, TokenizerView(words, NAMES, 9).fingerprint]
+    prints += [
+        TokenizerView(tokenizer(tmp_path / "b", ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]), NAMES, 8).fingerprint
+    ]
     words.padding_side = "left"
-    prints += [Reading(words, NAMES, 8).fingerprint]
+    prints += [TokenizerView(words, NAMES, 8).fingerprint]
     assert len(set(prints)) == len(prints)
 
 
 def test_a_tokenizer_that_cannot_pad_or_is_slow_is_refused(words: Any) -> None:
     with pytest.raises(ArgumentError, match="give a fast one of transformers"):
-        Reading(object(), NAMES, 8)
+        TokenizerView(object(), NAMES, 8)
     bare = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(words.backend_tokenizer.to_str()))
     with pytest.raises(ArgumentError, match="no pad token"):
-        Reading(bare, NAMES, 8)
+        TokenizerView(bare, NAMES, 8)
 
 
 LENGTHS = torch.arange(500) * 7 % 61
@@ -133,7 +135,7 @@ def test_batches_are_a_function_of_seed_and_step() -> None:
 
 def test_batches_go_on_where_they_stopped_and_are_shared_by_processes(words: Any) -> None:
     data = reviews(80)
-    readings = {"student": Reading(words, NAMES[:2], 16), "teacher": Reading(words, NAMES, 12)}
+    readings = {"student": TokenizerView(words, NAMES[:2], 16), "teacher": TokenizerView(words, NAMES, 12)}
     plan = Plan(data.labelled, batch_size=8, seed=0)
     whole = list(TextBatches(data, plan, readings).iterate(0, 20))
     for batch, again in zip(whole[13:], TextBatches(data, plan, readings).iterate(13, 20), strict=True):
@@ -156,7 +158,7 @@ def test_batches_go_on_where_they_stopped_and_are_shared_by_processes(words: Any
 
 def test_evaluation_sees_every_row_once(words: Any) -> None:
     data = reviews(30)
-    batches = list(whole_texts(data, 8, {"student": Reading(words, NAMES, 16)}))
+    batches = list(whole_texts(data, 8, {"student": TokenizerView(words, NAMES, 16)}))
     assert sorted(torch.cat([batch["row"] for batch in batches]).tolist()) == list(range(30))
     lengths = [batch["inputs"]["input_ids"].shape[1] for batch in batches]
     assert lengths == sorted(lengths)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from limbeck.data import Looks, TextSet, WordCopies, WordSubstitution
+from limbeck.data import TextSet, TextViews, WordCopies, WordSubstitution
 from limbeck.errors import ArgumentError
-from limbeck.students import masked_language_model
+from limbeck.models import masked_language_model
 from tasks.small_masked import masked_bert
 from tasks.small_texts import bert, review
 
@@ -19,9 +19,9 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "kept"))
 
 
-def texts(looks: Looks, rows: list[int], views: list[int]) -> list[tuple[str, ...]]:
-    held = [row for file in looks.data.files for row in file.rows]
-    return [held[place] for place in looks.place(torch.tensor(rows), torch.tensor(views)).tolist()]
+def texts(views_of_rows: TextViews, rows: list[int], views: list[int]) -> list[tuple[str, ...]]:
+    held = [row for file in views_of_rows.data.files for row in file.rows]
+    return [held[position] for position in views_of_rows.position(torch.tensor(rows), torch.tensor(views)).tolist()]
 
 
 def some(rows: list[tuple[str, ...]] = ROWS) -> TextSet:

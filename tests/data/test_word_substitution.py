@@ -10,7 +10,7 @@ from torch import Tensor
 from data.word_pieces import SPECIAL, WORDS, masked_model, word_pieces
 from limbeck.data import WordSubstitution
 from limbeck.errors import ArgumentError
-from limbeck.students import word_tokenizer
+from limbeck.models import word_tokenizer
 
 TEXT = "The film is good, 7 players: DULL plays."
 

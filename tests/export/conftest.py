@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.export import export_onnx
-from limbeck.students import MLP, MobileNet, Normalized, ResNet, torchvision_model
+from limbeck.models import MLP, MobileNet, Normalized, ResNet, torchvision_model
 
 CLASSES = tuple(f"class {index}" for index in range(5))
+IMAGE = {"image": "values in 0..1"}
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "resnet": lambda **task: ResNet(width=8, **task),
     "mobilenet": lambda **task: MobileNet(width=8, **task),
@@ -39,12 +40,28 @@ def images() -> Tensor:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> Any:
     model = build(request.param)
     path = tmp_path_factory.mktemp(request.param) / "student.onnx"
-    export_onnx(model, path, example=images[:1], classes=CLASSES, metadata={"run": "digits", "seed": "0"})
+    export_onnx(
+        model,
+        path,
+        example=images[:1],
+        inputs=IMAGE,
+        outputs={"logits": ("batch",)},
+        names={"logits": CLASSES},
+        metadata={"run": "digits", "seed": "0"},
+    )
     return model, path
 
 
 @pytest.fixture(scope="session")
 def resnet(tmp_path_factory: pytest.TempPathFactory, images: Tensor) -> tuple[nn.Module, Path]:
     model, path = build("resnet"), tmp_path_factory.mktemp("alone") / "student.onnx"
-    export_onnx(model, path, example=images[:1], classes=CLASSES, metadata={})
+    export_onnx(
+        model,
+        path,
+        example=images[:1],
+        inputs=IMAGE,
+        outputs={"logits": ("batch",)},
+        names={"logits": CLASSES},
+        metadata={},
+    )
     return model, path

@@ -17,7 +17,9 @@ def test_rows_with_padding_have_the_numbers_of_torch(kind: str, tmp_path: Path) 
     model, inputs, file = encoder(kind), encoder_inputs(kind), tmp_path / "model.onnx"
     classes = [str(number) for number in range(model.config.num_labels)]
     axes = ("batch", "length")
-    export_onnx(model, file, example=inputs, classes=classes, metadata={}, axes=axes)
+    export_onnx(
+        model, file, example=inputs, outputs={"logits": ("batch",)}, names={"logits": classes}, metadata={}, axes=axes
+    )
     assert model.config._attn_implementation == "sdpa"
     assert inputs["attention_mask"].min() == 0
     assert check_parity(model, Session(file), [inputs]) < 1e-4

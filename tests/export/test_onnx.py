@@ -96,7 +96,14 @@ def test_the_model_is_left_as_it_is(tmp_path: Path, images: Tensor) -> None:
     model[1].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    export_onnx(model, tmp_path / "model.onnx", example=images, classes=CLASSES, metadata={})
+    export_onnx(
+        model,
+        tmp_path / "model.onnx",
+        example=images,
+        outputs={"logits": ("batch",)},
+        names={"logits": CLASSES},
+        metadata={},
+    )
     assert [module.training for module in model] == [True, False, True, True]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
@@ -115,14 +122,28 @@ def test_nothing_is_printed_or_warned(
         monkeypatch.setitem(sys.modules, "torchvision", None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        export_onnx(linear(), tmp_path / "model.onnx", example=images, classes=CLASSES, metadata={})
+        export_onnx(
+            linear(),
+            tmp_path / "model.onnx",
+            example=images,
+            outputs={"logits": ("batch",)},
+            names={"logits": CLASSES},
+            metadata={},
+        )
     assert capfd.readouterr() == ("", "")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_class_names_may_hold_any_character(tmp_path: Path, images: Tensor) -> None:
     classes = ["café", 'say "a"', "猫", "a\nb", ""]
-    export_onnx(linear(), tmp_path / "model.onnx", example=images, classes=classes, metadata={"note": "größer"})
+    export_onnx(
+        linear(),
+        tmp_path / "model.onnx",
+        example=images,
+        outputs={"logits": ("batch",)},
+        names={"logits": classes},
+        metadata={"note": "größer"},
+    )
     session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     assert (json.loads(metadata["classes"]), metadata["note"]) == (classes, "größer")
@@ -155,7 +176,9 @@ def test_a_full_disk_leaves_no_half_written_file(
     else:
         monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ExportError, match=r"model\.onnx: cannot write \d+ bytes \(No space left on device\)"):
-        export_onnx(linear(), path, example=images, classes=CLASSES, metadata={})
+        export_onnx(
+            linear(), path, example=images, outputs={"logits": ("batch",)}, names={"logits": CLASSES}, metadata={}
+        )
     monkeypatch.undo()
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([b"the file before"] if there else [])
 
@@ -164,7 +187,14 @@ def test_a_full_disk_leaves_no_half_written_file(
 def test_a_folder_that_is_none_is_told(tmp_path: Path, images: Tensor, folder: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ExportError, match="cannot write"):
-        export_onnx(linear(), tmp_path / folder / "model.onnx", example=images, classes=CLASSES, metadata={})
+        export_onnx(
+            linear(),
+            tmp_path / folder / "model.onnx",
+            example=images,
+            outputs={"logits": ("batch",)},
+            names={"logits": CLASSES},
+            metadata={},
+        )
 
 
 class Branches(nn.Module):
@@ -195,7 +225,14 @@ def test_what_cannot_be_exported_is_told_in_one_line_and_writes_nothing(
     tmp_path: Path, images: Tensor, capfd: pytest.CaptureFixture[str], model: nn.Module, message: str
 ) -> None:
     with pytest.raises(ExportError, match=message) as caught:
-        export_onnx(model, tmp_path / "model.onnx", example=images, classes=CLASSES, metadata={})
+        export_onnx(
+            model,
+            tmp_path / "model.onnx",
+            example=images,
+            outputs={"logits": ("batch",)},
+            names={"logits": CLASSES},
+            metadata={},
+        )
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr() == ("", "")
@@ -204,16 +241,40 @@ def test_what_cannot_be_exported_is_told_in_one_line_and_writes_nothing(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"example": torch.zeros(1, 24, 24)}, r"example is torch.float32 of shape \[1, 24, 24\]"),
-        ({"example": torch.zeros(0, 1, 24, 24)}, "at least one"),
-        ({"example": torch.zeros(1, 1, 24, 24, dtype=torch.uint8)}, "example is torch.uint8"),
-        ({"classes": CLASSES[:4]}, r"gives \[2, 5\] for 2 rows and 4 class names"),
+        ({"example": torch.zeros(0, 1, 24, 24)}, "'input' has no rows; give at least one"),
+        ({"example": torch.tensor(1.0)}, "'input' has no rows; give at least one"),
+        ({"inputs": {"image": "", "mask": ""}}, "example is one tensor, inputs describes"),
+        ({"example": {"input": torch.rand(1, 2)}, "inputs": {"inputs": ""}}, "no 'inputs' to describe. Did you mean"),
+        ({"names": {"logits": CLASSES[:4]}}, r"'logits' of shape \[2, 5\] for 2 rows; expected shape \[2, 4\]"),
+        ({"names": {"logit": CLASSES}}, "names has 'logit'. Did you mean 'logits'"),
+        ({"names": {"input": CLASSES}}, "24 entries in its last axis, and there are 5 names"),
+        ({"outputs": {}, "names": {}}, "there are no outputs"),
+        (
+            {"outputs": {"logits": ("batch",), "more": ("batch",)}},
+            "gives one tensor; expected a mapping with logits, more",
+        ),
+        ({"outputs": {"input": ("batch",)}, "names": {}}, "'input' is an input and an output"),
+        (
+            {"outputs": {"logits": ("batch", "word", "token")}, "names": {}},
+            r"expected a tensor of shape \[2, word, token",
+        ),
         ({"metadata": {"classes": "[]"}}, "the metadata has 'classes'"),
+        ({"metadata": {"names": "{}"}}, "the metadata has 'names'"),
     ],
 )
 def test_impossible_arguments_are_refused(tmp_path: Path, images: Tensor, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        export_onnx(linear(), tmp_path / "m.onnx", **{"example": images, "classes": CLASSES, "metadata": {}} | wrong)
+        export_onnx(
+            linear(),
+            tmp_path / "m.onnx",
+            **{
+                "example": images,
+                "outputs": {"logits": ("batch",)},
+                "names": {"logits": CLASSES},
+                "metadata": {},
+                **wrong,
+            },
+        )
 
 
 def test_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: Tensor) -> None:
@@ -221,5 +282,12 @@ def test_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ima
         raise AssertionError("the export opened a connection")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    export_onnx(linear(), tmp_path / "model.onnx", example=images, classes=CLASSES, metadata={})
+    export_onnx(
+        linear(),
+        tmp_path / "model.onnx",
+        example=images,
+        outputs={"logits": ("batch",)},
+        names={"logits": CLASSES},
+        metadata={},
+    )
     assert (tmp_path / "model.onnx").is_file()

@@ -26,7 +26,7 @@ def test_the_difference_is_that_of_one_pass(resnet: tuple[nn.Module, Path], imag
     session, rows = Session(resnet[1]), images[:5]
     with torch.no_grad():
         expected = copy.deepcopy(resnet[0]).eval()(rows).numpy()
-    by_hand = max(np.abs(session(part) - expected[: len(part)]).max() for part in (rows, rows[:1]))
+    by_hand = max(np.abs(session(part)["logits"] - expected[: len(part)]).max() for part in (rows, rows[:1]))
     assert check_parity(resnet[0], session, rows) == by_hand
 
 
@@ -77,7 +77,14 @@ class Wrong(nn.Module):
 @pytest.fixture(scope="module")
 def pixels(tmp_path_factory: pytest.TempPathFactory) -> Session:
     path = tmp_path_factory.mktemp("pixels") / "model.onnx"
-    export_onnx(nn.Flatten(), path, example=torch.zeros(1, 1, 1, 2), classes=["a", "b"], metadata={})
+    export_onnx(
+        nn.Flatten(),
+        path,
+        example=torch.zeros(1, 1, 1, 2),
+        outputs={"logits": ("batch",)},
+        names={"logits": ["a", "b"]},
+        metadata={},
+    )
     return Session(path)
 
 
@@ -109,7 +116,14 @@ class ByBatch(nn.Module):
 
 def test_a_file_that_is_right_for_full_batches_only_fails(tmp_path: Path) -> None:
     images = rows()[:64]
-    export_onnx(ByBatch(), tmp_path / "model.onnx", example=images, classes=["a", "b"], metadata={})
+    export_onnx(
+        ByBatch(),
+        tmp_path / "model.onnx",
+        example=images,
+        outputs={"logits": ("batch",)},
+        names={"logits": ["a", "b"]},
+        metadata={},
+    )
     with pytest.raises(ExportError, match=r"in row 0 \(batch of 1\)"):
         check_parity(nn.Flatten(), Session(tmp_path / "model.onnx"), images)
 

@@ -28,6 +28,14 @@ def quantities(rng: np.random.Generator) -> Arrays:
     return {name: rng.standard_normal((ROWS, 3)) for name in ("student", "teacher", "target")}
 
 
+def numbers(rng: np.random.Generator) -> Arrays:
+    return {name: rng.standard_normal(ROWS) for name in ("student", "target")}
+
+
+def quantiles_and_numbers(rng: np.random.Generator) -> Arrays:
+    return {"student": rng.standard_normal((ROWS, 3)), "target": rng.standard_normal(ROWS)}
+
+
 def more_classes_than_rows(rng: np.random.Generator) -> Arrays:
     return {name: 2 * rng.standard_normal((ROWS, ROWS + 3)) for name in ("student", "teacher")}
 
@@ -68,6 +76,9 @@ OUTPUT_CASES = [
     LossCase("kl_divergence", logits_and_logits, SOFTENED),
     LossCase("mse_logits", logits_and_logits),
     LossCase("mse_regression", quantities),
+    LossCase("pinball", quantiles_and_numbers, zero_at_equality=False),
+    LossCase("pinball", quantiles_and_numbers, {"quantiles": [0.2, 0.3, 0.9]}, zero_at_equality=False),
+    LossCase("squared_error", numbers, zero_at_equality=False),
     LossCase("mse_regression", quantities, {"margin": 0.5}, zero_at_equality=False),
     relational("multi_level_logits"),
     relational("multi_level_logits", more_classes_than_rows, temperatures=[1.0, 4.0], note="many classes"),

@@ -46,8 +46,8 @@ class LossCase:
     note: str = ""
 
     def __str__(self) -> str:
-        said = [*(f"{key}={value}" for key, value in self.options.items()), *filter(None, [self.note])]
-        return f"{self.name}({', '.join(said)})"
+        parts = [*(f"{key}={value}" for key, value in self.options.items()), *filter(None, [self.note])]
+        return f"{self.name}({', '.join(parts)})"
 
     def arrays(self, seed: int = 0) -> Arrays:
         return self.inputs(np.random.default_rng(seed))
@@ -106,9 +106,9 @@ def rounded(arrays: Arrays, dtype: torch.dtype) -> Arrays:
 def gradients(value: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The gradient of the sum with respect to each tensor that requires one; only a layer may have no part in it."""
     wanted = {name: tensor for name, tensor in values.items() if tensor.requires_grad}
-    found = dict(zip(wanted, torch.autograd.grad(value.sum(), list(wanted.values()), allow_unused=True), strict=True))
-    assert all(gradient is not None or "." in name for name, gradient in found.items())
-    return {name: torch.zeros_like(wanted[name]) if grad is None else grad for name, grad in found.items()}
+    by_name = dict(zip(wanted, torch.autograd.grad(value.sum(), list(wanted.values()), allow_unused=True), strict=True))
+    assert all(gradient is not None or "." in name for name, gradient in by_name.items())
+    return {name: torch.zeros_like(wanted[name]) if grad is None else grad for name, grad in by_name.items()}
 
 
 def difference(actual: Tensor, expected: Tensor | NDArray[np.float64]) -> float:
@@ -118,14 +118,15 @@ def difference(actual: Tensor, expected: Tensor | NDArray[np.float64]) -> float:
     return float((actual.detach().double() - expected).abs().max() / expected.abs().max().clamp(min=1e-300))
 
 
-def address(argument: str) -> str:
+def address(argument: str, *, parameter: bool = False) -> str:
     source = next((source for source in ("student", "teacher") if argument.startswith(source)), "batch")
-    return f"{source}.{argument}"
+    return f"{source}.parameters.{argument}" if parameter else f"{source}.{argument}"
 
 
 def board(values: Mapping[str, Any], **batch: Tensor) -> dict[str, dict[str, Any]]:
     """The arguments of a loss laid out where `address` finds them."""
-    laid: dict[str, dict[str, Any]] = {"batch": dict(batch), "student": {}, "teacher": {}}
+    sources: dict[str, dict[str, Any]] = {"batch": dict(batch), "student": {}, "teacher": {}}
     for argument, value in values.items():
-        laid[address(argument).partition(".")[0]][argument] = value
-    return laid
+        source = address(argument).partition(".")[0]
+        sources[source] |= {argument: value, f"parameters.{argument}": value}
+    return sources

@@ -74,17 +74,17 @@ def train(
 def train_half(rank: int, parts: tuple[tuple[int, int], ...], options: dict) -> dict:
     """Three steps on this process's rows, a checkpoint, three steps more; then these again from the checkpoint."""
     distiller, optimizer = make(**options)
-    own = [slice(*parts[rank])]
-    values = train(distiller, optimizer, range(3), own, DistributedDataParallel(distiller))
+    local = [slice(*parts[rank])]
+    values = train(distiller, optimizer, range(3), local, DistributedDataParallel(distiller))
     saved = {name: value.clone() for name, value in distiller.state_dict().items()}
     momentum = {k: v["momentum_buffer"].clone() for k, v in optimizer.state_dict()["state"].items()}
-    values += train(distiller, optimizer, range(3, 6), own, DistributedDataParallel(distiller))
+    values += train(distiller, optimizer, range(3, 6), local, DistributedDataParallel(distiller))
 
     resumed, other = make(**options)
     resumed.load_state_dict(saved)
     groups = other.state_dict()["param_groups"]
     other.load_state_dict({"state": {k: {"momentum_buffer": v} for k, v in momentum.items()}, "param_groups": groups})
-    again = train(resumed, other, range(3, 6), own, DistributedDataParallel(resumed))
+    again = train(resumed, other, range(3, 6), local, DistributedDataParallel(resumed))
     return {
         "state": distiller.state_dict(),
         "resumed": resumed.state_dict(),

@@ -22,7 +22,7 @@ def batch() -> dict[str, Tensor]:
     return {
         "inputs": torch.randn(6, 1, 5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(3)),
         "target": torch.tensor([0, 1, 2, -100, 1, 0]),
-        "labelled": torch.tensor([True, True, False, True, True, True]),
+        "admitted": torch.tensor([True, True, False, True, True, True]),
     }
 
 
@@ -40,7 +40,7 @@ def distiller(where: str | None, *, hard: bool = False) -> Distiller:
 
 def gradients_of_half(rank: int) -> list[Tensor]:
     """Two micro-batches on process 0, one on process 1."""
-    model, data = distiller("batch.labelled"), batch()
+    model, data = distiller("batch.admitted"), batch()
     parts = [{name: value[start:stop] for name, value in data.items()} for start, stop in ((0, 2), (2, 3), (3, 6))]
     batches = (parts[:2], parts[2:])[rank]
     model.prepare(batches[:1])

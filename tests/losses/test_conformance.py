@@ -12,17 +12,16 @@ import torch
 import yaml
 from torch import nn
 
-import limbeck.functional
 import limbeck.losses
 from limbeck import registry
 from limbeck.core import Term
+from limbeck.core.binding import arguments
 from limbeck.recipes.options import construct, resolve_options
 from losses.cases import CASES
 from losses.conformance import Arrays, LossCase, address, board, difference, gradients, rounded, tensors
 
 PAPERS = Path(__file__).parents[2] / "docs" / "papers.md"
 MASK = torch.tensor([True, False, True, True, False, True])
-
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
@@ -35,7 +34,10 @@ def call(loss: nn.Module, case: LossCase, values: dict[str, torch.Tensor]) -> to
 
 
 def term(case: LossCase, loss: nn.Module, where: str | None = None) -> Term:
-    return Term(loss, {argument: address(argument) for argument in case.arguments(tensors(case.arrays()))}, where=where)
+    # Losses without rows read parameters.
+    arguments = case.arguments(tensors(case.arrays()))
+    inputs = {argument: address(argument, parameter=not case.per_row) for argument in arguments}
+    return Term(loss, inputs, where=where)
 
 
 @every_case
@@ -199,6 +201,18 @@ def test_recipe_round_trip(case: LossCase) -> None:
     again = resolve_options(entry, written, path="objective.soft.loss", name=case.name)
     assert again == resolved == {**resolved, **case.options}
     assert repr(construct(entry, again, path="objective.soft.loss")) == repr(entry(**case.options))
+
+
+@every_case
+def test_the_class_alone_names_its_arguments(case: LossCase) -> None:
+    entry = registry.lookup("loss", case.name)
+    assert getattr(entry, "relational", False) == case.relational
+    given, parameters = case.arguments(tensors(case.arrays())), arguments(entry)
+    assert given.keys() <= parameters.keys()
+    assert {name for name, parameter in parameters.items() if parameter.default is parameter.empty} <= given.keys()
+    loss = case.build()
+    assert list(arguments(loss)) == list(parameters)
+    assert not {"relational", "exclusive", "sparse", "differentiates"} & vars(loss).keys()
 
 
 def own_losses() -> dict[str, type[nn.Module]]:

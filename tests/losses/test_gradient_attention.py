@@ -12,9 +12,25 @@ from torch import nn
 from core.ranks import Ranks
 from limbeck.core import Distiller, Tapped, Term
 from limbeck.errors import ArgumentError
+from limbeck.functional import gradient_attention
 from limbeck.losses import CrossEntropy, GradientAttention
 from limbeck.teachers import Frozen
 from losses.gradient_attention import batch, distiller, gradients_of_half, network
+from losses.inputs import draw
+
+
+def test_gradient_attention_is_a_squared_norm() -> None:
+    student, teacher = draw(6, 3, 4, 5), draw(6, 3, 4, 5, seed=1)
+    expected = torch.linalg.vector_norm(student - teacher, dim=(1, 2, 3)) ** 2
+    torch.testing.assert_close(gradient_attention(student, teacher), expected)
+    assert not gradient_attention(student, -student, channels="sum").any()
+
+
+def test_channels_that_are_compared_one_by_one_must_be_equal() -> None:
+    with pytest.raises(ArgumentError, match="equal B and C"):
+        gradient_attention(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 4, 4))
+    with pytest.raises(ArgumentError, match="channels is 'mean', expected 'each' or 'sum'"):
+        gradient_attention(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), channels="mean")
 
 
 def by_hand(mask: torch.Tensor) -> list[torch.Tensor]:
@@ -32,7 +48,7 @@ def by_hand(mask: torch.Tensor) -> list[torch.Tensor]:
     return list(torch.autograd.grad(total / mask.sum(), list(student.parameters())))
 
 
-@pytest.mark.parametrize("where", [None, "batch.labelled"])
+@pytest.mark.parametrize("where", [None, "batch.admitted"])
 def test_it_is_the_loop_over_rows(where: str | None) -> None:
     data = batch()
     mask = data["target"] != -100
@@ -40,7 +56,7 @@ def test_it_is_the_loop_over_rows(where: str | None) -> None:
     model.prepare([data])
     out = model(data)
     out.loss().backward()
-    expected = by_hand(mask & data["labelled"] if where else mask)
+    expected = by_hand(mask & data["admitted"] if where else mask)
     torch.testing.assert_close([p.grad for p in model.students["student"].model.parameters()], expected)
     assert all(parameter.grad is None for parameter in model.teachers["teacher"].model.parameters())
 
@@ -50,30 +66,30 @@ def test_other_terms_read_the_same_graph() -> None:
     alone, hard = distiller(None), Distiller(network(2, 0), {"hard": Term(CrossEntropy())})
     for model in (both, alone, hard):
         model(data).loss().backward()
-    found = [p.grad for p in both.students["student"].model.parameters()]
+    result = [p.grad for p in both.students["student"].model.parameters()]
     parts = [[p.grad for p in model.students["student"].model.parameters()] for model in (alone, hard)]
-    torch.testing.assert_close(found, [a + b for a, b in zip(*parts, strict=True)])
+    torch.testing.assert_close(result, [a + b for a, b in zip(*parts, strict=True)])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_models_in_half_precision_and_under_autocast(dtype: torch.dtype) -> None:
     data = batch()
-    exact = distiller("batch.labelled")
+    exact = distiller("batch.admitted")
     exact(data).loss().backward()
-    halved = distiller("batch.labelled").to(dtype)
+    halved = distiller("batch.admitted").to(dtype)
     halved({**data, "inputs": data["inputs"].to(dtype)}).loss().backward()
-    cast = distiller("batch.labelled").float()
+    cast = distiller("batch.admitted").float()
     with torch.autocast("cpu", dtype):
         loss = cast({**data, "inputs": data["inputs"].float()}).loss()
     loss.backward()
     expected = torch.cat([p.grad.flatten() for p in exact.students["student"].parameters()])
     for model in (halved, cast):
-        found = torch.cat([p.grad.flatten().double() for p in model.students["student"].parameters()])
-        assert F.cosine_similarity(found, expected, dim=0) > 0.98
+        result = torch.cat([p.grad.flatten().double() for p in model.students["student"].parameters()])
+        assert F.cosine_similarity(result, expected, dim=0) > 0.98
 
 
 def test_it_compiles_whole_where_torch_traces_autograd() -> None:
-    data, eager = batch(), distiller("batch.labelled")
+    data, eager = batch(), distiller("batch.admitted")
     compiled = copy.deepcopy(eager)
     eager(data).loss().backward()
     torch.compiler.reset()
@@ -83,7 +99,7 @@ def test_it_compiles_whole_where_torch_traces_autograd() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"fullgraph": True}], ids=["breaks", "fullgraph"])
-def test_compiled_without_that_it_says_what_to_set_in_one_line(options: dict[str, bool]) -> None:
+def test_compiled_without_the_setting_the_error_names_it_in_one_line(options: dict[str, bool]) -> None:
     torch.compiler.reset()
     with pytest.raises(ArgumentError) as told:
         torch.compile(distiller(None), backend="aot_eager", **options)(batch())
@@ -93,7 +109,7 @@ def test_compiled_without_that_it_says_what_to_set_in_one_line(options: dict[str
     )
 
 
-def test_a_student_that_is_compiled_alone_is_told() -> None:
+def test_a_student_that_is_compiled_alone_is_rejected() -> None:
     torch.compiler.reset()
     model = distiller(None)
     student = torch.compile(model.students["student"], backend="aot_eager")
@@ -104,18 +120,18 @@ def test_a_student_that_is_compiled_alone_is_told() -> None:
 
 
 def test_two_processes_give_the_gradients_of_the_whole_batch(tmp_path) -> None:
-    data, model = batch(), distiller("batch.labelled")
+    data, model = batch(), distiller("batch.admitted")
     model(data).loss().backward()
     expected = [p.grad for p in model.students["student"].model.parameters()]
     ranks = Ranks(tmp_path)
     try:
-        for found in ranks(gradients_of_half):
-            torch.testing.assert_close(found, expected)
+        for result in ranks(gradients_of_half):
+            torch.testing.assert_close(result, expected)
     finally:
         ranks.close()
 
 
-def test_what_carries_no_gradient_is_told() -> None:
+def test_tensors_without_a_gradient_are_rejected() -> None:
     taps = {"student": "student.mid", "teacher": "teacher.mid"}
     student, term = Tapped(network(2, 0), {"mid": "1"}), Term(GradientAttention(channels="sum"), taps)
     model = Distiller(student, {"maps": term}, {"teacher": Frozen(network(5, 1), {"mid": "1"})})
@@ -127,7 +143,7 @@ def test_what_carries_no_gradient_is_told() -> None:
         distiller(None)(batch())
 
 
-def test_features_beside_the_way_to_the_logits_are_told() -> None:
+def test_features_that_the_logits_do_not_depend_on_are_rejected() -> None:
     class Beside(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -147,7 +163,7 @@ def test_features_beside_the_way_to_the_logits_are_told() -> None:
         model.prepare([batch()])
 
 
-def test_detaching_what_is_differentiated_is_refused() -> None:
+def test_detaching_a_differentiated_input_is_rejected() -> None:
     inputs = {"student": "student.mid", "teacher": "teacher.mid"}
     with pytest.raises(ArgumentError, match="GradientAttention differentiates with respect to 'teacher'"):
         Term(GradientAttention(), inputs, detach=["teacher"])

@@ -36,7 +36,7 @@ def board(*shape: int, **batch: torch.Tensor) -> dict[str, dict[str, torch.Tenso
     "loss", [BinaryKD, DecoupledKD, DIST, GeneralizedJSD, KLDivergence, ReverseKL, TotalVariation, WeightedSoftLabel]
 )
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
-def test_impossible_temperatures_are_refused_at_construction(loss: type[nn.Module], temperature: float) -> None:
+def test_impossible_temperatures_are_rejected_at_construction(loss: type[nn.Module], temperature: float) -> None:
     with pytest.raises(ArgumentError, match=f"temperature is {temperature}, expected a finite number above 0"):
         loss(temperature=temperature)
 
@@ -54,7 +54,7 @@ def test_impossible_temperatures_are_refused_at_construction(loss: type[nn.Modul
         (MultiLevelLogits, "temperatures", [0.0]),
     ],
 )
-def test_impossible_settings_are_refused_at_construction(loss: type[nn.Module], option: str, value: object) -> None:
+def test_impossible_settings_are_rejected_at_construction(loss: type[nn.Module], option: str, value: object) -> None:
     with pytest.raises(ArgumentError, match=option.removesuffix("s")):
         loss(**{option: value})
 
@@ -62,19 +62,19 @@ def test_impossible_settings_are_refused_at_construction(loss: type[nn.Module], 
 @relational
 @pytest.mark.parametrize("rows", [0, 1])
 def test_fewer_than_two_rows_count_nothing(loss: nn.Module, rows: int) -> None:
-    laid = board(6, 5, labelled=torch.arange(6) < rows)
-    mean = Term(loss, where="batch.labelled")(laid)
+    values = board(6, 5, labelled=torch.arange(6) < rows)
+    mean = Term(loss, where="batch.labelled")(values)
     assert (mean.sum.item(), mean.count.item()) == (0.0, 0.0)
-    (gradient,) = torch.autograd.grad(mean.sum, laid["student"]["logits"])
+    (gradient,) = torch.autograd.grad(mean.sum, values["student"]["logits"])
     assert not gradient.any()
 
 
 @relational
 def test_positions_of_sequences_are_rows(loss: nn.Module) -> None:
     real = torch.tensor([[True, True, False], [True, True, True]])
-    laid = board(2, 3, 5, real=real)
-    mean = Term(loss, where="batch.real")(laid)
-    expected = loss(laid["student"]["logits"][real], laid["teacher"]["logits"][real])
+    values = board(2, 3, 5, real=real)
+    mean = Term(loss, where="batch.real")(values)
+    expected = loss(values["student"]["logits"][real], values["teacher"]["logits"][real])
     torch.testing.assert_close(mean.sum, expected)
     assert mean.count == 1
 
@@ -88,19 +88,19 @@ def test_rows_cannot_be_scaled(loss: nn.Module) -> None:
 @pytest.mark.parametrize("loss", [DecoupledKD(), WeightedSoftLabel()], ids=lambda loss: type(loss).__name__)
 def test_rows_without_a_label_are_left_out(loss: nn.Module) -> None:
     target = torch.tensor([0, -100, 4, 2, -100, 1])
-    laid = board(6, 5, target=target)
-    mean = Term(loss)(laid)
-    known = target >= 0
+    values = board(6, 5, target=target)
+    mean = Term(loss)(values)
+    is_labelled = target >= 0
     assert mean.count == 4
     torch.testing.assert_close(
-        mean.sum, loss(*(laid[s]["logits"][known] for s in ("student", "teacher")), target[known]).sum()
+        mean.sum, loss(*(values[s]["logits"][is_labelled] for s in ("student", "teacher")), target[is_labelled]).sum()
     )
 
 
 def test_a_scheduled_temperature_is_read_at_every_step() -> None:
-    loss, laid = ReverseKL(), board(6, 5)
+    loss, values = ReverseKL(), board(6, 5)
     term = Term(loss)
-    before = term(laid).sum.item()
+    before = term(values).sum.item()
     loss.temperature = 3.0
-    torch.testing.assert_close(term(laid).sum, Term(ReverseKL(temperature=3.0))(laid).sum)
-    assert term(laid).sum.item() != before
+    torch.testing.assert_close(term(values).sum, Term(ReverseKL(temperature=3.0))(values).sum)
+    assert term(values).sum.item() != before

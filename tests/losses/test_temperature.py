@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 
 import pytest
 import torch
@@ -14,18 +13,15 @@ from core.toys import CE, make_batch, mlp
 from limbeck.core import Cosine, Distiller, Linear, Step, Term
 from limbeck.errors import ArgumentError
 from limbeck.functional import channel_wise, dist, kl_divergence
-from limbeck.losses import Curriculum, KLDivergence, batch_law
-from limbeck.losses._softening import Tempered
+from limbeck.losses import Curriculum, KLDivergence
+from limbeck.losses._temperature import TemperatureLoss
 from limbeck.registry import lookup
 from limbeck.teachers import Frozen
 from losses.cases import CASES
 from losses.conformance import LossCase, difference, gradients, tensors
-from oracles.curriculum import reversal, temperature
-from oracles.kl_divergence import kl_divergence as kl_oracle
 
 FALLING = Cosine(start=7.3, end=1.1, steps=5)
-SOFTENED = [case for case in CASES if isinstance(case.build(), Tempered)]
-PLAIN = next(case for case in CASES if case.name == "kl_divergence")
+SOFTENED = [case for case in CASES if isinstance(case.build(), TemperatureLoss)]
 
 
 def with_temperature(case: LossCase, value: object) -> nn.Module:
@@ -129,9 +125,9 @@ def test_rows_of_several_axes_have_one_each() -> None:
         kl_divergence(student, teacher, temperature=temperatures[:, 0])
 
 
-def test_a_row_s_temperature_beside_one_that_moves_is_refused() -> None:
+def test_row_temperatures_and_a_schedule_together_are_rejected() -> None:
     loss, logits = KLDivergence(temperature=Curriculum(steps=1)), torch.zeros(2, 3)
-    with pytest.raises(ArgumentError, match="every row has its own temperature, so Curriculum would move nothing"):
+    with pytest.raises(ArgumentError, match="every row has its own temperature, so Curriculum has no effect"):
         loss(logits, logits, temperature=torch.ones(2))
 
 
@@ -149,56 +145,6 @@ def test_a_schedule_that_falls_to_0_names_the_step() -> None:
     loss = KLDivergence(temperature=Linear(start=1.0, end=-1.0, steps=4))
     with pytest.raises(ArgumentError, match=r"kl_divergence, at step 3: temperature is -0\.5"):
         follow(loss, 3)
-
-
-@pytest.mark.parametrize(("rows", "expected"), [(64, 4.0), (1024, 2.0), (4, 8.0)])
-def test_the_batch_law(rows: int, expected: float) -> None:
-    found = batch_law(temperature=4.0, reference_batch_size=64, batch_size=rows)
-    assert found == pytest.approx(expected, rel=1e-15)
-    assert KLDivergence(temperature=found).temperature_in_force == found
-
-
-@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"reference_batch_size": 0}, {"batch_size": 0}])
-def test_the_batch_law_refuses(options: dict[str, float]) -> None:
-    with pytest.raises(ArgumentError, match=f"batch_law: {next(iter(options))} is 0"):
-        batch_law(**{"temperature": 4.0, "reference_batch_size": 64, "batch_size": 64, **options})
-
-
-@pytest.mark.parametrize("step", [0, 1, 3, 8, 20])
-def test_the_gradient_of_a_learned_temperature_is_reversed_by_its_share(step: int) -> None:
-    learned = Curriculum(steps=8, lowest=1.5, highest=9.0).double()
-    loss = KLDivergence(temperature=learned)
-    values = tensors(PLAIN.arrays())
-    student, teacher = (values[name].detach() for name in ("student", "teacher"))
-    follow(loss, step)
-    with torch.no_grad():
-        learned.level.fill_(-0.4)
-
-    def by_hand(level: float) -> float:
-        value = kl_oracle(student.numpy(), teacher.numpy(), temperature=temperature(level, 1.5, 9.0))
-        return float(value.sum())
-
-    value = loss(student, teacher).sum()
-    value.backward()
-    assert value.item() == pytest.approx(by_hand(-0.4), rel=1e-12)
-    slope = (by_hand(-0.4 + 1e-5) - by_hand(-0.4 - 1e-5)) / 2e-5
-    assert abs(slope) > 1e-3
-    assert learned.level.grad.item() == pytest.approx(-reversal(step, 8) * slope, rel=1e-7, abs=1e-12)
-
-
-def test_a_learned_temperature_begins_and_stays_where_the_authors_have_it() -> None:
-    learned = Curriculum(steps=10)
-    assert learned().item() == pytest.approx(1 + 20 / (1 + math.exp(-1)), rel=1e-6)
-    for level, end in ((-200.0, 1.0), (200.0, 21.0)):
-        with torch.no_grad():
-            learned.level.fill_(level)
-        assert learned().item() == end
-
-
-@pytest.mark.parametrize("options", [{"steps": 0}, {"lowest": 0.0}, {"highest": 1.0}, {"highest": math.inf}])
-def test_a_learned_temperature_refuses(options: dict[str, float]) -> None:
-    with pytest.raises(ArgumentError, match=f"curriculum: .*{options[next(iter(options))]}"):
-        Curriculum(**{"steps": 10, **options})
 
 
 def make() -> tuple[Distiller, torch.optim.Optimizer]:
@@ -224,24 +170,24 @@ def train(distiller: Distiller, optimizer: torch.optim.Optimizer, steps: int) ->
     return losses
 
 
-def in_force(distiller: Distiller) -> list[float]:
+def current_temperatures(distiller: Distiller) -> list[float]:
     with torch.no_grad():
-        return [float(distiller.terms[name].loss.temperature_in_force) for name in ("soft", "hot")]
+        return [float(distiller.terms[name].loss.current_temperature) for name in ("soft", "hot")]
 
 
 def test_the_distiller_moves_temperatures_once_a_step_and_learns() -> None:
     distiller, optimizer = make()
-    soft, hot = in_force(distiller)
+    soft, hot = current_temperatures(distiller)
     distiller(make_batch(7)).loss().backward()
-    assert in_force(distiller) == [soft, hot] == [4.0, pytest.approx(15.6212, abs=1e-4)]
-    found = []
+    assert current_temperatures(distiller) == [soft, hot] == [4.0, pytest.approx(15.6212, abs=1e-4)]
+    temperatures = []
     for _ in range(6):
         train(distiller, optimizer, 1)
-        found.append(in_force(distiller))
-    assert [pair[0] for pair in found] == [4.0, 2.0, 2.0, 1.0, 1.0, 0.5]
+        temperatures.append(current_temperatures(distiller))
+    assert [pair[0] for pair in temperatures] == [4.0, 2.0, 2.0, 1.0, 1.0, 0.5]
     # λ is 0 in the first step.
-    assert found[0][1] == hot
-    assert found[-1][1] != hot
+    assert temperatures[0][1] == hot
+    assert temperatures[-1][1] != hot
 
 
 def test_resuming_is_exact() -> None:
@@ -253,21 +199,21 @@ def test_resuming_is_exact() -> None:
     resumed.load_state_dict(saved)
     other.load_state_dict(state)
     assert train(resumed, other, 3) == expected
-    assert in_force(resumed) == in_force(distiller)
+    assert current_temperatures(resumed) == current_temperatures(distiller)
 
 
 def test_a_copy_has_a_temperature_of_its_own() -> None:
     distiller, optimizer = make()
     twin = copy.deepcopy(distiller)
-    before = in_force(twin)
+    before = current_temperatures(twin)
     train(distiller, optimizer, 4)
-    assert in_force(twin) == before != in_force(distiller)
+    assert current_temperatures(twin) == before != current_temperatures(distiller)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_a_half_model_does_not_round_it(dtype: torch.dtype) -> None:
     loss = KLDivergence(temperature=FALLING).to(dtype)
     follow(loss, 2)
-    assert loss.temperature_in_force.item() == pytest.approx(FALLING(2), rel=1e-7)
+    assert loss.current_temperature.item() == pytest.approx(FALLING(2), rel=1e-7)
     learned = Curriculum(steps=5).to(dtype)
     assert learned().dtype == torch.float32

@@ -32,9 +32,9 @@ class Layered(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        found = attention_taps(model)
-        self.depth = len(found.query)
-        taps = {f"{role}{n}": path for role in ROLES for n, path in enumerate(getattr(found, role))}
+        attention = attention_taps(model)
+        self.depth = len(attention.query)
+        taps = {f"{role}{n}": path for role in ROLES for n, path in enumerate(getattr(attention, role))}
         self.tapped = Tapped(model, taps)
 
     def forward(self, **inputs: Tensor) -> dict[str, Any]:
@@ -69,8 +69,8 @@ def distiller(layers: str = "uniform") -> Distiller:
     torch.manual_seed(0)
     student = Layered(encoder("bert", layers=2, width=12, heads=3, output_hidden_states=True))
     teacher = Layered(encoder("bert", layers=4, width=16, heads=4, seed=1, output_hidden_states=True))
-    made = Distiller(student, terms(layers), {"teacher": Frozen(teacher)})
-    return made.prepare([batch()]).eval()
+    built = Distiller(student, terms(layers), {"teacher": Frozen(teacher)})
+    return built.prepare([batch()]).eval()
 
 
 def batch(**changed: Tensor) -> dict[str, Any]:
@@ -80,70 +80,70 @@ def batch(**changed: Tensor) -> dict[str, Any]:
 
 @pytest.mark.parametrize("layers", ["uniform", "last", "skip", "auto"])
 def test_one_step(layers: str) -> None:
-    made = distiller(layers)
-    optimizer = torch.optim.SGD(made.parameters(), lr=1e-3)
-    made.attach(optimizer)
-    before = made(batch())
+    built = distiller(layers)
+    optimizer = torch.optim.SGD(built.parameters(), lr=1e-3)
+    built.attach(optimizer)
+    before = built(batch())
     loss = before.loss()
     loss.backward()
     assert all(mean.value.isfinite() and mean.value > 0 for mean in before.terms.values())
-    gradients = {name: parameter.grad for name, parameter in made.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in built.named_parameters()}
     # BERT's pooler feeds the classifier; only what no term reaches may be without a gradient.
     assert not [name for name, gradient in gradients.items() if gradient is None]
     assert all(gradient.isfinite().all() for gradient in gradients.values())
     optimizer.step()
-    assert made(batch()).loss() < loss
-    assert made.step == 1
+    assert built(batch()).loss() < loss
+    assert built.step == 1
 
 
 def test_padding_has_no_influence() -> None:
-    made = distiller()
+    built = distiller()
     inputs = encoder_inputs("bert")["input_ids"]
     other = torch.randint(4, VOCABULARY, inputs.shape, generator=torch.Generator().manual_seed(5))
     changed = inputs.where(ATTENTION_MASK == 1, other)
     assert not torch.equal(changed, inputs)
-    expected, found = made(batch()), made(batch(input_ids=changed))
+    expected, value = built(batch()), built(batch(input_ids=changed))
     assert not torch.allclose(
-        expected.outputs["student"]["hidden_states"][1], found.outputs["student"]["hidden_states"][1]
+        expected.outputs["student"]["hidden_states"][1], value.outputs["student"]["hidden_states"][1]
     )
     for name, mean in expected.terms.items():
-        torch.testing.assert_close(found.terms[name], mean, msg=name)
-    wanted = torch.autograd.grad(expected.loss(), list(made.parameters()))
-    gradients = torch.autograd.grad(found.loss(), list(made.parameters()))
+        torch.testing.assert_close(value.terms[name], mean, msg=name)
+    wanted = torch.autograd.grad(expected.loss(), list(built.parameters()))
+    gradients = torch.autograd.grad(value.loss(), list(built.parameters()))
     words = "tapped.model.bert.embeddings.word_embeddings.weight"
-    for (name, _), gradient, other in zip(made.named_parameters(), gradients, wanted, strict=True):
+    for (name, _), gradient, other in zip(built.named_parameters(), gradients, wanted, strict=True):
         if words not in name:
             torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_boolean_and_integer_masks_are_the_same() -> None:
-    made = distiller()
-    expected, found = made(batch()), made(batch(attention_mask=ATTENTION_MASK == 1))
+    built = distiller()
+    expected, value = built(batch()), built(batch(attention_mask=ATTENTION_MASK == 1))
     for name, mean in expected.terms.items():
-        torch.testing.assert_close(found.terms[name], mean, msg=name)
+        torch.testing.assert_close(value.terms[name], mean, msg=name)
 
 
 def test_counts_are_tokens_or_rows() -> None:
-    made = distiller()
-    counts = {name: mean.count.item() for name, mean in made(batch()).terms.items()}
+    built = distiller()
+    counts = {name: mean.count.item() for name, mean in built(batch()).terms.items()}
     tokens = {"hidden", "cosine"}
     assert counts == {name: ATTENTION_MASK.sum() if name in tokens else 3 for name in counts}
-    assert {name: count.item() for name, count in made.counts([batch()]).per_term.items()} == counts
+    assert {name: count.item() for name, count in built.counts([batch()]).per_term.items()} == counts
 
 
 def test_compiled_whole_it_is_the_same() -> None:
-    made = distiller("auto")
+    built = distiller("auto")
     torch.compiler.reset()
-    compiled = torch.compile(made, fullgraph=True, backend="aot_eager")
-    found, expected = compiled(batch()), made(batch())
+    compiled = torch.compile(built, fullgraph=True, backend="aot_eager")
+    value, expected = compiled(batch()), built(batch())
     for name, mean in expected.terms.items():
-        torch.testing.assert_close(found.terms[name], mean, msg=name)
-    wanted = torch.autograd.grad(expected.loss(), list(made.parameters()))
-    gradients = torch.autograd.grad(found.loss(), list(made.parameters()))
+        torch.testing.assert_close(value.terms[name], mean, msg=name)
+    wanted = torch.autograd.grad(expected.loss(), list(built.parameters()))
+    gradients = torch.autograd.grad(value.loss(), list(built.parameters()))
     torch.testing.assert_close(gradients, wanted, rtol=1e-4, atol=1e-6)
 
 
-def test_a_number_of_heads_that_nobody_gave() -> None:
+def test_a_missing_number_of_heads_is_an_error() -> None:
     given = [torch.zeros(1, 2, 4)] * 4
     with pytest.raises(ArgumentError, match=r"attention_scores: teacher_heads is None; give the number"):
         AttentionScores(student_heads=2)(*given)

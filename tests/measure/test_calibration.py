@@ -6,13 +6,13 @@ import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from limbeck.errors import ArgumentError
-from limbeck.measure import ExpectedCalibrationError, reliability
-from limbeck.measure.metrics import Floats, Integers
+from limbeck.measure import ExpectedCalibrationError, Floats, Integers, reliability
+from measure.one_metric import table
 
 
 def error(logits: Floats, target: Integers, bins: int = 15) -> float:
     metric = ExpectedCalibrationError(bins)
-    return float(metric.value(metric.rows(logits, target, None).mean(axis=0)))
+    return float(metric.value(table(metric, logits, target), np.ones((1, len(target))))[0])
 
 
 def of_confidence(confidence: list[float]) -> Floats:

@@ -8,11 +8,12 @@ import sklearn.metrics as oracle
 from numpy.typing import NDArray
 
 from limbeck.errors import ArgumentError
-from limbeck.measure import CLASSIFICATION_METRICS, Evaluation, evaluate
+from limbeck.measure import Evaluation, evaluate, single_label_scoring
 
 RANDOM = np.random.default_rng(0)
 ROWS, CLASSES = 250, 6
 TARGET = RANDOM.integers(0, CLASSES, ROWS)
+NAMES = {metric.name for metric in single_label_scoring(CLASSES).metrics}
 FOR_TEACHER = {"teacher_agreement", "teacher_kl"}
 
 
@@ -30,16 +31,16 @@ PAIRS = [("student", "control"), ("student", "teacher"), ("teacher", "student"),
 
 @pytest.fixture(scope="module")
 def found() -> Evaluation:
-    return evaluate(LOGITS, TARGET, teacher="teacher", comparisons=PAIRS, draws=500)
+    return evaluate(LOGITS, TARGET, reference="teacher", comparisons=PAIRS, draws=500)
 
 
 def test_every_model_has_every_metric_but_those_against_itself(found: Evaluation) -> None:
-    assert set(found.models["student"].metrics) == set(CLASSIFICATION_METRICS)
-    assert set(found.models["teacher"].metrics) == set(CLASSIFICATION_METRICS) - FOR_TEACHER
-    assert {one.metric for one in found.comparisons if one.b == "control"} == set(CLASSIFICATION_METRICS)
+    assert set(found.models["student"].metrics) == NAMES
+    assert set(found.models["teacher"].metrics) == NAMES - FOR_TEACHER
+    assert {one.metric for one in found.comparisons if one.b == "control"} == NAMES
     assert not FOR_TEACHER & {one.metric for one in found.comparisons if one.b == "teacher"}
     alone = evaluate({"student": LOGITS["student"]}, TARGET, draws=100)
-    assert set(alone.models["student"].metrics) == set(CLASSIFICATION_METRICS) - FOR_TEACHER
+    assert set(alone.models["student"].metrics) == NAMES - FOR_TEACHER
 
 
 def test_values_are_means_over_seeds_of_each_seeds_metric(found: Evaluation) -> None:
@@ -103,14 +104,14 @@ def test_pairing_over_seeds_takes_off_what_seeds_share() -> None:
 
 def test_one_instance_is_paired_with_every_seed(found: Evaluation) -> None:
     thrice = LOGITS | {"teacher": LOGITS["teacher"] * 3}
-    again = evaluate(thrice, TARGET, teacher="teacher", comparisons=PAIRS, draws=500)
+    again = evaluate(thrice, TARGET, reference="teacher", comparisons=PAIRS, draws=500)
     assert again.comparisons == found.comparisons
 
 
 def test_is_a_function_of_logits_and_seed(found: Evaluation) -> None:
-    again = evaluate(LOGITS, TARGET, teacher="teacher", comparisons=PAIRS, draws=500)
+    again = evaluate(LOGITS, TARGET, reference="teacher", comparisons=PAIRS, draws=500)
     assert again == found
-    other = evaluate(LOGITS, TARGET, teacher="teacher", comparisons=PAIRS, draws=500, seed=1)
+    other = evaluate(LOGITS, TARGET, reference="teacher", comparisons=PAIRS, draws=500, seed=1)
     assert other.models["student"].seeds == found.models["student"].seeds
     assert other != found
 
@@ -120,9 +121,9 @@ def test_confusion_and_reliability_pool_the_seeds(found: Evaluation) -> None:
         oracle.confusion_matrix(TARGET, one.argmax(axis=1), labels=range(CLASSES)) for one in LOGITS["student"]
     )
     student = found.models["student"]
-    assert student.confusion == tuple(map(tuple, expected.tolist()))
-    assert sum(one.count for one in student.reliability) == 3 * ROWS
-    assert len(student.reliability) == 15
+    assert student.tables["confusion"] == expected.tolist()
+    assert sum(one["count"] for one in student.tables["reliability"]) == 3 * ROWS
+    assert len(student.tables["reliability"]) == 15
 
 
 def broken(name: str, seed: int, value: float) -> dict[str, list[NDArray[np.float64]]]:
@@ -134,21 +135,21 @@ def broken(name: str, seed: int, value: float) -> dict[str, list[NDArray[np.floa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"logits": broken("student", 1, np.nan)}, r"'student', seed 1, are not finite \(first in row 7\)"),
-        ({"logits": broken("teacher", 0, -np.inf)}, r"'teacher', seed 0, are not finite"),
+        ({"logits": broken("student", 1, np.nan)}, r"logits of 'student', seed 1, are not finite \(first in row 7\)"),
+        ({"logits": broken("teacher", 0, -np.inf)}, r"logits of 'teacher', seed 0, are not finite"),
         ({"logits": {}}, "no models"),
-        ({"logits": LOGITS | {"student": []}}, "'student' has no logits"),
+        ({"logits": LOGITS | {"student": []}}, "'student' has no outputs"),
         (
             {"logits": LOGITS | {"student": [skilled(1)[:9]]}},
             r"'student', seed 0, have shape \(9, 6\); expected \(250, 6\)",
         ),
-        ({"logits": LOGITS | {"student": [skilled(1)[:, :5]]}}, "the same classes for every model"),
-        ({"logits": {"student": [skilled(1)[:, 0]]}}, r"\(250,\)"),
-        ({"target": TARGET.astype(float)}, "expected integers"),
-        ({"target": TARGET[:0]}, "N > 0"),
+        ({"logits": LOGITS | {"student": [skilled(1)[:, :5]]}}, "the same rows and classes for every model"),
+        ({"logits": {"student": [skilled(1)[:, 0]]}}, r"no logits \[N, C\]"),
+        ({"target": TARGET.astype(float)}, r"type float64 .* expected one class number for each row"),
+        ({"target": TARGET[:0]}, "numbers of rows differ"),
         ({"target": np.where(TARGET == 3, -100, TARGET)}, "targets from -100 to 5 for logits of 6 classes"),
         ({"target": TARGET + 1}, "targets from 1 to 6"),
-        ({"teacher": "teachr"}, "Did you mean 'teacher'"),
+        ({"reference": "teachr"}, "Did you mean 'teacher'"),
         ({"comparisons": [("student", "controll")]}, "Did you mean 'control'"),
         ({"metrics": ["acuracy"]}, "Did you mean 'accuracy'"),
         ({"logits": LOGITS | {"control": LOGITS["control"][:2]}}, "'student' has 3 seeds and 'control' has 2"),

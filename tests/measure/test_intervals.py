@@ -7,12 +7,11 @@ import pytest
 import scipy.stats
 from numpy.typing import NDArray
 
-from limbeck import registry
 from limbeck.errors import ArgumentError
-from limbeck.measure import Interval, Metric, Resamples, interval
+from limbeck.measure import Floats, Interval, Resamples, interval
 from limbeck.measure.intervals import student_t
-from limbeck.measure.metrics import Floats
 from measure.many_seeds import SEEDS, Recipes, train_recipes
+from measure.one_metric import metric_named, table
 
 
 def test_every_draw_takes_as_many_rows_as_there_are() -> None:
@@ -29,6 +28,43 @@ def test_means_are_those_of_the_resampled_rows() -> None:
     for draw in (0, 79, 80, 99):  # 80 draws fit in a chunk
         expected = np.repeat(statistics, resamples.counts[draw], axis=0).mean(axis=0)
         np.testing.assert_allclose(resamples.means(statistics)[draw], expected, rtol=1e-9, atol=1e-12)
+
+
+def test_units_are_drawn_with_all_of_their_rows() -> None:
+    random = np.random.default_rng(0)
+    units, statistics = random.choice([7, 3, 90], size=40), random.normal(size=(40, 2))
+    resamples = Resamples(40, units=units, draws=200)
+    weights = np.concatenate(list(resamples.weights()))
+    order = random.permutation(40)
+    np.testing.assert_array_equal(np.concatenate(list(resamples.weights(order))), weights[:, order])
+    for draw, drawn in enumerate(weights):
+        counts = {unit: set(drawn[units == unit]) for unit in (3, 7, 90)}
+        assert all(len(one) == 1 for one in counts.values())
+        assert sum(one.pop() for one in counts.values()) == 3
+        expected = np.repeat(statistics, drawn.astype(int), axis=0).mean(axis=0)
+        np.testing.assert_allclose(resamples.means(statistics)[draw], expected, rtol=1e-12)
+
+
+def test_weights_of_rows_are_the_counts_in_chunks_of_draws() -> None:
+    resamples = Resamples(50_000, draws=100)
+    chunks = list(resamples.weights())
+    assert [len(chunk) for chunk in chunks] == [80, 20]
+    np.testing.assert_array_equal(np.concatenate(chunks), resamples.counts)
+
+
+def test_refuses_units_of_other_rows() -> None:
+    with pytest.raises(ArgumentError, match=r"units of shape \(3,\) for 4 rows"):
+        Resamples(4, units=np.zeros(3, int), draws=100)
+
+
+def test_draws_in_which_a_metric_is_not_defined_are_left_out() -> None:
+    draws = np.random.default_rng(0).normal(size=(2, 400))
+    holes = draws.copy()
+    holes[0, :7] = np.nan
+    assert interval(np.zeros(1), holes[:1]) == interval(np.zeros(1), draws[:1, 7:])
+    assert np.isfinite([interval(np.zeros(2), holes).low, interval(np.zeros(2), holes).high]).all()
+    undefined = interval(np.array([np.nan, 0.5]), draws)
+    assert np.isnan([undefined.value, undefined.low, undefined.high]).all()
 
 
 def test_the_seed_decides_the_draws() -> None:
@@ -76,13 +112,13 @@ def test_of_seeds_that_alone_differ_is_the_t_interval(seeds: int) -> None:
 def test_stays_within_bounds_and_holds_its_value() -> None:
     found = interval(np.array([0.99, 0.60]), np.full((2, 100), 0.795), bounds=(0.0, 1.0))
     assert (found.low, found.high) == (0.0, 1.0)
-    metric: Metric = registry.lookup("metric", "expected_calibration_error")()
+    metric = metric_named("expected_calibration_error")
     logits = np.random.default_rng(0).normal(size=(300, 10))
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     target = (shares.cumsum(axis=1) < np.random.default_rng(1).random((300, 1))).sum(axis=1)
-    rows = metric.rows(logits, target, None)
-    drawn = metric.value(Resamples(300).means(rows))
-    found = interval(np.array([metric.value(rows.mean(axis=0))]), drawn[None], bounds=metric.bounds)
+    rows = table(metric, logits, target)
+    drawn = metric.of_means(Resamples(300).means(rows))
+    found = interval(np.array([metric.of_means(rows.mean(axis=0))]), drawn[None], bounds=metric.bounds)
     assert drawn.mean() > found.value + drawn.std() / 2
     assert found.low < found.value < found.high
 
@@ -109,12 +145,12 @@ def recipes() -> Recipes:
 
 def measured(logits: NDArray[np.float64], target: NDArray[np.int64], name: str) -> tuple[Floats, Floats]:
     """A metric of each model `[SEEDS]`, and in each draw of the rows `[SEEDS, draws]`."""
-    metric: Metric = registry.lookup("metric", name)()
+    metric = metric_named(name)
     resamples = Resamples(len(target), draws=500)
-    rows = [metric.rows(one, target, None) for one in logits]
+    rows = [table(metric, one, target) for one in logits]
     return (
-        np.array([metric.value(one.mean(axis=0)) for one in rows]),
-        np.stack([metric.value(resamples.means(one)) for one in rows]),
+        np.array([metric.of_means(one.mean(axis=0)) for one in rows]),
+        np.stack([metric.of_means(resamples.means(one)) for one in rows]),
     )
 
 

@@ -12,11 +12,12 @@ import torch
 from scipy.special import expit
 from torch.distributions import Bernoulli, kl_divergence
 
-from limbeck import registry
 from limbeck.errors import ArgumentError
-from limbeck.measure import MULTI_LABEL_METRICS, Metric, MultiLabel, evaluate, reliability
-from limbeck.measure.metrics import Floats, Integers, sigmoid
+from limbeck.measure import Floats, Integers, evaluate, multi_label_scoring, reliability
+from limbeck.measure.activations import sigmoid
+from measure.one_metric import measure, metric_named, table
 
+NAMES = [metric.name for metric in multi_label_scoring().metrics]
 FOR_TEACHER = {"teacher_agreement", "teacher_kl"}
 
 
@@ -27,11 +28,6 @@ def made(classes: int = 5, rows: int = 200, seed: int = 0) -> tuple[Floats, Inte
     target[: rows // 10] = 0
     logits, teacher = random.normal(size=(2, rows, classes)) * 2 + target - 1
     return logits, target, teacher
-
-
-def measure(name: str, logits: Floats, target: Integers, teacher: Floats | None = None) -> float:
-    metric: Metric = registry.lookup("metric", name)()
-    return float(metric.value(metric.rows(logits, target, teacher).mean(axis=0)))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])
@@ -93,19 +89,19 @@ def test_micro_f1_and_subset_accuracy_of_one_class_are_the_accuracy() -> None:
     assert measure("subset_accuracy", logits, target) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", MULTI_LABEL_METRICS)
+@pytest.mark.parametrize("name", NAMES)
 def test_is_finite_within_bounds_at_huge_logits(name: str) -> None:
     logits, target, teacher = made(7)
-    metric: Metric = registry.lookup("metric", name)()
+    metric = metric_named(name)
     for scale in (1.0, 1e4 / np.abs(logits).max()):
         value = measure(name, scale * logits, target, -scale * teacher)
         assert math.isfinite(value)
         assert metric.bounds[0] <= value <= metric.bounds[1]
 
 
-@pytest.mark.parametrize("name", MULTI_LABEL_METRICS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_perfect_model_has_the_best_value_and_a_wrong_one_a_worse(name: str) -> None:
-    metric: Metric = registry.lookup("metric", name)()
+    metric = metric_named(name)
     target = made(6, rows=50)[1]
     right = 100.0 * (2 * target - 1)
     best = measure(name, right, target, right)
@@ -114,14 +110,14 @@ def test_a_perfect_model_has_the_best_value_and_a_wrong_one_a_worse(name: str) -
     assert worse < best if metric.higher_is_better else worse > best
 
 
-@pytest.mark.parametrize("name", MULTI_LABEL_METRICS)
-def test_weighted_means_of_rows_are_the_metric_of_the_repeated_rows(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_the_value_for_weights_is_that_of_the_repeated_rows(name: str) -> None:
     logits, target, teacher = made(rows=40)
-    metric: Metric = registry.lookup("metric", name)()
+    metric = metric_named(name)
     picked = np.random.default_rng(1).integers(0, 40, 40)
-    weights = np.bincount(picked, minlength=40) / 40
-    drawn = metric.value(weights @ metric.rows(logits, target, teacher))
-    assert float(drawn) == pytest.approx(measure(name, logits[picked], target[picked], teacher[picked]))
+    weights = np.bincount(picked, minlength=40)[None].astype(float)
+    drawn = metric.value(table(metric, logits, target, teacher), weights)
+    assert float(drawn[0]) == pytest.approx(measure(name, logits[picked], target[picked], teacher[picked]))
 
 
 def test_evaluation_has_every_metric_and_no_confusion() -> None:
@@ -129,15 +125,15 @@ def test_evaluation_has_every_metric_and_no_confusion() -> None:
     found = evaluate(
         {"student": [logits], "teacher": [teacher]},
         target,
-        scoring=MultiLabel(),
-        teacher="teacher",
+        scoring=multi_label_scoring(),
+        reference="teacher",
         comparisons=[("student", "teacher")],
         draws=100,
     )
-    assert set(found.models["student"].metrics) == set(MULTI_LABEL_METRICS)
-    assert set(found.models["teacher"].metrics) == set(MULTI_LABEL_METRICS) - FOR_TEACHER
-    assert found.models["student"].confusion == ()
-    assert sum(part.count for part in found.models["student"].reliability) == target.size
+    assert set(found.models["student"].metrics) == set(NAMES)
+    assert set(found.models["teacher"].metrics) == set(NAMES) - FOR_TEACHER
+    assert found.models["student"].tables["confusion"] == []
+    assert sum(part["count"] for part in found.models["student"].tables["reliability"]) == target.size
     difference = measure("micro_f1", logits, target) - measure("micro_f1", teacher, target)
     assert found.comparison("student", "teacher", "micro_f1").difference == pytest.approx(difference)
 
@@ -145,13 +141,13 @@ def test_evaluation_has_every_metric_and_no_confusion() -> None:
 def test_targets_that_are_no_answers_are_refused() -> None:
     logits, target, _ = made()
     with pytest.raises(ArgumentError, match=r"\(200, 4\) for logits of shape \(200, 5\); expected a 0 or 1"):
-        evaluate({"student": [logits]}, target[:, :4], scoring=MultiLabel())
+        evaluate({"student": [logits]}, target[:, :4], scoring=multi_label_scoring())
     target[3] = -100
     with pytest.raises(ArgumentError, match=r"target \[-100, .*\] in row 3; .* whose classes are not known"):
-        evaluate({"student": [logits]}, target, scoring=MultiLabel())
+        evaluate({"student": [logits]}, target, scoring=multi_label_scoring())
 
 
 def test_probabilities_are_those_of_scipy() -> None:
     logits = np.array([-800.0, -5.0, 0.0, 0.3, 40.0, 800.0])
     np.testing.assert_allclose(sigmoid(logits), expit(logits), rtol=1e-12, atol=1e-16)
-    np.testing.assert_array_equal(MultiLabel().probabilities(logits[None]), sigmoid(logits)[None])
+    np.testing.assert_array_equal(multi_label_scoring().probabilities({"logits": logits[None]}), sigmoid(logits)[None])

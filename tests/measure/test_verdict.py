@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from limbeck.measure import Comparison, verdict
+from limbeck.measure import Comparison, MetricInfo, verdict
+from measure.one_metric import metric_named
 
 
 def compared(low: float, high: float, *, seeds: int = 3, metric: str = "accuracy") -> Comparison:
     scope = "rows" if seeds == 1 else "rows+seeds"
-    return Comparison("student", "control", metric, (low + high) / 2, low, high, scope, seeds)
+    return Comparison("student", "control", metric_named(metric).info, (low + high) / 2, low, high, scope, seeds)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +49,18 @@ def test_gives_difference_interval_seeds_and_baseline() -> None:
     )
 
 
-def test_what_is_no_share_is_not_told_in_points() -> None:
+def test_a_difference_of_values_that_are_no_shares_has_no_points() -> None:
     text = verdict(compared(-0.25, -0.15, metric="teacher_kl"), subject="the pruned student", baseline="the student")
     assert text == (
-        "Distillation helped: over 3 seeds the pruned student's teacher kl is 0.200 below that of the student "
-        "(95% interval over rows and seeds -0.250 to -0.150)."
+        "Distillation helped: over 3 seeds the pruned student's KL divergence to the teacher is 0.200 nats below that "
+        "of the student (95% interval over rows and seeds -0.250 to -0.150 nats)."
+    )
+
+
+def test_a_metric_with_a_unit_that_is_better_when_lower() -> None:
+    info = MetricInfo("rmse", "RMSE", unit="mg/dl", higher_is_better=False)
+    text = verdict(Comparison("student", "control", info, -3.21, -4.0, -2.5, "rows+seeds", seeds=3))
+    assert text == (
+        "Distillation helped: over 3 seeds the student's RMSE is 3.210 mg/dl below that of the same student trained "
+        "without a teacher (95% interval over rows and seeds -4.000 to -2.500 mg/dl)."
     )

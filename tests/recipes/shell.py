@@ -37,7 +37,7 @@ class Shell:
 
     def refused(self, *words: str) -> str:
         """The one line of a command that must fail before it trains or writes anything."""
-        self._monkeypatch.setattr("limbeck.recipes.stages.fit", _never)
+        self._monkeypatch.setattr("limbeck.runs.stages.fit", _never)
         before = self.tree()
         code, out, err = self(*words)
         assert (code, out) == (2, ""), err

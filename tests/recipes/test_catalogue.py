@@ -1,4 +1,4 @@
-"""What a recipe may use, told from the constructors."""
+"""Descriptions of the entries that a recipe may use."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from limbeck.core import Term
 from limbeck.errors import ArgumentError
 from limbeck.recipes.catalogue import as_json, describe, explain, listing
 from limbeck.recipes.docstrings import read_docstring
-from limbeck.recipes.methods import KINDS, find, methods
-from limbeck.tasks import DataSettings
+from limbeck.recipes.registry_entries import find, registry_entries
+from limbeck.tasks import ImageSettings
 from limbeck.training.settings import Settings
 
 LOSSES = [name for name in registry.names("loss") if registry.lookup("loss", name).__module__.startswith("limbeck.")]
@@ -33,15 +33,16 @@ KNOWLEDGE = {
 
 def test_describe_has_the_defaults_of_the_constructors() -> None:
     described = describe()
-    for name, section in (("train", Settings), ("data", DataSettings)):
+    options = (described["sections"]["train"], described["task"]["image_classification"])
+    for found, section in zip(options, (Settings, ImageSettings), strict=True):
         parameters = inspect.signature(section).parameters
-        assert list(described["sections"][name]) == list(parameters)
+        assert list(found) == list(parameters)
         for option, parameter in parameters.items():
             if isinstance(parameter.default, int | float | str | None):
-                assert described["sections"][name][option]["default"] == parameter.default
+                assert found[option]["default"] == parameter.default
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", registry.kinds())
 def test_every_entry_has_a_line_and_an_explanation(kind: str) -> None:
     lines = listing().splitlines()
     for name in registry.names(kind):
@@ -62,7 +63,7 @@ def test_losses_stand_under_the_knowledge_that_they_transfer() -> None:
     assert headings[:5] == first
     under = ""
     places = {}
-    for line in lines[: lines.index("schedule")]:
+    for line in lines[lines.index("loss") : lines.index("masked_language_model")]:
         under = line.strip() if line.startswith("  on ") else under
         places[line.split()[0]] = under
     assert [places[name] for name in ("cross_entropy", "dist", "hint_mse", "crd")] == [first[n] for n in (0, 1, 2, 4)]
@@ -71,13 +72,13 @@ def test_losses_stand_under_the_knowledge_that_they_transfer() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_says_everything_of_itself(name: str) -> None:
-    method = find(name)
-    assert method.knowledge in KNOWLEDGE, "its function's docstring needs a line Knowledge:"
-    assert method.explanation, "its function's docstring needs the equation"
-    assert method.cost, "its function's docstring needs a line Cost:"
-    assert method.returns
-    assert method.references
-    unsaid = [name for name, told in {**method.inputs, **method.options}.items() if not told.meaning]
+    (entry,) = find(name)
+    assert entry.knowledge in KNOWLEDGE, "its function's docstring needs a line Knowledge:"
+    assert entry.explanation, "its function's docstring needs the equation"
+    assert entry.cost, "its function's docstring needs a line Cost:"
+    assert entry.returns
+    assert entry.references
+    unsaid = [name for name, told in {**entry.inputs, **entry.options}.items() if not told.meaning]
     assert not unsaid, "their docstrings need these under Args, or under Inputs where a module's are others"
 
 
@@ -85,29 +86,30 @@ def test_every_loss_says_everything_of_itself(name: str) -> None:
 def test_the_explanation_holds_the_equation_the_defaults_and_the_papers(name: str) -> None:
     text, entry = explain(name, width=72), registry.lookup("loss", name)
     flowed = " ".join(text.split())
-    told = read_docstring(getattr(limbeck.functional, name))
-    for part in (told.summary, *told.body, told.sections["Cost"], *told.references):
+    message = read_docstring(getattr(limbeck.functional, name))
+    for part in (message.summary, *message.body, message.sections["Cost"], *message.references):
         assert " ".join(part.split()) in flowed
     assert max(map(len, text.splitlines())) <= 72
     assert not any(mark in text for mark in ("``", ".. math", ":math:", "`"))
     for option, parameter in inspect.signature(entry).parameters.items():
         given = parameter.default is not inspect.Parameter.empty
         default = f"default {json.dumps(parameter.default)}" if given else "no default"
-        assert f" {option} {find(name).options[option].type}, {default} " in flowed
+        assert f" {option} {find(name)[0].options[option].type}, {default} " in flowed
 
 
 def test_inputs_are_those_that_a_term_binds() -> None:
     for name in LOSSES:
-        if any(told.required and told.reads is None for told in find(name).inputs.values()):
+        if any(told.required and told.reads is None for told in find(name)[0].inputs.values()):
             continue
         term = Term(registry.lookup("loss", name)())
-        assert term.inputs == {key: told.reads for key, told in find(name).inputs.items() if told.reads}, name
+        assert term.inputs == {key: told.reads for key, told in find(name)[0].inputs.items() if told.reads}, name
 
 
 def test_json_holds_all_of_all_entries() -> None:
     found = as_json()["methods"]
-    assert [(one["kind"], one["name"]) for one in found] == [(method.kind, method.name) for method in methods()]
-    assert {(one["kind"], one["name"]) for one in found} == {(k, name) for k in KINDS for name in registry.names(k)}
+    listed = [(one["kind"], one["name"]) for one in found]
+    assert listed == [(entry.kind, entry.name) for entry in registry_entries()]
+    assert set(listed) == {(kind, name) for kind in registry.kinds() for name in registry.names(kind)}
     (one,) = as_json("kl_divergence")["methods"]
     assert one in found
     assert one["options"]["temperature"]["default"] == 1.0
@@ -124,9 +126,9 @@ def undocumented() -> Iterator[str]:
         def forward(self, student: Tensor, attention: Tensor, rest: Tensor | None = None) -> Tensor:
             raise AssertionError
 
-    registry.register("loss", "mine_without_words")(Mine)
-    yield "mine_without_words"
-    del registry._entries["loss"]["mine_without_words"]
+    with registry.temporary():
+        registry.register("loss", "mine_without_words")(Mine)
+        yield "mine_without_words"
 
 
 def test_a_loss_without_a_docstring_is_told_by_its_signatures(undocumented: str) -> None:
@@ -146,4 +148,4 @@ def test_a_loss_without_a_docstring_is_told_by_its_signatures(undocumented: str)
         f"  {__name__}.undocumented.<locals>.Mine",
     ]
     lines = listing().splitlines()
-    assert lines[lines.index("schedule") - 2 :][:2] == ["  on something else", "    mine_without_words"]
+    assert lines[lines.index("masked_language_model") - 2 :][:2] == ["  on something else", "    mine_without_words"]

@@ -52,12 +52,20 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("source", "mnist5k"): [{}],
     ("source", "idx"): [{"folder": "x"}, {"train_images": "a", "train_labels": "b"}],
     ("source", "image_folder"): [{"folder": "x", "size": 8}, {"folder": "x", "size": 8, "mode": "L", "memory": 5}],
-    ("source", "npz"): [{"file": "x"}, {"file": "x", "layout": "NCHW"}],
+    ("source", "npz"): [{"file": "x"}, {"file": "x", "layout": "NCHW", "unit": "m"}],
+    ("source", "diabetes"): [{}],
+    ("source", "breast_cancer"): [{}],
+    ("reader", "csv"): [{"file": "x"}],
+    ("reader", "jsonl"): [{"file": "x", "test_file": "y"}],
+    ("reader", "parquet"): [{"file": "x"}],
+    ("reader", "txt"): [{"file": "x"}],
+    ("reader", "conll"): [{"file": "x"}, {"file": "x", "words": 1, "tags": None}],
+    ("reader", "datasets"): [{"name": "x"}, {"name": "x", "config": "y", "validation_split": "z"}],
 }
 
 
 def own_entries() -> list[tuple[str, str]]:
-    kinds = ("balance", "loss", "model", "schedule", "source", "temperature")
+    kinds = ("balance", "loss", "model", "reader", "schedule", "source", "temperature")
     found = [(kind, name) for kind in kinds for name in registry.names(kind)]
     return [key for key in found if registry.lookup(*key).__module__.startswith("limbeck.")]
 
@@ -173,9 +181,9 @@ class NoRecipe:
     def __init__(self, *, option: np.ndarray[Any, Any]) -> None: ...
 
 
-@pytest.mark.parametrize(("entry", "told"), [(Unknown, "NoSuchType"), (NoRecipe, "annotate plain types")])
-def test_annotations_that_cannot_be_used_are_told(entry: Any, told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
+@pytest.mark.parametrize(("entry", "message"), [(Unknown, "NoSuchType"), (NoRecipe, "annotate plain types")])
+def test_annotations_that_cannot_be_used_are_told(entry: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         resolve_options(entry, {"option": 1}, path="here", name="it")
 
 
@@ -187,7 +195,7 @@ def refusing(error: Exception) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (ArgumentError("too small"), "^here: too small$"),
         (RecipeError("there: wrong"), "^there: wrong$"),
@@ -195,8 +203,8 @@ def refusing(error: Exception) -> Any:
         (RuntimeError("no memory"), "^here: RuntimeError: no memory$"),
     ],
 )
-def test_what_a_constructor_refuses_is_told_with_its_place(error: Exception, told: str) -> None:
-    with pytest.raises(RecipeError, match=told):
+def test_what_a_constructor_refuses_is_told_with_its_place(error: Exception, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
         construct(refusing(error), {}, path="here")
 
 
@@ -217,7 +225,7 @@ def test_an_entry_in_an_option_is_built_and_gets_what_train_supplies(batch_size:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         ({"use": "batch_low"}, "here.weight: no schedule or temperature 'batch_low'. Did you mean 'batch_law'?"),
         ({"use": "linear", "strat": 1}, "here.weight: linear takes no 'strat'. Did you mean 'start'?"),
@@ -226,8 +234,8 @@ def test_an_entry_in_an_option_is_built_and_gets_what_train_supplies(batch_size:
         ("cosine", "here.weight: Input should be a valid number"),
     ],
 )
-def test_a_wrong_entry_in_an_option_is_told_with_its_place(value: Any, told: str) -> None:
-    with pytest.raises(RecipeError, match=re.escape(told)):
+def test_a_wrong_entry_in_an_option_is_told_with_its_place(value: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=re.escape(message)):
         resolve_options(Weighed, {"weight": value}, path="here", name="it")
 
 

@@ -39,14 +39,14 @@ FILES: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "told"), FILES.values(), ids=FILES)
-def test_a_file_that_is_no_recipe_is_one_line(shell: Shell, content: bytes, told: str) -> None:
+@pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES)
+def test_a_file_that_is_no_recipe_is_one_line(shell: Shell, content: bytes, message: str) -> None:
     (shell.folder / "wrong.yaml").write_bytes(content)
-    assert told in shell.refused("run", "wrong.yaml")
+    assert message in shell.refused("run", "wrong.yaml")
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("nothing.yaml", "no recipe file nothing.yaml"),
         ("folder/nothing", "no recipe file folder/nothing"),
@@ -55,8 +55,8 @@ def test_a_file_that_is_no_recipe_is_one_line(shell: Shell, content: bytes, told
         ("x" * 300 + ".yaml", "too long"),
     ],
 )
-def test_a_recipe_that_is_not_there_is_one_line(shell: Shell, name: str, told: str) -> None:
-    assert told in shell.refused("run", name)
+def test_a_recipe_that_is_not_there_is_one_line(shell: Shell, name: str, message: str) -> None:
+    assert message in shell.refused("run", name)
 
 
 def test_a_folder_is_no_recipe(shell: Shell) -> None:
@@ -65,7 +65,7 @@ def test_a_folder_is_no_recipe(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "told"),
+    ("item", "message"),
     [
         ("train.epochs", "train.epochs=5"),
         ("=5", "train.epochs=5"),
@@ -81,8 +81,8 @@ def test_a_folder_is_no_recipe(shell: Shell) -> None:
         ("models.student={use: mlp, use: resnet}", "no YAML value"),
     ],
 )
-def test_a_wrong_set_is_one_line(shell: Shell, item: str, told: str) -> None:
-    assert told in shell.refused("run", "digits", "--set", "train.epochs=1", "--set", item)
+def test_a_wrong_set_is_one_line(shell: Shell, item: str, message: str) -> None:
+    assert message in shell.refused("run", "digits", "--set", "train.epochs=1", "--set", item)
 
 
 def test_set_goes_through_short_forms_and_empty_sections() -> None:

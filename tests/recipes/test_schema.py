@@ -9,8 +9,10 @@ import yaml
 
 from limbeck import registry
 from limbeck.errors import RecipeError
+from limbeck.export import Delivery
 from limbeck.recipes.read import override, read_recipe, recipe_text
 from limbeck.recipes.schema import resolve
+from limbeck.tasks import ImageClassification
 from recipes.builtin import WHOLE
 from recipes.shell import Shell
 from recipes.small import GONE, SMALL, changed
@@ -251,10 +253,10 @@ VALUES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "told"), UNKNOWN + TYPES + VALUES, ids=lambda part: str(part)[:70])
-def test_wrong_recipe_is_one_line(shell: Shell, changes: dict[Any, Any], told: str) -> None:
+@pytest.mark.parametrize(("changes", "message"), UNKNOWN + TYPES + VALUES, ids=lambda part: str(part)[:70])
+def test_wrong_recipe_is_one_line(shell: Shell, changes: dict[Any, Any], message: str) -> None:
     recipe = {**SMALL, **changes} if 1 in changes else changed(changes)
-    assert told in shell.refused("run", shell.write(recipe))
+    assert message in shell.refused("run", shell.write(recipe))
 
 
 EVERYTHING = {
@@ -335,8 +337,8 @@ def test_a_model_may_be_its_name_alone(name: str) -> None:
 def test_a_teacher_with_weights_learns_only_when_told() -> None:
     taken = resolve(changed({"models.teacher": {"use": "mlp", "checkpoint": "x.pt"}}), name="x")["models"]["teacher"]
     assert taken["train"] is None
-    told = changed({"models.teacher": {"use": "mlp", "checkpoint": "x.pt", "train": {"epochs": 3}}})
-    assert resolve(told, name="x")["models"]["teacher"]["train"]["epochs"] == 3
+    message = changed({"models.teacher": {"use": "mlp", "checkpoint": "x.pt", "train": {"epochs": 3}}})
+    assert resolve(message, name="x")["models"]["teacher"]["train"]["epochs"] == 3
 
 
 def test_objects_stand_for_entries() -> None:
@@ -366,3 +368,15 @@ def test_set_finds_a_model_in_its_short_and_its_long_place(item: str, at_top: bo
 def test_no_registered_name_is_a_keyword_of_a_section() -> None:
     for kind in ("loss", "model", "source", "schedule"):
         assert "object" not in registry.names(kind)
+
+
+class OneFormat(ImageClassification):
+    delivery = Delivery(formats=("onnx",))
+
+
+def test_a_format_that_the_task_does_not_offer_is_refused() -> None:
+    with registry.temporary():
+        registry.register("task", "one_format")(OneFormat)
+        resolve(changed({"task": "one_format", "export": {"formats": ["onnx"]}}), name="x")
+        with pytest.raises(RecipeError, match=r"export\.formats: this task is not exported as int8; choose from onnx"):
+            resolve(changed({"task": "one_format", "export": {"formats": ["onnx", "int8"]}}), name="x")

@@ -85,6 +85,50 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, Any
     return bins
 
 
+def share(title: str, **others: Any) -> dict[str, Any]:
+    return {"title": title, "unit": "", "higher_is_better": True, "is_share": True, "bounds": [0.0, 1.0], **others}
+
+
+def error(title: str, **others: Any) -> dict[str, Any]:
+    return {"title": title, "unit": "", "higher_is_better": False, "is_share": False, "bounds": [0.0, None], **others}
+
+
+METRICS = {
+    "accuracy": share("accuracy"),
+    "top5_accuracy": share("top-5 accuracy"),
+    "macro_f1": share("macro-F1", hub={"type": "f1", "args": {"average": "macro"}}),
+    "negative_log_likelihood": error("negative log-likelihood", unit="nats"),
+    "brier_score": error("Brier score"),
+    "expected_calibration_error": error("calibration error", column="ECE"),
+    "teacher_agreement": share("agreement with the teacher", needs_reference=True),
+    "teacher_kl": error("KL divergence to the teacher", unit="nats", needs_reference=True),
+}
+
+SNIPPET = """\
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("export/student.onnx")
+classes = json.loads(Path("results.json").read_text(encoding="utf-8"))["classes"]
+(logits,) = session.run(["logits"], {"image": np.zeros((1, 1, 8, 8), dtype=np.float32)})
+print([classes[index] for index in logits.argmax(axis=1)])
+"""
+
+TASK = {
+    "input": "8×8 pixels, 1 channel",
+    "output": "10 classes",
+    "row": "image",
+    "label": "class",
+    "snippet": SNIPPET,
+    "command": "limbeck predict . image.png",
+    "limits": ["The model assigns one of its classes to every image."],
+    "pipeline_tag": "image-classification",
+}
+
+
 def make_results() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     seeds = [0, 1, 2]
@@ -102,9 +146,11 @@ def make_results() -> dict[str, Any]:
         "recipe": "digits",
         "task": "image_classification",
         "classes": [str(index) for index in range(CLASSES)],
-        "input": {"channels": 1, "size": [8, 8]},
+        "task_description": TASK,
         "test_rows": ROWS,
         "seeds": seeds,
+        "metric": "accuracy",
+        "metrics": METRICS,
         "label_budget": {"training": 100, "validation": 0, "unlabelled": 1157},
         "models": models,
         "comparisons": [

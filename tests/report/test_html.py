@@ -120,7 +120,7 @@ def test_marks_carry_the_values_of_the_run(run: Path, results: dict[str, Any], e
     texts = [mark[2] for mark in page_of(run).marks()]
     assert "student − control\naccuracy +7.0 points [+5.0, +9.0]\n95% interval over rows and seeds" in texts
     assert "control\naccuracy 91.4% [90.2, 92.6]\nlatency, one row 0.412 ms" in texts
-    assert "teacher\naccuracy 98.7% [97.5, 99.9]\nsize of the file 2.80 MB" in texts
+    assert "teacher\naccuracy 98.7% [97.5, 99.9]\nfile size 2.80 MB" in texts
     confusion = results["models"]["student"]["confusion"]
     cells = [text for text in texts if text.startswith("student\ntrue")]
     assert [int(text.split("\n")[3].split()[0]) for text in cells] == [number for row in confusion for number in row]
@@ -144,6 +144,8 @@ def test_everything_is_escaped(
     results["recipe"] = f"recipe {HOSTILE}"
     results["models"][f"other {HOSTILE}"] = results["models"].pop("exported")
     results["comparisons"].append({**results["comparisons"][0], "b": HOSTILE, "metric": HOSTILE})
+    results["metrics"] = {**results["metrics"], HOSTILE: {"title": HOSTILE, "unit": HOSTILE, "higher_is_better": True}}
+    results["task_description"] = dict.fromkeys(("input", "output", "row", "label", "decision"), HOSTILE)
     results["models"]["student"]["metrics"][HOSTILE] = {"value": 0.5, "low": 0.4, "high": 0.6}
     events.append({"stage": HOSTILE, "seed": 0, "step": 1, "epoch": 0, "loss": 1.0})
     run = write(tmp_path / "run", results, events, f"note: {json.dumps(HOSTILE)}\n", {HOSTILE: {HOSTILE: HOSTILE}})
@@ -152,6 +154,7 @@ def test_everything_is_escaped(
     assert page.named("b") == []
     assert f"verdict {HOSTILE}" in page.text
     assert any(f"true {HOSTILE}" in mark[2] for mark in page.marks())
+    assert f"0.500 {HOSTILE}" in page.text
 
 
 def test_surrogate_in_a_class_name_does_not_stop_the_page(
@@ -199,9 +202,10 @@ def test_run_that_measured_and_trained_almost_nothing_has_a_page(
 ) -> None:
     results["models"] = {"student": {}}
     results["comparisons"], results["export"], results["classes"], results["verdict"] = [], None, [], ""
-    page = page_of(write(tmp_path / "run", results, [], "{}\n", {}))
-    assert "This run trained no model" in page.text
-    assert page.marks() == []
+    run = write(tmp_path / "run", results, [], "{}\n", {})
+    assert page_of(run).marks() == []
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert re.findall("<h2>(.*?)</h2>", text) == ["Results on the test split"]
 
 
 def test_many_classes_give_a_list_of_mistakes(
@@ -259,6 +263,7 @@ def test_file_that_cannot_be_used_is_named(run: Path, name: str, content: bytes 
     ("change", "where"),
     [
         ({"schema": 2}, "schema"),
+        ({"metric": "f2"}, "metrics"),
         ({"models": {}}, "models"),
         ({"models": {"student": {"cost": {"parameters": "many"}}}}, "models.student.cost.parameters"),
         ({"models": {"student": {"confusion": [[1, 2], [3]]}}}, "models.student.confusion"),

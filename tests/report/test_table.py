@@ -56,4 +56,4 @@ def test_names_are_not_markup(results: dict[str, Any]) -> None:
 
 def test_missing_values_are_dashes(results: dict[str, Any]) -> None:
     results["models"] = {"student": {"metrics": {"accuracy": {"value": float("nan")}}}}
-    assert summary_rows(results) == [("student", "–", "–", "–", "–", "–")]
+    assert summary_rows(results) == [("student", "–", "–", "–", "–")]

@@ -12,17 +12,17 @@ from sklearn.metrics import accuracy_score
 from torch import Tensor, nn
 
 import limbeck.api
-from limbeck.core import logits_of
+from limbeck.core import outputs_of
 from limbeck.data import ImageSet
-from limbeck.data.digits import Digits
+from limbeck.data.sources.digits import Digits
 from limbeck.errors import ArgumentError, DataError
-from limbeck.students import Normalized
-from limbeck.tasks import DataSettings, ImageClassification
+from limbeck.models import Normalized
+from limbeck.tasks import ImageClassification, ImageSettings
 from resume.recipes import dropout
 
 
 def task(**settings: object) -> ImageClassification:
-    return ImageClassification(Digits().load(), DataSettings(**settings))
+    return ImageClassification(Digits().load(), ImageSettings(**settings))
 
 
 def pixels(data: ImageSet) -> Tensor:
@@ -40,9 +40,9 @@ def colours(rows: int, *, start: int = 0) -> ImageSet:
 @pytest.mark.parametrize(("rows", "step"), [(40, 1), (2048, 1), (6144, 3)])
 def test_statistics_are_those_of_training_rows(rows, step):
     source = {"train": colours(rows), "test": colours(10, start=rows)}
-    built = ImageClassification(source, DataSettings(validation=0.0))
+    built = ImageClassification(source, ImageSettings(validation=0.0))
     values = pixels(built.teacher_rows.rows).double().numpy()[::step].transpose(1, 0, 2, 3).reshape(3, -1)
-    mean, deviation = built.statistics
+    mean, deviation = built.inputs.statistics
     np.testing.assert_allclose(mean, values.mean(1), rtol=1e-12)
     np.testing.assert_allclose(deviation[:2], values.std(1)[:2], rtol=1e-12)
     # A channel that never changes keeps its scale.
@@ -50,7 +50,7 @@ def test_statistics_are_those_of_training_rows(rows, step):
 
 
 def test_statistics_are_the_same_for_few_labels():
-    assert task(labels=50, limit=200).statistics == task().statistics
+    assert task(labels=50, limit=200).inputs.statistics == task().inputs.statistics
 
 
 def test_rows_of_the_three_splits_are_apart():
@@ -93,13 +93,13 @@ def test_the_control_takes_as_many_steps_and_sees_labels_only():
 def test_rows_without_any_label():
     source = {"train": ImageSet.from_tensor(pixels(colours(40)), torch.full((40,), -100), ("a", "b"))}
     with pytest.raises(DataError):
-        ImageClassification(source, DataSettings())
+        ImageClassification(source, ImageSettings())
 
 
 @pytest.mark.parametrize(("name", "value"), [("limit", 0), ("labels", -5)])
 def test_no_rows_at_all(name, value):
     with pytest.raises(ArgumentError, match=f"{name} is {value}; it must be at least [01], or null for all"):
-        DataSettings(**{name: value})
+        ImageSettings(**{name: value})
 
 
 class Linear(nn.Module):
@@ -114,13 +114,14 @@ class Linear(nn.Module):
 
 def test_validation_accuracy_is_that_of_scikit_learn():
     built = task()
-    model = built.model(Linear).eval()
+    model = built.build(Linear).eval()
     with torch.no_grad():
         images = pixels(built.validation)
-        mean, deviation = (torch.tensor(v).view(-1, 1, 1) for v in built.statistics)
+        mean, deviation = (torch.tensor(v).view(-1, 1, 1) for v in built.inputs.statistics)
         expected = model.net((images - mean.float()) / deviation.float()).argmax(1)
     assert built.validate(model) == {"accuracy": accuracy_score(built.validation.target, expected)}
-    logits, target = built.logits(partial(logits_of, model), built.validation)
+    outputs, labels = built.outputs_and_labels(partial(outputs_of, model), built.validation)
+    logits, target = outputs["logits"], labels["target"]
     assert (logits.dtype, target.dtype) == (np.float64, np.int64)
     np.testing.assert_array_equal(target, built.validation.target.numpy())
     assert accuracy_score(target, logits.argmax(1)) == built.validate(model)["accuracy"]
@@ -128,10 +129,10 @@ def test_validation_accuracy_is_that_of_scikit_learn():
 
 def test_a_model_knows_shape_classes_and_normalization():
     built = task()
-    model = built.model(Linear)
+    model = built.build(Linear)
     assert isinstance(model, Normalized)
     assert model.net.head.weight.shape == (10, 64)
-    assert (built.channels, built.size, len(built.classes)) == (1, (8, 8), 10)
+    assert (built.test.shape, len(built.classes)) == ((1, 8, 8), 10)
     assert built.example["inputs"].shape == (1, 1, 8, 8)
     assert torch.equal(built.example["inputs"][0], pixels(built.validation)[0])
 

@@ -14,12 +14,13 @@ import torch.nn.functional as F
 import transformers
 
 import limbeck
+from data.record_files import texts
 from limbeck import api
-from limbeck.core import logits_of
-from limbeck.data import Csv, MaskedWords, Txt
+from limbeck.core import outputs_of
+from limbeck.data import MlmMasking
 from limbeck.errors import ArgumentError, DataError, RecipeError
+from limbeck.models import masked_language_model
 from limbeck.recipes.schema import resolve
-from limbeck.students import masked_language_model
 from limbeck.tasks import MaskedLanguageModelling, MaskedSettings
 from tasks.small_masked import masked_bert
 from tasks.small_texts import bert, review, write_csv
@@ -60,7 +61,7 @@ def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def task(folder: Path, *models: Path, **settings: Any) -> MaskedLanguageModelling:
-    source = Txt(file=str(write_txt(folder / "texts.txt", range(ROWS)))).load()
+    source = texts("txt", file=str(write_txt(folder / "texts.txt", range(ROWS)))).load()
     made = MaskedLanguageModelling(source, MaskedSettings(**{"max_length": 12, **settings}))
     names = ("student", "teacher")
     folders = models or (masked_bert(folder / "bert"),)
@@ -110,7 +111,7 @@ def test_a_term_on_logits_does_not_count_padding(tmp_path: Path) -> None:
 def test_no_word_is_hidden_where_none_is_asked_for(tmp_path: Path) -> None:
     made = task(tmp_path, masked=0)
     (batch,) = steps(made, 3, 4)
-    tokenizer = made.readings["student"].tokenizer
+    tokenizer = made.tokenizer_views["student"].tokenizer
     texts = made.student_rows.rows.texts
     for row, ids, real in zip(
         batch["row"].tolist(), batch["inputs"]["input_ids"], batch["inputs"]["attention_mask"], strict=True
@@ -127,8 +128,8 @@ def test_no_word_is_hidden_where_none_is_asked_for(tmp_path: Path) -> None:
 def test_figures_are_those_of_a_plain_loop_over_the_rows(tmp_path: Path) -> None:
     made = task(tmp_path)
     model = masked_language_model(folder=str(tmp_path / "bert")).eval()
-    said, target = made.logits(partial(logits_of, model), made.test)
-    collate = MaskedWords(model.tokenizer)
+    outputs, labels = made.outputs_and_labels(partial(outputs_of, model), made.test)
+    collate = MlmMasking(model.tokenizer)
     losses, right = [], []
     for (text,), number in zip(made.test.texts, made.test.index.tolist(), strict=True):
         row = model.tokenizer(text, truncation=True, max_length=12)
@@ -138,10 +139,11 @@ def test_figures_are_those_of_a_plain_loop_over_the_rows(tmp_path: Path) -> None
         asked = batch["target"] != -100
         losses.append(F.cross_entropy(logits[asked], batch["target"][asked], reduction="none"))
         right.append(logits[asked].argmax(-1) == batch["target"][asked])
+    target = labels["target"]
     asked = target != -100
     assert asked.sum() == len(torch.cat(losses)) > 0
-    np.testing.assert_allclose(-said[asked][:, 0], torch.cat(losses).numpy(), atol=1e-5)
-    assert (said[asked][:, 1] == target[asked]).tolist() == torch.cat(right).tolist()
+    np.testing.assert_allclose(-outputs["log_likelihood"][asked], torch.cat(losses).numpy(), atol=1e-5)
+    assert (outputs["predicted"][asked] == target[asked]).tolist() == torch.cat(right).tolist()
     expected = float(torch.cat(right).float().mean())
     made.validation = made.test
     assert made.validate(model) == {"masked_accuracy": pytest.approx(expected)}
@@ -149,19 +151,23 @@ def test_figures_are_those_of_a_plain_loop_over_the_rows(tmp_path: Path) -> None
 
 def test_labels_of_a_table_are_left_out(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "a.csv", range(60))
-    made = MaskedLanguageModelling(Csv(file=str(file), text="review", label="verdict").load(), MaskedSettings())
+    made = MaskedLanguageModelling(
+        texts("csv", file=str(file), text="review", label="verdict").load(), MaskedSettings()
+    )
     assert made.budget() == {"training": 0, "unlabelled": 54}
     assert made.classes == ()
-    limited = MaskedLanguageModelling(Csv(file=str(file), text="review", label=None).load(), MaskedSettings(limit=20))
+    limited = MaskedLanguageModelling(
+        texts("csv", file=str(file), text="review", label=None).load(), MaskedSettings(limit=20)
+    )
     assert (limited.budget()["unlabelled"], len(limited.teacher_rows.rows)) == (20, 54)
 
 
 def test_models_that_take_other_inputs_have_the_same_words_hidden(tmp_path: Path) -> None:
     folder = masked_bert(tmp_path / "bert")
     made = task(tmp_path, folder)
-    own = made.readings["student"]
+    own = made.tokenizer_views["student"]
     fewer = type(own)(own.tokenizer, ["input_ids", "attention_mask"], 12)
-    made.readings["teacher"] = fewer
+    made.tokenizer_views["teacher"] = fewer
     (batch,) = steps(made, 0, 1)
     assert batch["tokens"]["teacher"].keys() == {"input_ids", "attention_mask"}
     assert torch.equal(batch["tokens"]["teacher"]["input_ids"], batch["inputs"]["input_ids"])
@@ -186,8 +192,12 @@ def test_models_of_two_vocabularies_are_refused(tmp_path: Path) -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    for wrong, told in (({"masked": 1.5}, "masked is 1.5"), ({"max_length": 2}, "max_length"), ({"limit": 0}, "limit")):
-        with pytest.raises(ArgumentError, match=told):
+    for wrong, message in (
+        ({"masked": 1.5}, "masked is 1.5"),
+        ({"max_length": 2}, "max_length"),
+        ({"limit": 0}, "limit"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
             MaskedSettings(**wrong)
 
 
@@ -202,8 +212,8 @@ def test_an_encoder_gets_a_head_for_words_which_must_be_trained(tmp_path: Path) 
     ):
         api.check({**given, "data": hidden, "objective": soft, "control": False})
     del given["models"]["teacher"]["train"]
-    told = r"models\.teacher: .*encoder has no head for words; it gets a new one \(cls\..*\); train it"
-    with pytest.raises(RecipeError, match=told):
+    message = r"models\.teacher: .*encoder has no head for words; it gets a new one \(cls\..*\); train it"
+    with pytest.raises(RecipeError, match=message):
         api.check(given)
 
 
@@ -218,14 +228,15 @@ def test_a_run(tmp_path: Path) -> None:
     assert list(results["models"]) == ["teacher", "control", "student"]
     assert results["metric"] == "masked_accuracy"
     assert results["verdict"].startswith(("Distillation", "No difference"))
-    assert "masked accuracy" in results["verdict"]
+    assert "accuracy on masked tokens" in results["verdict"]
     assert (results["export"], results["classes"]) == (None, [])
     assert results["label_budget"] == {"training": 0, "validation": 0, "unlabelled": 216}
     card = (path / "README.md").read_text(encoding="utf-8")
-    assert "A model for masked language modelling with inputs of one text, cut at 12 tokens" in card
+    assert "A model for masked language modelling, trained by knowledge distillation" in card
+    assert "- Input: a text of up to 12 tokens\n" in card
     assert "pipeline_tag: fill-mask" in card
-    assert "gives one of its classes" not in card
-    assert "perplexity of hidden words" in (path / "report.html").read_text(encoding="utf-8")
+    assert "one of its classes" not in card
+    assert "perplexity of masked tokens" in (path / "report.html").read_text(encoding="utf-8")
 
     model, loaded = transformers.AutoModelForMaskedLM.from_pretrained(
         path / "models" / "student", output_loading_info=True

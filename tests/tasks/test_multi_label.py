@@ -20,9 +20,10 @@ import limbeck.api
 from limbeck.cli import main
 from limbeck.data import TextSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
-from limbeck.measure import MULTI_LABEL_METRICS, MultiLabel
-from limbeck.recipes.prediction import predict
+from limbeck.measure import multi_label_scoring
+from limbeck.runs.prediction import predict
 from limbeck.tasks import TextClassification, TextSettings
+from runs.without_torch import predicted_without_torch
 from tasks.small_texts import bert
 from tasks.small_topics import TESTED, topical, topics_recipe, write_jsonl
 
@@ -63,9 +64,9 @@ def test_a_run_measures_every_model_by_its_labels(made: tuple[Path, Path]) -> No
     assert found["metric"] == "micro_f1"
     assert found["classes"] == NAMES
     assert list(found["models"]) == ["teacher", "control", "student", "exported", "int8"]
-    assert set(found["models"]["student"]["metrics"]) == set(MULTI_LABEL_METRICS)
+    assert set(found["models"]["student"]["metrics"]) == {metric.name for metric in multi_label_scoring().metrics}
     assert found["label_budget"] == {"training": 60, "validation": 36, "unlabelled": 144}
-    assert found["verdict"].startswith(("These two models differ: the student's micro f1", "These two models show no"))
+    assert found["verdict"].startswith(("These two models differ: the student's micro-F1", "These two models show no"))
     target = np.array([[name in held for name in NAMES] for _, held in TESTS])
     assert (target.sum(1) == 0).any()
     called = probabilities(made[0], "student.onnx", [text for text, _ in TESTS]) > 0.5
@@ -88,6 +89,7 @@ def test_what_is_shipped_says_the_same(made: tuple[Path, Path]) -> None:
         found = predict(made[0], texts, int8=int8)
         given = [[one["probabilities"][name] for name in NAMES] for one in found]
         assert given == pytest.approx(expected, abs=bound)
+        assert predicted_without_torch(made[0], *texts, *(["--int8"] if int8 else [])) == found
         for one in found:
             above = {name for name, probability in one["probabilities"].items() if probability > 0.5}
             assert set(one["classes"]) == above
@@ -116,12 +118,13 @@ def test_the_report_tells_the_metric_that_decides(made: tuple[Path, Path]) -> No
     report = (made[0] / "report.html").read_text(encoding="utf-8")
     assert "Micro-F1 against cost" in report
     assert "validation micro-F1" in report
-    assert "This run measured no confusion matrix" in report
+    assert "<h2>Reliability</h2>" in report
+    assert "<h2>Confusion</h2>" not in report
     card = (made[0] / "README.md").read_text(encoding="utf-8")
     assert "average: micro" in card
-    assert "says yes or no to each class by itself" in card
-    assert "one of its classes" not in card
-    assert "more test answers." in report
+    assert "decides about each class separately: a text may get any number of them, or none" in card
+    assert "assigns one of its classes" not in card
+    assert "more labels of the test split." in report
 
 
 def test_the_lines_of_the_card_name_every_class_above_one_half(
@@ -146,10 +149,10 @@ def test_the_teacher_says_in_its_config_what_it_is_and_teaches_again(made: tuple
     rows = tokenizer([text for text, _ in TESTS], padding=True, truncation=True, max_length=12, return_tensors="pt")
     labels = torch.tensor([[float(name in held) for name in NAMES] for _, held in TESTS])
     with torch.no_grad():
-        told = model.eval()(**rows, labels=labels)
+        message = model.eval()(**rows, labels=labels)
     # Its own loss is the mean over the classes; the metric is their sum.
     expected = results(made[0])["models"]["teacher"]["metrics"]["negative_log_likelihood"]["value"]
-    assert told.loss.item() * len(NAMES) == pytest.approx(expected, rel=1e-5)
+    assert message.loss.item() * len(NAMES) == pytest.approx(expected, rel=1e-5)
     again = topics_recipe(tmp_path, **BILSTM)
     again["models"]["teacher"] = {"use": "hugging_face", "folder": str(made[0] / "models" / "teacher")}
     assert limbeck.api.check(again)["models"]["teacher"]["train"] is None
@@ -233,7 +236,7 @@ def several(count: int, classes: tuple[str, ...] = ("a", "b")) -> TextSet:
 
 def test_the_task_is_judged_by_what_its_rows_are() -> None:
     task = TextClassification({"train": several(60)}, TextSettings())
-    assert isinstance(task.scoring, MultiLabel)
+    assert (task.scoring.label_kind, task.scoring.main.name) == ("multi_label", "micro_f1")
     assert (task.budget()["training"], task.budget()["unlabelled"]) == (len(task.student_rows.rows), 0)
 
 

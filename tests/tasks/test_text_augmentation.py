@@ -1,4 +1,4 @@
-"""Texts with copies in other words: which rows have them, and what a run says of them."""
+"""Copies of texts in other words: which rows have them, and which models see them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 
 import limbeck.api
-from limbeck.data import Csv
+from data.record_files import texts
 from limbeck.errors import ArgumentError, RecipeError
-from limbeck.recipes.caching import plan_of
-from limbeck.recipes.lessons import student
+from limbeck.models import hugging_face
 from limbeck.recipes.schema import resolve
-from limbeck.students import hugging_face
+from limbeck.runs.cache import plan_of
+from limbeck.runs.plan import student
 from limbeck.tasks import TextClassification, TextSettings
 from limbeck.training.progress import SilentProgress
 from tasks.small_masked import masked_bert
@@ -42,7 +42,7 @@ def augmented(folder: Path, **changes: Any) -> dict[str, Any]:
 
 def task(folder: Path, **changes: Any) -> TextClassification:
     section = augmented(folder)["data"]
-    source = Csv(file=section["file"], text="review", label="verdict").load()
+    source = texts("csv", file=section["file"], text="review", label="verdict").load()
     settings = TextSettings(max_length=12, augment=section["augment"], **changes)
     made = TextClassification(source, settings)
     return made.reading(lambda: {"student": hugging_face(names=made.classes, folder=str(folder / "tuned"))})[0]
@@ -69,7 +69,7 @@ def test_the_student_sees_a_row_and_then_its_copies_and_a_teacher_the_row_alone(
     for seen in (plain, again):
         data = made.student_rows.rows
         for row, tokens in seen.items():
-            expected = made.readings["student"].tokenizer(data.texts[row][0], truncation=True, max_length=12)
+            expected = made.tokenizer_views["student"].tokenizer(data.texts[row][0], truncation=True, max_length=12)
             assert tokens == expected["input_ids"]
     assert all(sum(copy[row] != plain[row] for row in copy.keys() & plain.keys()) > len(plain) / 2 for copy in copies)
     first, second = epochs(made, made.teacher_rows, 2)
@@ -86,23 +86,23 @@ def test_a_step_is_the_same_for_whoever_asks(tmp_path: Path) -> None:
 
 
 def test_a_run_counts_the_copies(tmp_path: Path) -> None:
-    told: list[str] = []
+    message: list[str] = []
 
     class Told(SilentProgress):
         def note(self, line: str) -> None:
-            told.append(line)
+            message.append(line)
 
     path = limbeck.run(augmented(tmp_path), output=tmp_path / "run", progress=Told())
     results = json.loads((path / "results.json").read_text(encoding="utf-8"))
     assert results["label_budget"] == {"training": 60, "validation": 0, "unlabelled": 40, "copies": 200}
-    (line,) = (line for line in told if "augment" in line)
+    (line,) = (line for line in message if "augment" in line)
     assert line.startswith("data: augment has 200 copies of 100 training rows in other words, ")
-    assert "copies in other words" in (path / "report.html").read_text(encoding="utf-8")
-    assert "Beside them: 200 copies in other words." in (path / "README.md").read_text(encoding="utf-8")
+    assert "<dt>copies</dt><dd>200</dd>" in (path / "report.html").read_text(encoding="utf-8")
+    assert "In addition: 200 copies." in (path / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_cache_holds_all_looks_and_changes_nothing(tmp_path: Path) -> None:
-    # Of 40 unlabelled rows, 12 in each batch: each look at a row comes four times in 12 epochs.
+    # 12 of 40 unlabelled rows in each batch: each view of a row comes four times in 12 epochs.
     train = {"epochs": 12, "batch_size": 16, "precision": "float32"}
     weights = []
     for cache in ("auto", False):

@@ -15,11 +15,12 @@ from safetensors.torch import load_file
 from sklearn.metrics import accuracy_score
 
 import limbeck.api
-from limbeck.core import logits_of
-from limbeck.data import Csv, TextSet
+from data.record_files import texts
+from limbeck.core import outputs_of
+from limbeck.data import TextSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
-from limbeck.recipes.prediction import predict
-from limbeck.students import hugging_face, word_tokenizer
+from limbeck.models import hugging_face, word_tokenizer
+from limbeck.runs.prediction import predict
 from limbeck.tasks import TextClassification, TextSettings
 from tasks.small_texts import bert, recipe, review, write_csv
 
@@ -53,7 +54,7 @@ def test_a_run_measures_teacher_control_student_and_file(made: tuple[Path, Path]
     assert found["input"] == {"texts": 1, "max_length": 12}
     assert found["export"]["max_difference"] < 1e-4
     report = (made[0] / "report.html").read_text(encoding="utf-8")
-    assert "text, up to 12 tokens" in report
+    assert "a text of up to 12 tokens" in report
     assert "tokenizer" in (made[0] / "README.md").read_text(encoding="utf-8")
 
 
@@ -108,7 +109,7 @@ def test_the_student_of_a_run_teaches_another_with_its_own_words(made: tuple[Pat
 
 def task(folder: Path, **settings: Any) -> TextClassification:
     file = write_csv(folder / "rows.csv", range(80))
-    source = Csv(file=str(file), text="review", label="verdict").load()
+    source = texts("csv", file=str(file), text="review", label="verdict").load()
     return TextClassification(source, TextSettings(**{"max_length": 12, **settings}))
 
 
@@ -122,13 +123,13 @@ def bound(one: TextClassification, *folders: Path) -> tuple[TextClassification, 
 def test_logits_are_those_of_a_plain_forward_padded_to_the_end(tmp_path: Path) -> None:
     one, addresses, (model,) = bound(task(tmp_path), bert(tmp_path / "bert"))
     assert addresses == {}
-    logits, target = one.logits(lambda batch: logits_of(model, batch), one.test)
+    outputs, labels = one.outputs_and_labels(lambda batch: outputs_of(model, batch), one.test)
     rows = model.tokenizer(
         [text for (text,) in one.test.texts], padding="max_length", truncation=True, max_length=12, return_tensors="pt"
     )
     with torch.no_grad():
-        np.testing.assert_allclose(logits, model(**rows).logits.double().numpy(), atol=1e-6)
-    assert target.tolist() == one.test.target.tolist()
+        np.testing.assert_allclose(outputs["logits"], model(**rows).logits.double().numpy(), atol=1e-6)
+    assert labels["target"].tolist() == one.test.target.tolist()
     lengths = {batch["inputs"]["input_ids"].shape[1] for batch in one.evaluation(one.teacher_rows.rows)}
     assert lengths == {
         int(rows["attention_mask"].sum(1).max())
@@ -147,7 +148,7 @@ def test_logits_are_those_of_a_plain_forward_padded_to_the_end(tmp_path: Path) -
 def test_models_that_read_alike_share_an_address(tmp_path: Path) -> None:
     first, second = bert(tmp_path / "a"), bert(tmp_path / "b", seed=1)
     one, addresses, _ = bound(task(tmp_path), first, second)
-    assert (addresses, list(one.readings)) == ({}, ["student"])
+    assert (addresses, list(one.tokenizer_views)) == ({}, ["student"])
     (second / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngood\nbad", encoding="utf-8")
     (second / "tokenizer.json").unlink()
     two, addresses, _ = bound(task(tmp_path), first, second, second)
@@ -185,7 +186,9 @@ def test_words_are_those_of_the_students_rows(tmp_path: Path) -> None:
     }
     others = {"train": TextSet.of([("unlabelled",), ("further",)], torch.full((2,), -100), ())}
     one = TextClassification(source, TextSettings(limit=20), unlabelled=others)
-    net = one.model(lambda **supplied: torch.nn.Embedding(supplied["vocabulary"], 1), {"tokenizer": {"use": "words"}})
+    net = one.build(
+        lambda **supplied: torch.nn.Embedding(supplied["vocabulary"], 1), parts={"tokenizer": {"use": "words"}}
+    )
     known = set(net.tokenizer.get_vocab())
     seen = {word for (text,) in one.student_rows.rows.texts for word in text.split()}
     assert {"unlabelled", "further", "plain"} <= seen
@@ -194,7 +197,7 @@ def test_words_are_those_of_the_students_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"train": None}, r"models\.teacher: .* has no head for 2 classes; it gets a new one .*; train it"),
         ({"folder": "/none"}, r"models\.teacher: no folder /none"),
@@ -203,11 +206,11 @@ def test_words_are_those_of_the_students_rows(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_teacher_is_refused_before_anything_is_written(
-    changes: dict[str, Any], told: str, tmp_path: Path
+    changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     wrong = recipe(tmp_path, **BILSTM)
     wrong["models"]["teacher"] |= changes
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=message):
         limbeck.api.run(wrong, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -225,7 +228,7 @@ def test_special_marks_leave_a_word(tmp_path: Path) -> None:
         ArgumentError, match=r"max_length is 2, and the tokenizer of models\.student puts 2 .* least 3$"
     ):
         bound(task(tmp_path, max_length=2), folder)
-    (reading,) = bound(task(tmp_path, max_length=3), folder)[0].readings.values()
+    (reading,) = bound(task(tmp_path, max_length=3), folder)[0].tokenizer_views.values()
     assert reading.tokens([("good film",)]).lengths.tolist() == [3]
     task(tmp_path, max_length=2).reading(lambda: {"student": unmarked})
 
@@ -243,7 +246,7 @@ def test_an_object_needs_a_tokenizer(tmp_path: Path) -> None:
 
 def test_one_class_alone_is_refused() -> None:
     rows = TextSet.of([("a",), ("b",)], torch.tensor([-100, -100]), ())
-    with pytest.raises(DataError, match=r"have 0 class\(es\)"):
+    with pytest.raises(DataError, match=r"the data has 0 class\(es\)"):
         TextClassification({"train": rows}, TextSettings())
 
 

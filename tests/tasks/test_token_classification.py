@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file
+from scipy.special import softmax
 
 import limbeck.api
-from limbeck.data import TaggedJsonLines, TagSet
+from data.record_files import sentences
+from limbeck.data import TagSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
-from limbeck.recipes.prediction import predict, predictions
+from limbeck.models import hugging_face_tagger
 from limbeck.recipes.schema import resolve
-from limbeck.students import hugging_face_tagger
+from limbeck.runs.prediction import predict, predictions
 from limbeck.tasks import TokenClassification
-from limbeck.tasks.of_texts import LengthSettings
+from limbeck.tasks.text_task import LengthSettings
+from runs.without_torch import predicted_without_torch
 from tasks.small_tags import CLASSES, bert, recipe, sentence, write_jsonl
 
 TEST = range(240, 300)
@@ -54,7 +58,7 @@ def test_a_run_measures_teacher_control_student_and_files(made: Path) -> None:
     found = results(made)
     assert list(found["models"]) == ["teacher", "control", "student", "exported", "int8"]
     assert found["metric"] == "entity_f1"
-    assert "the student's entity f1 is" in found["verdict"]
+    assert "the student's entity F1 is" in found["verdict"]
     assert value(made, "teacher", "accuracy") > 0.85
     assert value(made, "student", "accuracy") > 0.85
     assert found["label_budget"] == {"training": 60, "validation": 0, "unlabelled": 144}
@@ -122,6 +126,32 @@ def test_predict_splits_marks_from_words_and_tags_all(made: Path) -> None:
     assert said.line == " ".join(f"{one['word']}/{one['tag']}" for one in found["words"])
 
 
+def test_predictions_need_no_torch_and_are_those_of_transformers_tokens(made: Path) -> None:
+    texts = ["Anna Anderson met Globex, in Lima.", "peterson saw johnsonov " * 9, "Umbra, group; 猫 ."]
+    rows = [re.findall(r"\w+|[^\w\s]", text) for text in texts]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(made / "export")
+    tokens = tokenizer(
+        rows, is_split_into_words=True, truncation=True, max_length=24, padding=True, return_tensors="np"
+    )
+    session = onnxruntime.InferenceSession(str(made / "export" / "student.onnx"))
+    classes = results(made)["classes"]
+    every = np.arange(tokens["input_ids"].shape[1])[None].repeat(len(rows), 0)
+    (logits,) = session.run(None, {name: np.asarray(one, np.int64) for name, one in {**tokens, "words": every}.items()})
+    lost = 0
+    for number, one in enumerate(predicted_without_torch(made, *texts)):
+        owners = tokens.word_ids(number)
+        for word, found in enumerate(one["words"]):
+            assert found["word"] == rows[number][word]
+            if word not in owners:
+                lost += 1
+                assert found["tag"] is found["probability"] is None
+                continue
+            exact = logits[number, owners.index(word)].astype(np.float64)
+            assert found["tag"] == classes[int(exact.argmax())]
+            assert found["probability"] == pytest.approx(float(softmax(exact).max()), rel=1e-5)
+    assert lost > 0
+
+
 def test_a_sentence_without_words_and_a_pair_are_refused(made: Path) -> None:
     with pytest.raises(ArgumentError, match="text 2 is empty"):
         predict(made, ["Anna", " "])
@@ -131,9 +161,9 @@ def test_a_sentence_without_words_and_a_pair_are_refused(made: Path) -> None:
 
 def test_the_report_counts_words(made: Path) -> None:
     report = (made / "report.html").read_text(encoding="utf-8")
-    assert "sentence of words, up to 24 tokens" in report
+    assert "a sentence of words, up to 24 tokens" in report
     assert "entity F1" in report
-    assert "A larger circle stands for more test words" in report
+    assert "A larger circle stands for more words of the test split" in report
     assert "B-PER" in report
 
 
@@ -153,12 +183,12 @@ def test_a_cache_of_words_teaches_as_a_live_teacher_of_other_tokens_does(tmp_pat
 
 def trained(folder: Path) -> list[tuple[str, ...]]:
     """The student's rows."""
-    source = TaggedJsonLines(file=str(folder / "file.jsonl"), test_file=str(folder / "test_file.jsonl")).load()
+    source = sentences("jsonl", file=str(folder / "file.jsonl"), test_file=str(folder / "test_file.jsonl")).load()
     return TokenClassification(source, LengthSettings(labels=60)).student_rows.rows.words
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"train": None}, r"models\.teacher: .* has no head for 7 classes; it gets a new one .*; train it"),
         ({"folder": "/none"}, r"models\.teacher: no folder /none"),
@@ -167,11 +197,11 @@ def trained(folder: Path) -> list[tuple[str, ...]]:
     ],
 )
 def test_a_wrong_teacher_is_refused_before_anything_is_written(
-    changes: dict[str, Any], told: str, tmp_path: Path
+    changes: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     wrong = recipe(tmp_path, shrink="teacher", layers=1)
     wrong["models"]["teacher"] |= changes
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=message):
         limbeck.api.run(wrong, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -198,7 +228,7 @@ def test_a_term_on_logits_counts_words_and_others_what_they_say(tmp_path: Path) 
 
 
 def task(folder: Path, **settings: Any) -> TokenClassification:
-    source = TaggedJsonLines(file=str(write_jsonl(folder / "rows.jsonl", range(80)))).load()
+    source = sentences("jsonl", file=str(write_jsonl(folder / "rows.jsonl", range(80)))).load()
     return TokenClassification(source, LengthSettings(**settings))
 
 
@@ -216,8 +246,8 @@ def test_the_run_says_how_many_words_are_lost(tmp_path: Path) -> None:
     lost = 1 - kept / sum(map(len, rows))
     assert addresses == {}
     assert 0 < lost < 1
-    told = f"{cut:.1%} of its training rows are cut, {lost:.1%} of their words are lost"
-    assert found.notes == [f"data: student reads at most 8 tokens, {told}"]
+    message = f"{cut:.1%} of its training rows are cut, {lost:.1%} of their words are lost"
+    assert found.notes == [f"data: student reads at most 8 tokens, {message}"]
 
 
 def test_a_model_that_takes_no_words_is_refused(tmp_path: Path) -> None:
@@ -225,11 +255,11 @@ def test_a_model_that_takes_no_words_is_refused(tmp_path: Path) -> None:
     folder = bert(tmp_path / "bert", names=CLASSES)
     model = transformers.AutoModelForTokenClassification.from_pretrained(folder)
     model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    with pytest.raises(ArgumentError, match=r"models\.student takes no words; give limbeck\.students\.by_word"):
+    with pytest.raises(ArgumentError, match=r"models\.student takes no words; give limbeck\.models\.with_word_logits"):
         one.reading(lambda: {"student": model})
 
 
 def test_rows_of_one_tag_alone_are_refused() -> None:
     rows = TagSet.of([("a",), ("b",)], [None, None], ())
-    with pytest.raises(DataError, match=r"have 0 class\(es\)"):
+    with pytest.raises(DataError, match=r"the data has 0 class\(es\)"):
         TokenClassification({"train": rows}, LengthSettings())

@@ -174,15 +174,15 @@ PARTS_OF_ROWS = ((0, 5), (5, 7), (7, 13)), ((13, 14), (14, 24))
 def dynamic(by: str) -> Distiller:
     """Rows with a weight and a temperature of their own, some of them masked."""
     terms = {
-        "hard": Term(CE(), where="batch.labelled"),
+        "hard": Term(CE(), where="batch.admitted"),
         "soft": Term(
             KLDivergence(),
             {"temperature": "dynamic.temperature"},
             scale="dynamic.weight",
-            where="batch.labelled",
+            where="batch.admitted",
         ),
     }
-    source = Dynamic(by=by, temperature=3.0, spread=2.0, where="batch.labelled")
+    source = Dynamic(by=by, temperature=3.0, spread=2.0, where="batch.admitted")
     return Distiller(mlp(0), terms, {"teacher": Frozen(mlp(1)), "dynamic": source})
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_convert
 
 from core.toys import CLASSES, FEATURES, KL, Squared, gradients, mlp
-from limbeck.cache import CachedRows, Manifest, Store, build, fields_of
+from limbeck.cache import CachedRows, CacheReader, Manifest, build, fields_of
 from limbeck.core import Distiller, Teacher, Term
 from limbeck.core.addresses import map_tensors
 from limbeck.errors import AddressError, ArgumentError
@@ -41,7 +41,7 @@ def cached_rows(folder: Path, codec: dict[str, Any]) -> CachedRows:
 
     fields = fields_of(outputs(torch.tensor([0]), torch.tensor([0])), {"logits": codec, "hidden": {"use": "float32"}})
     build(folder, Manifest(fields, rows=ROWS, views=VIEWS, batch_size=8), outputs)
-    return CachedRows({"teacher": Store(folder)})
+    return CachedRows({"teacher": CacheReader(folder)})
 
 
 def batch(cached: CachedRows, size: int = 12, epoch: int = 5) -> dict[str, Any]:

@@ -140,8 +140,8 @@ def test_masked_rows_reach_neither_values_nor_the_mean() -> None:
     batch = make_batch(12)
     batch["given"] = mlp(1)(batch["inputs"]).detach()
     batch["given"][:3] = torch.nan
-    batch["labelled"][:3] = False
-    terms = {"soft": Term(KLDivergence(), ROW, where="batch.labelled")}
+    batch["admitted"][:3] = False
+    terms = {"soft": Term(KLDivergence(), ROW, where="batch.admitted")}
     found = []
     for rows in (batch, rows_of_batch(batch, 3, 12)):
         source = Dynamic(by="agreement", temperature=3.0)

@@ -127,7 +127,7 @@ def learned() -> Distiller:
     members = {"a": Frozen(mlp(1)), "b": Frozen(mlp(2)), "c": Frozen(mlp(3))}
     terms = {
         "soft": Term(KL()),
-        "weights": Term(CE(), {"student": "teacher.logits"}, where="batch.labelled"),
+        "weights": Term(CE(), {"student": "teacher.logits"}, where="batch.admitted"),
     }
     return Distiller(mlp(0), terms, {"teacher": Ensemble(members, weights="learned")})
 
@@ -150,7 +150,7 @@ def test_learned_weights_learn_from_the_labels_alone():
     distiller = learned().prepare([BATCH])
     distiller(BATCH).loss().backward()
     scores = torch.zeros(3, requires_grad=True)
-    chosen = BATCH["labelled"]
+    chosen = BATCH["admitted"]
     members = torch.stack([mlp(seed)(BATCH["inputs"]).softmax(-1).detach() for seed in (1, 2, 3)])
     mean = torch.einsum("m,mbc->bc", scores.double().softmax(0), members)
     F.nll_loss(mean.log()[chosen], BATCH["target"][chosen]).backward()

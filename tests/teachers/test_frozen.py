@@ -113,7 +113,7 @@ def test_a_copy_is_independent():
 
 def test_a_student_that_is_also_the_teacher_is_refused():
     model = mlp(0)
-    with pytest.raises(ArgumentError, match=r"also a frozen teacher, give one of them a copy\.deepcopy"):
+    with pytest.raises(ArgumentError, match=r"share the whole model: .*; give one of them a copy\.deepcopy"):
         Distiller(model, {"soft": Term(KL())}, {"teacher": Frozen(model)})
 
 

@@ -56,11 +56,11 @@ def test_it_regularizes_like_label_smoothing_at_temperature_1():
 
 
 def test_teacher_free_distillation_with_few_labels():
-    batch = {**BATCH, "target": BATCH["target"].masked_fill(~BATCH["labelled"], -100)}
-    terms = {"hard": Term(CE(), weight=0.9), "soft": Term(KL(), weight=0.1, where="batch.labelled")}
+    batch = {**BATCH, "target": BATCH["target"].masked_fill(~BATCH["admitted"], -100)}
+    terms = {"hard": Term(CE(), weight=0.9), "soft": Term(KL(), weight=0.1, where="batch.admitted")}
     distiller = Distiller(mlp(0), terms, {"teacher": TeacherFree(classes=4)}).prepare([batch])
     distiller(batch).loss().backward()
-    model, chosen = mlp(0), batch["labelled"]
+    model, chosen = mlp(0), batch["admitted"]
     logits, target = model(batch["inputs"])[chosen], batch["target"][chosen]
     virtual = torch.full((len(target), 4), 0.01 / 3, dtype=torch.float64).scatter(1, target[:, None], 0.99)
     (0.9 * F.cross_entropy(logits, target) + 0.1 * kl_by_hand(logits, virtual.log())).backward()

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from limbeck.core import Distiller, Term
 from limbeck.errors import ArgumentError
 from limbeck.losses import CrossEntropy, KLDivergence, MSELogits, ReverseKL, SoftCrossEntropy
-from limbeck.students import Fitted, fitted_part
-from limbeck.students.fitted_models import logistic_regression_of_words, random_forest_of_words
+from limbeck.models import SklearnModule, sklearn_part
+from limbeck.models.sklearn_models import logistic_regression_of_words, random_forest_of_words
 from limbeck.teachers import EMA, Ensemble, Frozen, RandomTeacher
 from limbeck.training.fitting import check_fitting, fit_at_once
 from limbeck.training.loop import Job
@@ -100,7 +100,7 @@ def test_it_minimizes_what_a_training_step_would(name: str) -> None:
     weights = fit_at_once(made, device=torch.device("cpu"), log=None, progress=SilentProgress())["student"]
     after = made.distiller.train()(batch()).loss()
     after.backward()
-    part = fitted_part(made.student)
+    part = sklearn_part(made.student)
     assert part is not None
     assert after < before - 0.05
     # At its minimum the loss has no gradient. Counts of words sum to 7, so the bias is not told apart from them.
@@ -122,8 +122,8 @@ def test_rows_that_no_term_counts_change_nothing() -> None:
 
 def test_hooks_are_gone_and_a_second_fit_is_the_same() -> None:
     made = job({"soft": soft()}, student=random_forest_of_words(classes=CLASSES, vocabulary=WORDS, trees=3))
-    part = fitted_part(made.student)
-    assert isinstance(part, Fitted)
+    part = sklearn_part(made.student)
+    assert isinstance(part, SklearnModule)
     first = fit_at_once(made, device=torch.device("cpu"), log=None, progress=SilentProgress())["student"]
     assert not part._forward_pre_hooks
     again = fit_at_once(made, device=torch.device("cpu"), log=None, progress=SilentProgress())["student"]

@@ -22,7 +22,7 @@ from limbeck import Distiller, Term
 from limbeck.core import Linear
 from limbeck.errors import ArgumentError, RunError
 from limbeck.losses import CrossEntropy
-from limbeck.students import BiLSTM
+from limbeck.models import BiLSTM
 from limbeck.training.hf_trainer import DistillerTrainer
 from limbeck.training.student_folder import load_student_folder, save_student_folder
 from training.test_launch import completed, free_port

@@ -165,7 +165,7 @@ def test_processes_that_do_not_find_each_other(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_two_processes_read_a_cache_as_they_would_ask_the_teacher(tmp_path):
-    """In micro-batches, with augmentations that repeat: each process reads what is said of its own rows."""
+    """In micro-batches, with augmentations that repeat: each process reads the outputs for its own rows."""
     content = {**recipe(accumulate=2), "cache": {"views": 2}}
     live = {**content, "cache": {"views": 2, "teachers": []}}
     cached = run(tmp_path / "cached", "run", content, 2)

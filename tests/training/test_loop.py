@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import json
 
@@ -126,6 +127,37 @@ def test_early_stopping_and_the_best_epoch(tmp_path, scores, patience, epochs, b
     assert logged == scores[:epochs]
     assert logged.index(max(logged)) == best
     torch.testing.assert_close(weights, validate.seen[best], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("errors", "patience", "epochs", "best"),
+    [
+        ([3.0, 1.5, 2.0, 1.5, 0.5], 2, 4, 1),
+        ([3.0, 2.0, 1.0, 0.5, 0.1], 1, 5, 4),
+        ([0.0, 9.0, 9.0, 9.0, 9.0], None, 5, 0),
+    ],
+)
+def test_a_score_that_is_better_when_lower(tmp_path, errors, patience, epochs, best):
+    place, validate = Place(tmp_path), Scripted(errors)
+    train = settings(epochs=5, patience=patience, select="best")
+    job = dataclasses.replace(make_job(train, validate=validate), higher_is_better=False)
+    weights = place.fit(job)
+    assert [event["validation"]["accuracy"] for event in place.events() if "validation" in event] == errors[:epochs]
+    assert errors[:epochs].index(min(errors[:epochs])) == best
+    torch.testing.assert_close(weights, validate.seen[best], rtol=0, atol=0)
+
+
+def test_the_lowest_error_is_kept_across_a_resume(tmp_path):
+    train = settings(epochs=4, checkpoint_every=0, patience=2)
+    place, before, after = Place(tmp_path), Scripted([2.0, 1.0]), Scripted([3.0, 4.0])
+    jobs = [
+        dataclasses.replace(make_job(train, validate=validate), higher_is_better=False) for validate in (before, after)
+    ]
+    with pytest.raises(StoppedError):
+        place.fit(stopping(jobs[0], 12))
+    weights = place.fit(jobs[1])
+    assert len(after.seen) == 2
+    torch.testing.assert_close(weights, before.seen[1], rtol=0, atol=0)
 
 
 def test_the_last_weights_unless_the_best_are_wanted(tmp_path):

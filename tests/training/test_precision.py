@@ -11,8 +11,8 @@ from accelerate import Accelerator
 
 from limbeck.errors import ArgumentError
 from limbeck.files import write_json
-from limbeck.recipes import stages as module
-from limbeck.recipes.stages import Stage, Stages
+from limbeck.runs import stages as module
+from limbeck.runs.stages import Stage, StageRunner
 from limbeck.training import precision
 from limbeck.training.folder import RunFolder
 from limbeck.training.precision import choose, measure_bfloat16, supports_bfloat16
@@ -59,13 +59,15 @@ def stages(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "supports_bfloat16", lambda device: True)
     measured: list[float] = []
 
-    def make(speedup: float, name: str = "run") -> Stages:
+    def make(speedup: float, name: str = "run") -> StageRunner:
         monkeypatch.setattr(module, "measure_bfloat16", lambda *_, **__: measured.append(speedup) or speedup)
         folder = RunFolder(tmp_path / name)
         folder.path.mkdir(exist_ok=True)
         if not folder.environment.exists():
             write_json(folder.environment, {"processes": 1})
-        return Stages(folder, accelerator=Accelerator(cpu=True), progress=SilentProgress(), plugin=None, fresh=False)
+        return StageRunner(
+            folder, accelerator=Accelerator(cpu=True), progress=SilentProgress(), plugin=None, fresh=False
+        )
 
     make.measured = measured
     return make

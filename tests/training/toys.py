@@ -100,11 +100,13 @@ def stopping(job: Job, step: int) -> Job:
     """The same job, ended by an exception before a step is taken."""
     whole = job.batches
 
-    class Ending:
+    class Stopping:
+        reads_student = False
+
         def iterate(self, start_step: int, stop_step: int) -> Any:
             for number, batch in enumerate(whole.iterate(start_step, stop_step), start_step):
                 if number == step:
                     raise StoppedError
                 yield batch
 
-    return dataclasses.replace(job, batches=Ending())
+    return dataclasses.replace(job, batches=Stopping())

@@ -1,15 +1,16 @@
 """Teacher outputs on disk: what a frozen teacher says of each view of each row, computed once."""
 
-from limbeck.cache.builder import Built, build
+from limbeck.cache.builder import BuildResult, build
 from limbeck.cache.codecs import Codec, Float16, Float32, Int8, Sampled, TopK
 from limbeck.cache.fingerprints import fingerprint_model, library_versions
 from limbeck.cache.manifest import Field, Manifest, fields_of
+from limbeck.cache.reader import CacheReader
 from limbeck.cache.rows import CachedRows, as_kept, placed
-from limbeck.cache.store import Store
 from limbeck.cache.verification import Verified, verify
 
 __all__ = [
-    "Built",
+    "BuildResult",
+    "CacheReader",
     "CachedRows",
     "Codec",
     "Field",
@@ -18,7 +19,6 @@ __all__ = [
     "Int8",
     "Manifest",
     "Sampled",
-    "Store",
     "TopK",
     "Verified",
     "as_kept",

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.cache.codecs.codec import Encoded
+from limbeck.cache.codecs.codec import Encoded, row_values
 from limbeck.cache.manifest import Field, Manifest, differences
 from limbeck.cache.shards import fault, shard_path, sweep, write_shard, writing
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.files import held
 
-__all__ = ["Built", "Outputs", "build", "checked"]
+__all__ = ["BuildResult", "Outputs", "build", "checked"]
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _waiting_batches = 2
 Outputs: TypeAlias = Callable[[Tensor, Tensor], Mapping[str, Any]]
 
 
-class Built(NamedTuple):
+class BuildResult(NamedTuple):
     """What a build did: the shards that it wrote, and what was wrong with those of them that were there before."""
 
     written: tuple[int, ...]
@@ -42,7 +42,7 @@ def build(
     *,
     part: tuple[int, int] = (0, 1),
     progress: Callable[[int, int], None] | None = None,
-) -> Built:
+) -> BuildResult:
     """Write all shards of a cache that are not there yet, or are damaged; those that are whole stay.
 
     A build that was killed, or ended on a full disk, goes on where it was, and ends with the same bytes as an unbroken
@@ -64,13 +64,13 @@ def build(
 
     Example:
         >>> import tempfile
-        >>> from limbeck.cache import Store, fields_of
+        >>> from limbeck.cache import CacheReader, fields_of
         >>> table = torch.rand(10, 2, 3)
         >>> outputs = lambda rows, views: {"logits": table[rows, views]}
         >>> fields = fields_of(outputs(torch.tensor([0]), torch.tensor([0])), {"logits": {"use": "float32"}})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     built = build(Path(folder), Manifest(fields, rows=10, views=2, batch_size=4), outputs)
-        ...     read = Store(Path(folder)).read(torch.tensor([7, 3]), torch.tensor([1, 0]))
+        ...     read = CacheReader(Path(folder)).read(torch.tensor([7, 3]), torch.tensor([1, 0]))
         >>> len(built.written), torch.equal(read["logits"], table[[7, 3], [1, 0]])
         (5, True)
     """
@@ -93,7 +93,7 @@ def build(
             if progress is not None:
                 done += len(manifest.shard(shard))
                 progress(done, total)
-    return Built(tuple(written), mended)
+    return BuildResult(tuple(written), mended)
 
 
 class _Aside:
@@ -189,7 +189,7 @@ def checked(name: str, field: Field, found: Mapping[str, Any], entries: Tensor, 
             f"the teacher gives {name!r} with shape {shape} for {len(entries)} rows; the cache holds "
             f"[*, {', '.join(map(str, field.shape))}]: every row needs the same shape"
         )
-    finite = value.isfinite().flatten(1).all(1)
+    finite = row_values(value.isfinite()).all(1)
     if not finite.all():
         entry = int(entries[int(finite.int().argmin())])
         raise CacheError(

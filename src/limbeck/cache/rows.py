@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from limbeck.cache.manifest import Field
-from limbeck.cache.store import Store
+from limbeck.cache.reader import CacheReader
 from limbeck.errors import ArgumentError, suggest
 from limbeck.functional import SparseLogits
 
@@ -62,12 +62,12 @@ class CachedRows:
 
     Example::
 
-        cached = CachedRows({"teacher": Store(folder)})
+        cached = CachedRows({"teacher": CacheReader(folder)})
         batch["view"] = batch["view"] % cached.views
         batch["cached"] = cached(batch["row"], batch["view"])
     """
 
-    def __init__(self, stores: Mapping[str, Store], fields: Mapping[str, Collection[str]] | None = None) -> None:
+    def __init__(self, stores: Mapping[str, CacheReader], fields: Mapping[str, Collection[str]] | None = None) -> None:
         sizes = {name: (store.manifest.rows, store.manifest.views) for name, store in stores.items()}
         if len(set(sizes.values())) != 1:
             raise ArgumentError(
@@ -88,6 +88,6 @@ class CachedRows:
             view: int64 `[B]`, 0 to views - 1.
 
         Returns:
-            name of the teacher -> name of the output -> values, as `Store.read` gives them.
+            name of the teacher -> name of the output -> values, as `CacheReader.read` gives them.
         """
         return {name: store.read(row, view, self.fields[name]) for name, store in self.stores.items()}

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from limbeck.cache.builder import Outputs, checked
-from limbeck.cache.store import Store
+from limbeck.cache.codecs.codec import row_values
+from limbeck.cache.reader import CacheReader
 from limbeck.errors import ArgumentError
 
 __all__ = ["Verified", "verify"]
@@ -38,7 +39,7 @@ class Verified(NamedTuple):
 
 @torch.no_grad()
 def verify(
-    store: Store, outputs: Outputs | None = None, *, sample: int = 256, seed: int = 0, tolerance: float = 1e-4
+    store: CacheReader, outputs: Outputs | None = None, *, sample: int = 256, seed: int = 0, tolerance: float = 1e-4
 ) -> Verified:
     """Check the checksum of every shard, and ask the teacher again for some entries.
 
@@ -70,7 +71,7 @@ def verify(
         for name, field in fields.items():
             value = checked(name, field, live, entries, store.manifest.rows).cpu()
             errors = field.codec.errors(found[name], value)
-            allowed = store.measured_error(name, number) + tolerance * (1 + value.abs().flatten(1).amax(1))
+            allowed = store.measured_error(name, number) + tolerance * (1 + row_values(value.abs()).amax(1))
             wrong = errors > allowed
             differing[name] += zip(rows[wrong].tolist(), views[wrong].tolist(), strict=True)
             largest[name] = max(largest[name], float(errors.max()))
@@ -78,7 +79,7 @@ def verify(
     return Verified(faults, recomputed, differing, largest)
 
 
-def _batches(store: Store, faults: Mapping[int, str], sample: int, seed: int) -> list[tuple[int, Tensor]]:
+def _batches(store: CacheReader, faults: Mapping[int, str], sample: int, seed: int) -> list[tuple[int, Tensor]]:
     manifest = store.manifest
     starts = [
         (number, first)

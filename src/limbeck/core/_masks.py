@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import Tensor
 
+from limbeck.core.ragged import Ragged
 from limbeck.errors import ArgumentError
 
 __all__ = ["align", "fit", "replace"]
+
+Rows = TypeVar("Rows", Tensor, Ragged)
 
 
 def align(tensor: Tensor, like: Tensor) -> Tensor:
@@ -24,11 +29,13 @@ def fit(name: str, tensor: Tensor, unreduced: Tensor) -> Tensor:
     return align(tensor, unreduced)
 
 
-def replace(tensor: Tensor, mask: Tensor) -> Tensor:
+def replace(tensor: Rows, mask: Tensor) -> Rows:
     """0 wherever the mask leaves out a row, or every position of a row that has no such axis."""
+    if isinstance(tensor, Ragged):
+        return tensor.where(mask.flatten(1).any(-1) if mask.ndim > 1 else mask, 0)
     if tensor.shape[: mask.ndim] == mask.shape:
         return tensor.where(align(mask, tensor), 0)
-    shared = 0
-    while shared < min(tensor.ndim, mask.ndim) and tensor.shape[shared] == mask.shape[shared]:
-        shared += 1
-    return tensor.where(align(mask.flatten(shared).any(-1), tensor), 0) if shared else tensor
+    common = 0
+    while common < min(tensor.ndim, mask.ndim) and tensor.shape[common] == mask.shape[common]:
+        common += 1
+    return tensor.where(align(mask.flatten(common).any(-1), tensor), 0) if common else tensor

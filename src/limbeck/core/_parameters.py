@@ -40,7 +40,7 @@ class ReadParameters:
         laid = dict(board)
         for source, wanted in self._wanted.items():
             model = _model(source, sources[source])
-            laid[source] = {**board[source], **{key: _whole(model, path) for key, path in wanted.items()}}
+            laid[source] = {**board[source], **{key: _unsharded(model, path) for key, path in wanted.items()}}
         return laid
 
 
@@ -61,7 +61,7 @@ def _check_path(address: Address, path: str, model: nn.Module) -> None:
         raise ArgumentError(f"{address!r}: the model has no parameter {path!r}.{suggest(path, known)}")
 
 
-def _whole(model: nn.Module, path: str) -> nn.Parameter:
+def _unsharded(model: nn.Module, path: str) -> nn.Parameter:
     parameter = model.get_parameter(path)
     if hasattr(parameter, "full_tensor"):
         raise ArgumentError(

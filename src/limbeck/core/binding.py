@@ -13,8 +13,6 @@ from limbeck.errors import ArgumentError, suggest
 __all__ = ["arguments", "bind", "default_address", "mask_is_optional"]
 
 _defaults = {
-    "student": "student.logits",
-    "teacher": "teacher.logits",
     "target": "batch.target",
     "student_logits": "student.logits",
     "teacher_logits": "teacher.logits",
@@ -22,29 +20,33 @@ _defaults = {
 }
 
 
-def default_address(argument: str) -> Address | None:
-    """What an argument of this name reads unless a term says otherwise; None where it must say.
+def default_address(argument: str, main: str = "logits") -> Address | None:
+    """What an argument of this name reads unless a term gives an address; None if a term must give one.
 
-    >>> default_address("teacher"), default_address("attention")
-    ('teacher.logits', None)
+    Args:
+        argument: its name.
+        main: the main output of the task's models.
+
+    >>> default_address("teacher"), default_address("student", main="value"), default_address("attention")
+    ('teacher.logits', 'student.value', None)
     """
-    return _defaults.get(argument)
+    return f"{argument}.{main}" if argument in ("student", "teacher") else _defaults.get(argument)
 
 
 def arguments(loss: nn.Module | type[nn.Module]) -> dict[str, inspect.Parameter]:
     """The arguments of a loss that read the board: not the mask of a relational one, which its term makes."""
     open_ended = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     relational = bool(getattr(loss, "relational", False))
-    found = inspect.signature(loss.forward).parameters
+    parameters = inspect.signature(loss.forward).parameters
     return {
         name: parameter
-        for name, parameter in found.items()
+        for name, parameter in parameters.items()
         if name != "self" and parameter.kind not in open_ended and not (relational and name == "mask")
     }
 
 
-def bind(loss: nn.Module, inputs: Mapping[str, Address]) -> dict[str, Address]:
-    """The address of every argument that has one.
+def bind(loss: nn.Module, inputs: Mapping[str, Address], main: str = "logits") -> dict[str, Address]:
+    """The address of every argument that has one; ``main`` as in `default_address`.
 
     Raises:
         ArgumentError: if an argument is unknown, or needs an address and has none.
@@ -55,7 +57,7 @@ def bind(loss: nn.Module, inputs: Mapping[str, Address]) -> dict[str, Address]:
             raise ArgumentError(f"{name} has no argument {argument!r}.{suggest(argument, known)}")
     bound = {}
     for argument, parameter in known.items():
-        address = inputs.get(argument, default_address(argument))
+        address = inputs.get(argument, default_address(argument, main))
         if address is not None:
             bound[argument] = address
         elif parameter.default is inspect.Parameter.empty:

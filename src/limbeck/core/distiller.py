@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from limbeck.core._dependencies import check_kinds, check_names, check_separate, ordered
+from limbeck.core._optimizer_sync import OptimizerSync
 from limbeck.core._parameters import ReadParameters
-from limbeck.core._rounds import Rounds
-from limbeck.core._sources import check_kinds, check_names, ordered
-from limbeck.core._undisturbed import eval_mode, kept_buffers, kept_random_state
-from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, source_of
+from limbeck.core._preserve_state import eval_mode, preserve_buffers, preserve_random_state
+from limbeck.core.addresses import Address, Board, Outputs, map_tensors, source_of
 from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
@@ -30,9 +30,10 @@ _prefix = "_"
 class Teacher(Protocol):
     """Anything that can fill one place on the board.
 
-    Three methods are optional, and called on the modules inside a teacher too. ``bind_students(students)`` is called
+    Four methods are optional, and called on the modules inside a teacher too. ``bind_students(students)`` is called
     once, when a Distiller is built, with its students by name. ``prepare(boards)`` is called by `Distiller.prepare`, in
-    eval mode, with everything that the teacher can read. ``after_step(step)`` follows every optimizer step.
+    eval mode, with everything that the teacher can read. ``after_step(step)`` and ``follow_step(step)`` are those of
+    `Distiller.after_step`.
     """
 
     @property
@@ -57,14 +58,17 @@ class Distiller(nn.Module):
             optimizer.zero_grad()
 
     Args:
-        student: a model (its source is called ``student``), a `Tapped`, or several of these by name.
+        student: a model (its source is called ``student``), a `Tapped`, or several of these by name. They run in this
+            order, each after the models that it reads, and may share modules with one another.
         terms: name -> `Term`.
-        teachers: name -> teacher. One that no term reads, directly or through another teacher, is never run.
+        teachers: name -> teacher. One that no term and no student reads, directly or through another model, is never
+            run.
         balance: weighs terms on top of their own weights; `Fixed` by default.
 
     Raises:
-        ArgumentError: if a name cannot stand in an address or is taken twice, a source is unknown, teachers read each
-            other in a circle, all weights are 0, or a student has nothing to train.
+        ArgumentError: if a name cannot stand in an address or is taken twice, a source is unknown, models read each
+            other in a circle, all weights are 0, a student has nothing to train, or a student and a teacher share a
+            module.
     """
 
     step: Tensor
@@ -88,7 +92,8 @@ class Distiller(nn.Module):
         self._students = _store(tapped)
         self._terms = _store(terms)
         self._order = ordered(tapped, terms, teachers)
-        self._teachers: dict[str, Teacher] = {name: teachers[name] for name in self._order}
+        check_separate(tapped, teachers)
+        self._teachers: dict[str, Teacher] = {name: teachers[name] for name in self._order if name in teachers}
         # A second home for those teachers that are modules: device, dtype, state and training follow the Distiller.
         self._teacher_modules = _store({n: t for n, t in self._teachers.items() if isinstance(t, nn.Module)})
         addresses = [address for term in terms.values() for address in term.addresses]
@@ -99,7 +104,7 @@ class Distiller(nn.Module):
             bind(tuple(tapped), tuple(terms))
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self.register_load_state_dict_post_hook(_follow_step)  # type: ignore[no-untyped-call]
-        self._rounds: Rounds | None = None
+        self._optimizer_sync: OptimizerSync | None = None
         self._moves: list[Callable[[int], None]] | None = None
         self._check_training()
 
@@ -107,14 +112,15 @@ class Distiller(nn.Module):
         for name, model in self.students.items():
             if not any(p.requires_grad for p in model.parameters()):
                 raise ArgumentError(
-                    f"student {name!r} has no parameter that requires grad; if its model is also a frozen teacher, "
-                    "give one of them a copy.deepcopy"
+                    f"student {name!r} has no parameter that requires grad; call requires_grad_() on its model"
                 )
         if all(term.is_constant and term.weight == 0 for term in self.terms.values()):
             raise ArgumentError(f"every term has weight 0: {sorted(self.terms)}; at least one must be above 0")
 
     def _check_teachers_learn(self) -> None:
         read = {source_of(address) for teacher in self._teachers.values() for address in teacher.reads}
+        for student in self.students.values():
+            read |= set() if student.detach_inputs else set(map(source_of, student.input_addresses))
         for term in self.terms.values():
             read |= {source_of(address) for argument, address in term.inputs.items() if argument not in term.detach}
         for name, teacher in _stored(self._teacher_modules).items():
@@ -139,23 +145,33 @@ class Distiller(nn.Module):
         """The teachers in use by name, in the order in which they run."""
         return dict(self._teachers)
 
+    @property
+    def relational_terms(self) -> tuple[str, ...]:
+        """The names of terms that compare rows, so that each micro-batch of a training step gives them another value.
+
+        Without ``gather`` they compare the rows of one process.
+        """
+        return tuple(name for name, term in self.terms.items() if term.relational)
+
     def forward(self, batch: Outputs) -> StepOutput:
         board, terms = self._board(batch), self.terms
         laid = self._with_parameters(board)
         means = {name: term(laid) for name, term in terms.items()}
         factors, penalty, penalties = self.balance(means, board)
         weights = {name: factors[name] * term.weight for name, term in terms.items()}
-        for name, own in (penalties or {}).items():
-            penalty = penalty + own * terms[name].weight
-        outputs = {name: found for name, found in board.items() if name != "batch"}
+        for name, value in (penalties or {}).items():
+            penalty = penalty + value * terms[name].weight
+        outputs = {name: values for name, values in board.items() if name != "batch"}
         return StepOutput(means, Weights(weights, penalty), outputs)
 
     def _board(self, batch: Outputs) -> Board:
         board: dict[str, Outputs] = {"batch": batch}
-        for name, model in self.students.items():
-            board[name] = model(at(board, model.inputs))
+        students = self.students
         for name in self._order:
-            board[name] = self._teachers[name](board)
+            if name in students:
+                board[name] = students[name](students[name].inputs_on(board))
+            else:
+                board[name] = self._teachers[name](board)
         return board
 
     def _with_parameters(self, board: Board) -> Board:
@@ -184,8 +200,8 @@ class Distiller(nn.Module):
         """
         self._moves = None
         self._check_teachers_learn()
-        with kept_random_state(), eval_mode(self), torch.enable_grad():
-            with kept_buffers(self):
+        with preserve_random_state(), eval_mode(self), torch.enable_grad():
+            with preserve_buffers(self):
                 boards = [self._trial_board(batch, number == 0) for number, batch in enumerate(batches)]
                 if not boards:
                     raise ArgumentError("prepare needs at least one batch; it was given none")
@@ -200,7 +216,7 @@ class Distiller(nn.Module):
             prepare = getattr(self.balance, "prepare", None)
             if prepare is not None:
                 # The other boards have no graph.
-                with kept_buffers(self):
+                with preserve_buffers(self):
                     prepare(boards[:1], [{name: term.alone(boards[0]) for name, term in self.terms.items()}])
         return self
 
@@ -214,7 +230,7 @@ class Distiller(nn.Module):
     @torch.no_grad()
     def readings(self) -> dict[str, dict[str, float]]:
         """Groups of numbers by the names of terms, for a log: ``temperatures`` that move, and those of the balance."""
-        held = {name: getattr(term.loss, "temperature_in_force", None) for name, term in self.terms.items()}
+        held = {name: getattr(term.loss, "current_temperature", None) for name, term in self.terms.items()}
         moving = {name: value.item() for name, value in held.items() if isinstance(value, Tensor)}
         readings: dict[str, dict[str, float]] = {"temperatures": moving} if moving else {}
         return {**readings, **getattr(self.balance, "readings", dict)()}
@@ -243,21 +259,23 @@ class Distiller(nn.Module):
         """Run ``after_step`` once for each real training step (a step that a grad scaler skips is none).
 
         Several optimizers, say one for each student, must step in the order given here; a training step is over with
-        the last of them, or, if that one is skipped, when the next training step begins to step.
+        the last of them, or, if that one is skipped, when the next training step begins to step. Where an optimizer
+        rests in some training steps, leave this out and call ``after_step`` once at the end of each.
 
         Raises:
             ArgumentError: if optimizers are attached already: every step would count twice.
         """
-        if self._rounds is not None:
+        if self._optimizer_sync is not None:
             raise ArgumentError("this Distiller is attached to an optimizer already; attach all of them in one call")
-        self._rounds = Rounds(optimizers, self.after_step)
+        self._optimizer_sync = OptimizerSync(optimizers, self.after_step)
         return self
 
     def after_step(self) -> None:
         """Move all state that follows the optimizer step. `attach` calls this; call it yourself only without it.
 
-        Terms, their losses, teachers that are modules and the balance are told: by ``after_step(step)`` to take what
-        they have gathered, by ``follow_step(step)`` to be as at this step, which a loaded state asks of them too.
+        Modules of students, terms, losses and teachers, and the balance, may have two methods for that:
+        ``after_step(step)`` takes what was gathered in the step, and ``follow_step(step)`` sets the state of this step,
+        also after a state was loaded. Adapters on a student, such as quantization-aware training, move theirs so.
         """
         self.step += 1
         if self._moves is None:
@@ -269,14 +287,13 @@ class Distiller(nn.Module):
                     move(step)
 
     def _methods(self, name: str) -> list[Callable[[int], None]]:
-        # Not the students: a method of theirs that has this name is not meant for us.
-        parts = [p for p in (self._terms, self._teacher_modules, self.balance) if isinstance(p, nn.Module)]
-        modules = nn.ModuleList(parts).modules()
+        parts = (self._students, self._terms, self._teacher_modules, self.balance)
+        modules = nn.ModuleList(part for part in parts if isinstance(part, nn.Module)).modules()
         return [getattr(m, name) for m in modules if hasattr(m, name) and not (isinstance(m, Term) and m.is_constant)]
 
     def __getstate__(self) -> dict[str, Any]:
         # The hook lives on the optimizer and keeps calling the original: a copy is not attached.
-        return {**self.__dict__, "_rounds": None, "_moves": None}
+        return {**self.__dict__, "_optimizer_sync": None, "_moves": None}
 
 
 def _follow_step(distiller: nn.Module, incompatible_keys: object) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.addresses import Address, Board, at, parameter_path, source_of
+from limbeck.core.addresses import Address, Board, parameter_path, resolve, source_of
 from limbeck.core.balance import Weights
 from limbeck.core.processes import summed
 from limbeck.core.term import Mean
 from limbeck.errors import ArgumentError, suggest
-from limbeck.functional._traced_autograd import check_traced, is_of_compiled_graph
+from limbeck.losses.traced_autograd import check_traced, is_of_compiled_graph
 from limbeck.registry import register
 
 __all__ = ["GradientNorm"]
@@ -136,7 +136,7 @@ class GradientNorm(nn.Module):
         return self.terms
 
     def _measure(self, means: Mapping[str, Mean], board: Board) -> Tensor:
-        tensor = at(board, self.at)
+        tensor = resolve(board, self.at)
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             found = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
             raise ArgumentError(f"gradient_norm: at={self.at!r} holds {found}; name one floating tensor")

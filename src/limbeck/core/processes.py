@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed
 
+from limbeck.core.ragged import Ragged
+from limbeck.errors import ArgumentError
+
 __all__ = ["gathered", "of_first", "summed", "world_size"]
 
 
@@ -48,7 +51,13 @@ def gathered(values: Mapping[str, Any], mask: Tensor) -> tuple[dict[str, Any], T
 
     Processes with fewer rows than others fill up with rows that the mask leaves out. Tensors without axes and values
     that are no tensors stay as they are.
+
+    Raises:
+        ArgumentError: if a value is `Ragged`.
     """
+    ragged = sorted(argument for argument, value in values.items() if isinstance(value, Ragged))
+    if ragged:
+        raise ArgumentError(f"gather=True: {ragged} hold rows of unequal lengths; pad them, or leave out gather")
     if world_size() == 1:
         return dict(values), mask
     most = torch.tensor(len(mask), device=mask.device)
@@ -65,8 +74,8 @@ def _all_gather(value: Tensor, rows: int) -> Tensor:
     if value.dtype == torch.bool:
         return _all_gather(value.to(torch.uint8), rows).bool()
     filled = F.pad(value, (0, 0) * (value.ndim - 1) + (0, rows - len(value)))
-    found: Tensor = _AllGather.apply(filled)
-    return found
+    rows_of_all: Tensor = _AllGather.apply(filled)
+    return rows_of_all
 
 
 class _AllGather(torch.autograd.Function):

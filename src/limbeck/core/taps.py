@@ -11,8 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core._paths import split_path
-from limbeck.core.addresses import Address, Outputs, check_name, map_tensors, tensors
-from limbeck.core.calling import called
+from limbeck.core.addresses import (
+    Address,
+    Board,
+    Inputs,
+    Outputs,
+    addresses_of,
+    check_name,
+    map_tensors,
+    resolve_inputs,
+    tensors,
+)
+from limbeck.core.calling import call_model
 from limbeck.errors import AddressError, ArgumentError, suggest
 
 __all__ = ["Tapped"]
@@ -87,8 +97,8 @@ class _Tap:
 class Tapped(nn.Module):
     """A model, and taps that name what passes through its modules.
 
-    ``forward`` returns a dict: the model's own outputs by name (a single tensor is called ``"logits"``), then one entry
-    for each tap. Hooks are installed here, once, and write only while this forward runs; nothing is kept afterwards.
+    ``forward`` returns a dict: the model's own outputs by name (a single tensor gets the name ``output``), then one
+    entry for each tap. Hooks are installed here, once, and write only while this forward runs; nothing is kept.
     What a model returns by itself needs no tap: ``call={"output_hidden_states": True}`` and the address
     ``student.hidden_states.3`` (a Hugging Face model must run once, as in `Distiller.prepare`, before it is compiled
     with that). Nor does a parameter: ``student.parameters.<path>``.
@@ -99,8 +109,11 @@ class Tapped(nn.Module):
         taps: name of the tap -> path of a module, as in ``model.named_modules()``, for its output; or the path with
             ``:input`` behind it for its input, which is the first tensor that it is called with, by position before
             keyword. A sequence of paths gives a tuple, in this order: ``student.query.1`` is its second.
-        inputs: the address that a `Distiller` feeds to this model.
+        inputs: the address that a `Distiller` feeds to this model; or, for a model that reads several, such as the
+            discriminator of a generator, a mapping of its arguments to addresses.
         call: keyword arguments of every call, besides the inputs and before those of the same name.
+        output: the name of the output of a model that returns a single tensor.
+        detach_inputs: let no gradient flow to the inputs, which may be outputs of other students.
 
     Raises:
         ArgumentError: if a path names no module, a name cannot stand in an address, or the model takes no such keyword.
@@ -120,14 +133,20 @@ class Tapped(nn.Module):
         model: nn.Module,
         taps: Mapping[str, str | Sequence[str]] | None = None,
         *,
-        inputs: Address = "batch.inputs",
+        inputs: Inputs = "batch.inputs",
         call: Mapping[str, Any] | None = None,
+        output: str = "logits",
+        detach_inputs: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
         self.taps = dict(taps or {})
-        self.inputs = inputs
+        self.inputs: Inputs = inputs if isinstance(inputs, str) else dict(inputs)
         self.call = dict(call or {})
+        self.output = check_name("output", output)
+        self.detach_inputs = detach_inputs
+        if not self.inputs:
+            raise ArgumentError("inputs name no address; give one, or a mapping of arguments to addresses")
         _check_call(model, self.call)
         self._recorder = _Recorder()
         self.register_parameter("_leaf", None)
@@ -164,11 +183,11 @@ class Tapped(nn.Module):
         recorder = self._recorder
         recorder.active, recorder.grad, recorder.leaf = True, torch.is_grad_enabled(), self._leaf
         try:
-            result = called(self.model, inputs, **self.call)
+            result = call_model(self.model, inputs, **self.call)
             values, versions = recorder.values, recorder.versions
         finally:
             recorder.active, recorder.leaf, recorder.values, recorder.versions = False, None, {}, {}
-        outputs = _named(result)
+        outputs = _named(result, self.output)
         for name, tap in self._taps.items():
             if name in outputs:
                 raise AddressError(f"tap {name!r} has the name of one of the model's outputs; choose another name")
@@ -177,6 +196,16 @@ class Tapped(nn.Module):
             else:
                 outputs[name] = _taken(tap, values, versions)
         return outputs
+
+    @property
+    def input_addresses(self) -> tuple[Address, ...]:
+        """Every address that is fed to this model."""
+        return addresses_of(self.inputs)
+
+    def inputs_on(self, board: Board) -> Any:
+        """What this model is fed on a board: a tensor or mapping, or a mapping of its arguments."""
+        inputs = resolve_inputs(board, self.inputs)
+        return map_tensors(inputs, Tensor.detach) if self.detach_inputs else inputs
 
     def differentiable_taps(self) -> None:
         """Let every tap require grad although no weight does: what a frozen teacher of gradients needs."""
@@ -204,13 +233,13 @@ def _taken(tap: _Tap, values: Mapping[str, Any], versions: Mapping[str, tuple[in
     return values[name]
 
 
-def _named(result: Any) -> dict[str, Any]:
+def _named(result: Any, output: str) -> dict[str, Any]:
     if isinstance(result, Tensor):
-        return {"logits": result}
+        return {output: result}
     if isinstance(result, Mapping):
         return dict(result)
     raise ArgumentError(
-        f"the model returned a {type(result).__name__}; return a tensor (it becomes 'logits') or a mapping of names"
+        f"the model returned a {type(result).__name__}; return a tensor (it becomes {output!r}) or a mapping of names"
     )
 
 

@@ -12,8 +12,23 @@ from torch import Tensor, nn
 
 from limbeck.core._classes import Classes
 from limbeck.core._masks import align, fit, replace
-from limbeck.core._undisturbed import kept_buffers
-from limbeck.core.addresses import Address, Board, Outputs, at, map_tensors, parameter_path, rows_of, source_of, tensors
+from limbeck.core._preserve_state import preserve_buffers
+from limbeck.core._row_masks import RowMask, check_mask, row_mask
+from limbeck.core._shapes import check_quantities, check_rows
+from limbeck.core.addresses import (
+    Address,
+    Board,
+    Outputs,
+    check_name,
+    map_rows,
+    map_tensors,
+    parameter_path,
+    resolve,
+    row_count,
+    rows_of,
+    source_of,
+    tensors,
+)
 from limbeck.core.binding import bind, mask_is_optional
 from limbeck.core.processes import gathered, summed
 from limbeck.core.schedules import Constant, Schedule, as_schedule
@@ -23,7 +38,6 @@ from limbeck.registry import Entry
 
 __all__ = ["Mean", "Term"]
 
-_unknown_target = -100
 _mask_wanted = (
     "give the term a mask of the values' shape (where='batch.…'), so that they can be counted without a forward"
 )
@@ -46,9 +60,11 @@ class Term(nn.Module):
 
     .. math:: \text{sum} = \sum_i m_i \, s_i \, \ell_i, \qquad \text{count} = \sum_i m_i
 
-    with the unreduced loss :math:`\ell`, the mask :math:`m` (``where``, and ``target != -100`` for an integer target of
-    the batch) and the factor :math:`s` (``scale``). Rows that are masked are replaced before the loss, so that a NaN
-    there reaches neither value nor gradient. Autocast is off inside, and floating inputs are at least float32.
+    with the unreduced loss :math:`\ell`, the mask :math:`m` and the factor :math:`s` (``scale``). The mask is ``where``
+    and, for a loss whose ``target`` is read from the batch, the known labels: ``batch.labelled`` if the batch has it,
+    ``target != -100`` for integers, and what is not NaN for floating numbers (a loss with one value for all numbers of
+    a row counts the row if all are known). Rows that are masked are replaced before the loss, so that a
+    NaN there reaches neither value nor gradient. Autocast is off inside, and floating inputs are at least float32.
 
     Args:
         loss: a module whose ``forward`` takes tensors by name and returns ``[B]`` or ``[B, T]``; or one with
@@ -61,17 +77,20 @@ class Term(nn.Module):
             between softmaxes, False for one whose target has a number for each class, ``[B, C]``, and is known as a
             whole.
         inputs: argument name -> address. ``student``, ``teacher`` and ``target`` have the default addresses
-            ``student.logits``, ``teacher.logits`` and ``batch.target``; ``student_logits`` and ``teacher_logits`` those
+            ``student.<main>``, ``teacher.<main>`` and ``batch.target``; ``student_logits`` and ``teacher_logits`` those
             of their names; ``row`` has ``batch.row``. ``student.parameters.<path>`` names a parameter, which no mask
             touches; a loss that reads nothing else returns ``[1]`` and counts once.
         weight: a number, or a schedule of the optimizer step.
-        where: the address of a mask ``[B]`` or ``[B, T]`` in the batch, boolean or of 0 and 1; it sets the count.
-        scale: the address of factors for the unreduced loss; it does not change the count.
+        where: the address of a mask ``[B]`` or ``[B, T]`` in the batch, boolean or of 0 and 1; it sets the count. With
+            ``batch.labelled`` every row of a batch that has no ``labelled`` counts.
+        scale: the address of factors for the unreduced loss, or of a mask made of outputs; it does not change the
+            count.
         detach: the arguments through which no gradient flows; by default those called ``teacher…``, or none if the
             loss differentiates.
         classes: those that a teacher knows who does not know all: the loss gets only these logits of what the arguments
             called ``student…`` read, so that the student's softmax runs over them.
         gather: for a relational loss, take pairs over the rows of all processes.
+        main: the output that ``student`` and ``teacher`` read by default: the main one of the task.
 
     Raises:
         ArgumentError: if an argument is unknown or has no address, or the weight is negative or not finite.
@@ -96,13 +115,14 @@ class Term(nn.Module):
         detach: Collection[str] | None = None,
         classes: Sequence[int] | None = None,
         gather: bool = False,
+        main: str = "logits",
     ) -> None:
         super().__init__()
         self.loss = loss
         self.relational = bool(getattr(loss, "relational", False))
         self._mask_is_optional = self.relational and mask_is_optional(loss)
         self._each_class = getattr(loss, "exclusive", None) is False
-        self.inputs = bind(loss, inputs or {})
+        self.inputs = bind(loss, inputs or {}, check_name("output", main))
         self.schedule = as_schedule(weight)
         self.where = where
         self.scale = scale
@@ -125,7 +145,8 @@ class Term(nn.Module):
         name = type(self.loss).__name__
         if self.where is not None and source_of(self.where) != "batch":
             raise ArgumentError(
-                f"where={self.where!r}: the mask of a term is read from the batch, as in 'batch.labelled'"
+                f"where={self.where!r}: the mask of a term is read from the batch, as in 'batch.labelled', so that its "
+                f"count is known without a forward; give a mask made of outputs as a factor: scale={self.where!r}"
             )
         for argument in self.detach - self.inputs.keys():
             raise ArgumentError(f"detach: {name} has no argument {argument!r}.{suggest(argument, self.inputs)}")
@@ -166,16 +187,18 @@ class Term(nn.Module):
     def prepare(self, boards: Sequence[Board]) -> None:
         """Check every address on real boards, let the loss size itself, and learn the shape of what it returns."""
         samples = [self._read(board) for board in boards]
-        for board in boards:
-            self._check_mask(board["batch"])
+        for board, sample in zip(boards, samples, strict=True):
+            check_quantities(type(self.loss).__name__, sample, self.inputs)
+            if self.where is not None:
+                check_mask(board["batch"], self.where)
         prepare = getattr(self.loss, "prepare", None)
         if prepare is not None:
-            masks = [self._mask(board["batch"]) for board in boards]
+            masks = [self._mask(board["batch"]).of() for board in boards]
             prepare(samples, **({"masks": masks} if "masks" in inspect.signature(prepare).parameters else {}))
         self._preparing, self._counted = True, None
         self._seen.clear()
         try:
-            with kept_buffers(self):
+            with preserve_buffers(self):
                 for board in boards:
                     self.alone(board)
         finally:
@@ -199,19 +222,21 @@ class Term(nn.Module):
             return torch.ones((), device=self.weight.device)
         mask = self._mask(batch)
         if self.relational:
-            rows = torch.tensor(rows_of(batch)) if mask is None else mask.sum()
+            chosen = mask.of(1)
+            rows = torch.tensor(rows_of(batch)) if chosen is None else chosen.sum()
             rows = rows.to(self.weight.device)
             return ((summed(rows) if self.gather else rows) >= 2).float()
         if not self._seen:
             raise ArgumentError("counts need the shape of every loss; call Distiller.prepare with a batch first")
-        axes = 1 if mask is None else mask.ndim
+        chosen = mask.of(1 + max(map(len, self._seen)))
+        axes = 1 if chosen is None else chosen.ndim
         behind = {lengths[axes - 1 :] for lengths in self._seen}
         if len(behind) > 1:
             raise ArgumentError(
                 f"{type(self.loss).__name__} gives values on axes of several lengths, {sorted(behind)}; {_mask_wanted}"
             )
         self._counted = axes, behind.pop()
-        rows = torch.tensor(float(rows_of(batch))) if mask is None else mask.sum().float()
+        rows = torch.tensor(float(rows_of(batch))) if chosen is None else chosen.sum().float()
         return rows * math.prod(self._counted[1])
 
     def forward(self, board: Board) -> Mean:
@@ -222,13 +247,14 @@ class Term(nn.Module):
         device = next(tensors(values)).device.type
         if torch.is_autocast_enabled(device):
             with torch.autocast(device, enabled=False):
-                return self._relation(values, mask, gather) if self.relational else self._sum(board, values, mask)
-        return self._relation(values, mask, gather) if self.relational else self._sum(board, values, mask)
+                return self._relation(values, mask.of(1), gather) if self.relational else self._sum(board, values, mask)
+        return self._relation(values, mask.of(1), gather) if self.relational else self._sum(board, values, mask)
 
-    def _sum(self, board: Board, values: Mapping[str, Any], mask: Tensor | None) -> Mean:
-        unreduced = self._unreduced(values, mask)
+    def _sum(self, board: Board, values: Mapping[str, Any], row_mask: RowMask) -> Mean:
+        unreduced = self._unreduced(board["batch"], values, row_mask.of())
+        mask = row_mask.of(unreduced.ndim)
         if self.scale is not None:
-            unreduced = unreduced * self._factor(at(board, self.scale), unreduced, mask)
+            unreduced = unreduced * self._factor(resolve(board, self.scale), unreduced, mask)
         if mask is None:
             return Mean(unreduced.sum(), unreduced.new_full((), unreduced.numel()))
         mask = fit("mask", mask, unreduced)
@@ -239,7 +265,7 @@ class Term(nn.Module):
     def _read(self, board: Board) -> dict[str, Any]:
         values = {}
         for argument, address in self.inputs.items():
-            value = at(board, address)
+            value = resolve(board, address)
             if isinstance(value, SparseLogits):
                 self._check_sparse(argument)
             if argument not in self.differentiates:
@@ -256,39 +282,14 @@ class Term(nn.Module):
                 f"{argument!r} needs all of them; take kl_divergence, or a codec that keeps all logits, as float16 does"
             )
 
-    def _mask(self, batch: Outputs) -> Tensor | None:
-        board = {"batch": batch}
-        mask = None
-        address = self.inputs.get("target", "")
-        if source_of(address) == "batch":
-            target = at(board, address)
-            if not target.is_floating_point() and not target.is_complex() and target.dtype != torch.bool:
-                mask = target != _unknown_target
-                mask = mask.all(-1) if self._each_class else mask
-        if self.where is not None:
-            chosen = at(board, self.where)
-            if chosen.is_floating_point() or chosen.is_complex():
-                raise ArgumentError(
-                    f"where={self.where!r} holds {chosen.dtype}; a mask is torch.bool, or integers 0 and 1"
-                )
-            chosen = chosen != 0
-            mask = chosen if mask is None else align(chosen, mask) & align(mask, chosen)
-        return mask
+    def _mask(self, batch: Outputs) -> RowMask:
+        return row_mask(batch, self.inputs.get("target"), self.where, each_class=self._each_class)
 
-    def _check_mask(self, batch: Outputs) -> None:
-        """Refuse integers other than 0 and 1. Only before training: reading values waits for the device."""
-        chosen = None if self.where is None else at({"batch": batch}, self.where)
-        if chosen is not None and chosen.dtype != torch.bool and not ((chosen == 0) | (chosen == 1)).all():
-            raise ArgumentError(
-                f"where={self.where!r} holds values from {chosen.min()} to {chosen.max()}; a mask is torch.bool, or "
-                "integers 0 and 1"
-            )
-
-    def _unreduced(self, values: Mapping[str, Any], mask: Tensor | None) -> Tensor:
+    def _unreduced(self, batch: Outputs, values: Mapping[str, Any], mask: Tensor | None) -> Tensor:
         if mask is not None:
             untouched = self.differentiates | self._of_models
             values = {
-                argument: value if argument in untouched else map_tensors(value, replace, mask)
+                argument: value if argument in untouched else map_rows(value, replace, mask)
                 for argument, value in values.items()
             }
         unreduced: Tensor = self.loss(**values)
@@ -297,12 +298,14 @@ class Term(nn.Module):
                 f"{type(self.loss).__name__} returned one number; a loss returns one value a row (Term reduces), or "
                 "sets relational = True"
             )
+        if not self._only_parameters:
+            check_rows(type(self.loss).__name__, unreduced, batch, values)
         if self._preparing:
             self._seen.add(tuple(unreduced.shape[1:]))
         elif self._counted is not None and unreduced.shape[self._counted[0] :] != self._counted[1]:
             raise ArgumentError(
                 f"{type(self.loss).__name__} gives values of shape {list(unreduced.shape)}, but prepare saw, and "
-                f"counts told, axes of the lengths {list(self._counted[1])} behind the mask; {_mask_wanted}"
+                f"counts assumed, axes of the lengths {list(self._counted[1])} behind the mask; {_mask_wanted}"
             )
         return unreduced
 
@@ -311,18 +314,18 @@ class Term(nn.Module):
         return factor if mask is None else factor.where(align(mask, unreduced), 0)
 
     def _relation(self, values: Mapping[str, Any], mask: Tensor | None, gather: bool) -> Mean:
-        first = next(tensors(values))
-        if mask is None and not gather and self._mask_is_optional and len(first) >= 2:
+        rows = row_count(values) or 0
+        if mask is None and not gather and self._mask_is_optional and rows >= 2:
             value = self._one_number(values, None)
             return Mean(value, torch.ones_like(value))
         if mask is None:
-            mask = torch.ones(len(first), dtype=torch.bool, device=first.device)
+            mask = torch.ones(rows, dtype=torch.bool, device=next(tensors(values)).device)
         if gather:
             values, mask = gathered(values, mask)
         enough = mask.sum() >= 2
         # A loss may divide by its number of pairs: without a pair, no row may carry a gradient.
         mask = mask & enough
-        values = {argument: map_tensors(value, replace, mask) for argument, value in values.items()}
+        values = {argument: map_rows(value, replace, mask) for argument, value in values.items()}
         value = self._one_number(values, mask)
         return Mean(value.where(enough, 0), enough.to(value.dtype))
 

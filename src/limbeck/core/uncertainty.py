@@ -10,7 +10,7 @@ from torch import nn
 from limbeck.core.addresses import Board
 from limbeck.core.balance import Weights
 from limbeck.core.term import Mean
-from limbeck.functional._precision import at_least_float32
+from limbeck.losses.precision import at_least_float32
 from limbeck.registry import register
 
 __all__ = ["Uncertainty"]

@@ -1,30 +1,33 @@
-"""Images and texts to learn from: sources, splits, augmentation and batches."""
+"""Rows to learn from: readers, row types, label types, sources, splits, augmentation and batches."""
 
 from __future__ import annotations
 
 from limbeck.data.augment import Augment
 from limbeck.data.batches import Batch, Batches, whole
-from limbeck.data.digits import Digits
 from limbeck.data.files import FileImages
 from limbeck.data.from_dataset import from_dataset
-from limbeck.data.idx import Idx
-from limbeck.data.image_folder import ImageFolder
-from limbeck.data.images import UNKNOWN, Images, ImageSet, MemoryImages
-from limbeck.data.joined import with_unlabelled
-from limbeck.data.masked_words import MaskedWords
-from limbeck.data.mnist5k import Mnist5k
-from limbeck.data.npz import Npz
-from limbeck.data.plain_texts import PlainTexts
+from limbeck.data.labels import UNKNOWN, ClassLabels, FloatLabels, FloatTarget, NoLabels, TagLabels
+from limbeck.data.mlm_masking import MlmMasking
+from limbeck.data.pixels import Images, MemoryImages
 from limbeck.data.plan import Plan
-from limbeck.data.saved_datasets import Datasets
+from limbeck.data.rows import ImageSet, TableSet, TagSet, Texts, TextSet, UnlabelledTexts
+from limbeck.data.sources import (
+    BreastCancer,
+    Diabetes,
+    Digits,
+    Idx,
+    ImageFolder,
+    Mnist5k,
+    Npz,
+    from_objects,
+    load,
+    object_constructor,
+    source_constructor,
+    sources_for,
+)
 from limbeck.data.splits import Splits, split
-from limbeck.data.tag_datasets import TaggedDatasets
-from limbeck.data.tag_files import Conll, TaggedJsonLines, TaggedParquet
-from limbeck.data.tagged import TagSet
-from limbeck.data.text_files import Csv, JsonLines, Parquet
-from limbeck.data.texts import Texts, TextSet
-from limbeck.data.txt_files import Txt
-from limbeck.data.word_copies import Looks, WordCopies
+from limbeck.data.table_columns import Column
+from limbeck.data.word_copies import TextViews, WordCopies
 from limbeck.data.word_substitution import WordSubstitution
 
 __all__ = [
@@ -32,36 +35,40 @@ __all__ = [
     "Augment",
     "Batch",
     "Batches",
-    "Conll",
-    "Csv",
-    "Datasets",
+    "BreastCancer",
+    "ClassLabels",
+    "Column",
+    "Diabetes",
     "Digits",
     "FileImages",
+    "FloatLabels",
+    "FloatTarget",
     "Idx",
     "ImageFolder",
     "ImageSet",
     "Images",
-    "JsonLines",
-    "Looks",
-    "MaskedWords",
     "MemoryImages",
+    "MlmMasking",
     "Mnist5k",
+    "NoLabels",
     "Npz",
-    "Parquet",
-    "PlainTexts",
     "Plan",
     "Splits",
+    "TableSet",
+    "TagLabels",
     "TagSet",
-    "TaggedDatasets",
-    "TaggedJsonLines",
-    "TaggedParquet",
     "TextSet",
+    "TextViews",
     "Texts",
-    "Txt",
+    "UnlabelledTexts",
     "WordCopies",
     "WordSubstitution",
     "from_dataset",
+    "from_objects",
+    "load",
+    "object_constructor",
+    "source_constructor",
+    "sources_for",
     "split",
     "whole",
-    "with_unlabelled",
 ]

@@ -64,7 +64,7 @@ class Augment:
         Args:
             images: `[B, C, H, W]`, any type.
             row: int64 `[B]`.
-            view: int64 `[B]`: the number of the look at this row, usually the epoch.
+            view: int64 `[B]`: the view of each row, usually the epoch.
             seed: decides all draws.
 
         Returns:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from operator import getitem
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from limbeck.cache import CachedRows
-from limbeck.core.addresses import map_tensors
+from limbeck.core import map_rows, map_tensors
 from limbeck.data.augment import Augment
-from limbeck.data.images import UNKNOWN, ImageSet, MemoryImages
-from limbeck.data.labelled import class_weights
+from limbeck.data.pixels import MemoryImages
 from limbeck.data.plan import Plan
+from limbeck.data.rows.images import ImageSet
+from limbeck.data.rows.row_set import class_weights, known
 from limbeck.errors import ArgumentError, CacheError, DataError
 
-__all__ = ["Batch", "Batches", "whole"]
+__all__ = ["Batch", "Batches", "pixels", "whole"]
 
-# Tensors by name, or mappings of them, as what cached teachers said.
+# Tensors by name, or mappings of them, such as the outputs of cached teachers.
 Batch = dict[str, Any]
 
 _CHUNK_ROWS = 1024
@@ -31,12 +33,12 @@ _CHUNK_VALUES = 2**20
 class Batches:
     """The batches of a plan, augmented, as tensors on the CPU.
 
-    A batch holds "inputs" (float32 `[B, C, H, W]` in 0..1), "target" (int64 `[B]`, -100 where unknown), "index" (the
-    row's number in its source), "row" (its number in this set), "labelled" and its contrary "unlabelled" (bool `[B]`),
-    "view" (int64 `[B]`) and "class_weight" (float32 `[B]`, by `limbeck.functional.inverse_frequency` over this set; 1
-    where the class is unknown); and with caches "cached": what each teacher said of these looks at these rows, by the
-    name of the teacher and of the output. What a batch holds depends on the plan, the seed and the step alone, and not
-    on where iteration starts, on workers or on chunk.
+    A batch holds "inputs" (float32 `[B, C, H, W]` in 0..1), "target" (as `ImageSet` has it, `[B]` or `[B, K]`), "index"
+    (the row's number in its source), "row" (its number in this set), "labelled" and its contrary "unlabelled" (bool
+    `[B]`), "view" (int64 `[B]`) and "class_weight" (float32 `[B]`, by `limbeck.functional.inverse_frequency` over this
+    set; 1 where the class is unknown); and with caches "cached": each teacher's outputs for these views of these rows,
+    by the name of the teacher and of the output. What a batch holds depends on the plan, the seed and the step alone,
+    and not on where iteration starts, on workers or on chunk.
 
     Args:
         data: the training rows.
@@ -49,21 +51,23 @@ class Batches:
         world: how many they are; each takes one contiguous slice of every batch.
         chunk: how many rows in memory to handle at once, as this costs less than batch by batch; if None, 1,024 rows
             or as many as keep within 2^20 values.
-        views: how many different looks at a row there are: the plan's views are taken modulo this number, so that a
-            cache can hold what a teacher says of each; if None, every epoch has its own.
+        views: the number of augmented views per row: the plan's views are taken modulo this number, so that a cache can
+            hold a teacher's outputs for each; if None, every epoch has its own.
         cached: the caches to read for each batch. They are of these rows, with one view or as many as ``views``.
 
     Raises:
         ArgumentError: if the plan is for other rows, batch_size does not divide by world, a number is out of range, or
             the caches are of other rows or views.
 
-    >>> from limbeck.data.digits import Digits
+    >>> from limbeck.data.sources.digits import Digits
     >>> data = Digits().load()["train"]
     >>> plan = Plan(data.labelled, batch_size=64, seed=0)
     >>> batch = next(Batches(data, plan, Augment(crop=1), seed=0).iterate(0, plan.steps_per_epoch))
     >>> batch["inputs"].shape
     torch.Size([64, 1, 8, 8])
     """
+
+    reads_student: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -118,20 +122,20 @@ class Batches:
         jobs = _Jobs(self._read, [range(start, min(start + self._steps, stop_step)) for start in starts])
         for part in _run(jobs, self._workers):
             for start in range(0, len(part["row"]), self._size):
-                yield map_tensors(part, Tensor.__getitem__, slice(start, start + self._size))
+                yield map_rows(part, getitem, slice(start, start + self._size))
 
     @property
     def entries(self) -> int:
         """How many entries a cache has: one for each row."""
         return len(self._data)
 
-    def asked(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
+    def query(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
         """What a teacher is asked for these entries of a cache, and where each stands in what it says."""
-        return self.look(entries, views), slice(None)
+        return self.view(entries, views), slice(None)
 
-    def look(self, row: Tensor, view: Tensor) -> Batch:
+    def view(self, row: Tensor, view: Tensor) -> Batch:
         """What a model sees of these views of these rows: what a teacher is asked for a cache."""
-        return {"inputs": _pixels(self._data, row, view, self._augment, self._seed)}
+        return {"inputs": pixels(self._data, row, view, self._augment, self._seed)}
 
     def _read(self, steps: range) -> Batch:
         planned = [self._plan.rows(step) for step in steps]
@@ -161,7 +165,7 @@ def whole(data: ImageSet, batch_size: int, *, workers: int = 0) -> Iterator[Batc
     Raises:
         ArgumentError: if batch_size is below 1.
 
-    >>> from limbeck.data.digits import Digits
+    >>> from limbeck.data.sources.digits import Digits
     >>> [len(batch["row"]) for batch in whole(Digits().load()["train"], 1000)]
     [1000, 797]
     """
@@ -182,7 +186,7 @@ def _check_cached(cached: CachedRows, data: ImageSet, augment: Augment, views: i
     if cached.rows != len(data) or cached.views not in fitting:
         raise ArgumentError(
             f"the caches hold {cached.views} views of {cached.rows} rows, the data has {len(data)} rows and "
-            f"{'a new look at each in every epoch' if views is None else f'{views} looks at each'}; build them for that"
+            f"{'a new view of each in every epoch' if views is None else f'{views} views of each'}; build them for that"
         )
 
 
@@ -191,20 +195,21 @@ def _laid_out(value: Tensor) -> Tensor:
     return value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
 
 
-def _pixels(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Tensor:
+def pixels(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Tensor:
+    """The images of these rows (int64 `[B]`) in these views, float32 `[B, C, H, W]` in 0..1."""
     images = augment(data.images.take(rows), rows, views, seed)
     return images if images.is_floating_point() else images.to(torch.float32).div_(255)
 
 
 def _assemble(data: ImageSet, rows: Tensor, views: Tensor, augment: Augment, seed: int) -> Batch:
-    target = data.target[rows]
+    labelled = known(data.target[rows])
     return {
-        "inputs": _pixels(data, rows, views, augment, seed),
-        "target": target,
+        "inputs": pixels(data, rows, views, augment, seed),
+        "target": data.target[rows],
         "index": data.index[rows],
         "row": rows,
-        "labelled": target != UNKNOWN,
-        "unlabelled": target == UNKNOWN,
+        "labelled": labelled,
+        "unlabelled": ~labelled,
         "view": views,
     }
 

@@ -19,9 +19,9 @@ _STEPS = 3
 class Bucketed:
     """The rows of a plan, put in order of length within stretches of 32 steps: less is spent on padding.
 
-    Each stretch of an epoch holds the rows that the plan has there. Labelled rows stay in the places of labelled rows,
-    the others in those of the others; the order of the batches of a stretch is drawn by (seed, stretch). So what a step
-    sees is a function of the seed and its number, as in the plan.
+    Each stretch of an epoch holds the rows that the plan has there. Labelled rows stay in the positions of labelled
+    rows, the others in those of the others; the order of the batches of a stretch is drawn by (seed, stretch). So what
+    a step sees is a function of the seed and its number, as in the plan.
 
     Args:
         plan: which rows.

@@ -5,18 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.errors import DataError
+from limbeck.export.predictors.image_files import fit_image, unreadable
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as PILImage
-
-__all__ = ["FileImages", "convert", "read_image", "to_tensor"]
+__all__ = ["FileImages"]
 
 _CHANNELS = {"L": 1, "RGB": 3}
 
@@ -73,7 +69,7 @@ class FileImages:
             try:
                 content = (self.folder / name).read_bytes()
             except OSError as error:
-                raise _unreadable(self.folder / name, error) from error
+                raise unreadable(self.folder / name, error) from error
             digest.update(repr((name, len(content), hashlib.sha256(content).hexdigest())).encode())
         return digest.hexdigest()
 
@@ -90,52 +86,7 @@ class FileImages:
                 with Image.open(self.folder / name):
                     pass
             except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-                raise _unreadable(self.folder / name, error) from error
+                raise unreadable(self.folder / name, error) from error
 
     def _decode(self, file: Path) -> Tensor:
-        return _fitted(file, self.mode, (self.size, self.size))
-
-
-def read_image(file: Path, channels: int, size: tuple[int, int]) -> Tensor:
-    """One image as a model takes it, float32 `[C, H, W]` in 0..1, cut in its middle and brought to the size.
-
-    Raises:
-        DataError: if it is no image, or the model takes neither grey nor colour.
-    """
-    modes = {1: "L", 3: "RGB"}
-    if channels not in modes:
-        raise DataError(f"{file}: the model takes {channels} channels; an image file has 1 or 3")
-    return _fitted(file, modes[channels], size).float() / 255
-
-
-def _fitted(file: Path, mode: str, size: tuple[int, int]) -> Tensor:
-    # Pillow takes a while to import, and only this source needs it
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as image:
-            fitted = ImageOps.fit(convert(image, mode), size[::-1], Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise _unreadable(file, error) from error
-    return to_tensor(fitted)
-
-
-def convert(image: PILImage, mode: str) -> PILImage:
-    """A Pillow image in grey ("L") or colour ("RGB").
-
-    Raises:
-        ValueError: if it has more than 8 bits per value, which Pillow would clip at 255 without a word.
-    """
-    if image.mode[0] in "IF":
-        raise ValueError(f"its mode {image.mode} has more than 8 bits per value; expected 8")
-    return image.convert(mode)
-
-
-def to_tensor(image: PILImage) -> Tensor:
-    """A Pillow image of 8 bits per value as uint8 `[C, H, W]`."""
-    pixels = np.array(image, dtype=np.uint8)
-    return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
-
-
-def _unreadable(file: Path, error: Exception) -> DataError:
-    return DataError(f"{file}: cannot be read as an image: {error}; mend or remove it")
+        return torch.from_numpy(fit_image(file, self.mode, (self.size, self.size)))

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from limbeck.data.files import convert, to_tensor
-from limbeck.data.images import Images, ImageSet, MemoryImages, check_range
+from limbeck.data.labels.label_type import FloatTarget
+from limbeck.data.pixels import Images, MemoryImages, check_range
+from limbeck.data.rows.images import ImageSet
 from limbeck.errors import ArgumentError, DataError
+from limbeck.export.predictors.image_files import convert, to_array
 
 __all__ = ["DatasetImages", "from_dataset"]
 
@@ -21,15 +23,17 @@ __all__ = ["DatasetImages", "from_dataset"]
 def from_dataset(
     train: Dataset[Any], test: Dataset[Any] | None = None, *, classes: Sequence[str] | None = None, memory: int = 2**30
 ) -> Mapping[str, ImageSet]:
-    """What a source's `load` gives, from map-style datasets whose items are (image, label).
+    """The row sets of map-style datasets whose items are (image, label).
 
     Every item is read once. An image is a tensor `[C, H, W]` or `[H, W]`, uint8 in 0..255 or floats in 0..1, or a
     Pillow image; leave random changes and normalization out of the dataset, as `Augment` and the model do these.
 
     Args:
-        train: has a length and items by number; labels are 0..K-1, or -100 where unknown.
+        train: has a length and items by number. Labels are 0..K-1, or -100 where unknown; or floats, or vectors of K
+            floats, NaN where unknown.
         test: the same for the test set, if there is one.
-        classes: the names of the K classes; if None, those of `train.classes`, or else the numbers.
+        classes: the names of the K classes; if None, those of `train.classes`, or else the numbers. Names of the
+            numbers to predict where labels are floats.
         memory: bytes of images to hold in memory; a set that takes more is asked for its items batch by batch.
 
     Raises:
@@ -43,14 +47,22 @@ def from_dataset(
     """
     images, target = _read(train, memory, "train")
     if classes is None:
-        classes = getattr(train, "classes", None) or [str(label) for label in range(int(target.max()) + 1)]
+        classes = getattr(train, "classes", None) or _numbered(target)
     names = tuple(map(str, classes))
-    sets = {"train": ImageSet(images, target, torch.arange(len(images)), names)}
+    targets = tuple(map(FloatTarget, names)) if target.is_floating_point() else ()
+    named: dict[str, Any] = {"classes": () if targets else names, "targets": targets}
+    sets = {"train": ImageSet(images, target, torch.arange(len(images)), **named)}
     if test is not None:
         images, target = _read(test, memory, "test")
         start = len(sets["train"])
-        sets["test"] = ImageSet(images, target, torch.arange(start, start + len(images)), names)
+        sets["test"] = ImageSet(images, target, torch.arange(start, start + len(images)), **named)
     return sets
+
+
+def _numbered(target: Tensor) -> list[str]:
+    if target.is_floating_point():
+        return ["label"] if target.ndim == 1 else [f"label {number}" for number in range(target.shape[1])]
+    return [str(label) for label in range(int(target.max()) + 1)]
 
 
 class DatasetImages:
@@ -104,13 +116,19 @@ def _read(dataset: Dataset[Any], memory: int, name: str) -> tuple[Images, Tensor
     count = len(dataset)
     if not count:
         raise DataError(f"the {name} dataset is empty; expected (image, label) pairs")
-    first, _ = _item(dataset, 0, name)
+    first, label = _item(dataset, 0, name)
     held = count * first.numel() * first.element_size() <= memory
     pixels = torch.empty((count, *first.shape), dtype=first.dtype) if held else None
-    target = torch.empty(count, dtype=torch.int64)
+    target = torch.empty((count, *label.shape), dtype=label.dtype)
     digests = []
     for row in range(count):
-        image, target[row] = _item(dataset, row, name)
+        image, label = _item(dataset, row, name)
+        if label.shape != target.shape[1:] or label.dtype != target.dtype:
+            raise DataError(
+                f"{name} item {row} has a label of type {label.dtype} and shape {tuple(label.shape)}; expected "
+                f"{target.dtype} and {tuple(target.shape[1:])} like the first"
+            )
+        target[row] = label
         if image.shape != first.shape or image.dtype != first.dtype:
             raise DataError(
                 f"{name} item {row} has shape {tuple(image.shape)} and type {image.dtype}; "
@@ -126,16 +144,27 @@ def _read(dataset: Dataset[Any], memory: int, name: str) -> tuple[Images, Tensor
     return DatasetImages(dataset, torch.arange(count), (channels, height, width), digests), target
 
 
-def _item(dataset: Dataset[Any], row: int, name: str) -> tuple[Tensor, int]:
+def _item(dataset: Dataset[Any], row: int, name: str) -> tuple[Tensor, Tensor]:
     item = dataset[row]
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise DataError(f"{name} item {row} is a {type(item).__name__}; expected a pair (image, label)")
     image, label = item
+    return _tensor(image, row, name), _label(label, row, name)
+
+
+def _label(label: Any, row: int, name: str) -> Tensor:
     if isinstance(label, Tensor | np.generic) and np.ndim(label) == 0:
         label = label.item()
-    if not isinstance(label, int):
-        raise DataError(f"{name} item {row} has the label {label!r}; expected one integer")
-    return _tensor(image, row, name), label
+    if isinstance(label, int):
+        return torch.tensor(int(label))
+    if isinstance(label, float):
+        return torch.tensor(label, dtype=torch.float32)
+    vector = torch.as_tensor(label) if isinstance(label, Tensor | np.ndarray) else None
+    if vector is None or vector.ndim != 1 or not vector.is_floating_point():
+        raise DataError(
+            f"{name} item {row} has the label {label!r}; expected one integer, a float or a vector of floats"
+        )
+    return vector.float()
 
 
 def _tensor(image: Any, row: int, name: str) -> Tensor:
@@ -144,7 +173,7 @@ def _tensor(image: Any, row: int, name: str) -> Tensor:
         pixels = pixels.unsqueeze(0) if pixels.dim() == 2 else pixels
     elif hasattr(image, "convert"):
         try:
-            pixels = to_tensor(convert(image, "L" if image.mode in ("1", "L") else "RGB"))
+            pixels = torch.from_numpy(to_array(convert(image, "L" if image.mode in ("1", "L") else "RGB")))
         except (OSError, ValueError) as error:
             raise DataError(f"{name} item {row} has an image that cannot be read: {error}") from error
     else:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from limbeck.data.batches import Batch
-from limbeck.data.labelled import UNKNOWN
-from limbeck.data.masked_words import MaskedWords
+from limbeck.data.mlm_masking import MlmMasking
+from limbeck.data.rows.row_set import UNKNOWN
 from limbeck.data.text_batches import TextBatches
 
 __all__ = ["MaskedBatches", "masked"]
@@ -24,7 +24,9 @@ class MaskedBatches:
         words: which are hidden; none if None, and nothing is asked for then.
     """
 
-    def __init__(self, batches: TextBatches, words: MaskedWords | None) -> None:
+    reads_student: ClassVar[bool] = False
+
+    def __init__(self, batches: TextBatches, words: MlmMasking | None) -> None:
         self.batches = batches
         self.words = words
 
@@ -38,17 +40,17 @@ class MaskedBatches:
         """How many entries a cache has: one for each row."""
         return self.batches.entries
 
-    def asked(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
+    def query(self, entries: Tensor, views: Tensor) -> tuple[Batch, Any]:
         """What a teacher is asked for these entries of a cache, and where each stands in what it says."""
-        batch, places = self.batches.asked(entries, views)
-        return masked(batch, self.words), places
+        batch, positions = self.batches.query(entries, views)
+        return masked(batch, self.words), positions
 
-    def look(self, rows: Tensor, views: Tensor) -> Batch:
-        """These rows (int64 `[B]`) as a batch; each with the number of the look at it."""
-        return masked(self.batches.look(rows, views), self.words)
+    def view(self, rows: Tensor, views: Tensor) -> Batch:
+        """These rows (int64 `[B]`) as a batch; each in the view given for it."""
+        return masked(self.batches.view(rows, views), self.words)
 
 
-def masked(batch: Batch, words: MaskedWords | None) -> Batch:
+def masked(batch: Batch, words: MlmMasking | None) -> Batch:
     """A batch with words hidden in the inputs of all models alike, and asked for in "target", int64 `[B, L]`.
 
     "masked", bool `[B, L]`, says which these are.

@@ -119,14 +119,14 @@ class Plan:
         numbers = torch.arange(first, last + 1).repeat_interleave(size)
         return self._labelled[passes[start : start + length]], numbers[start : start + length]
 
-    def _balanced(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows at these places of the sequence that draws every class once in each round."""
+    def _balanced(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows at these positions of the sequence that draws every class once in each round."""
         count = len(self._members)
-        rounds = places // count
+        rounds = positions // count
         orders = {number: _order(derive(self.seed, _ROUNDS), number, count) for number in torch.unique(rounds).tolist()}
         labels = torch.stack([orders[number] for number in rounds.tolist()])
-        labels = labels.gather(1, (places % count)[:, None]).squeeze(1)
-        rows, views = torch.empty_like(places), torch.empty_like(places)
+        labels = labels.gather(1, (positions % count)[:, None]).squeeze(1)
+        rows, views = torch.empty_like(positions), torch.empty_like(positions)
         for label in torch.unique(labels).tolist():
             drawn, members = labels == label, self._members[label]
             views[drawn] = rounds[drawn] // len(members)
@@ -150,8 +150,8 @@ def _labelled_per_batch(batch_size: int, share: float) -> int:
 
 def _spread(batch_size: int, labelled: int) -> Tensor:
     # evenly, so that every contiguous slice (a process's rows, a micro-batch) holds its share of labelled rows
-    filled = torch.arange(batch_size + 1) * labelled // batch_size
-    return filled.diff() > 0
+    with_full_batches = torch.arange(batch_size + 1) * labelled // batch_size
+    return with_full_batches.diff() > 0
 
 
 @lru_cache(maxsize=256)

@@ -36,7 +36,7 @@ class Ragged:
         return cls(torch.tensor(list(chain.from_iterable(rows)), dtype=dtype), ends)
 
     @classmethod
-    def joined(cls, parts: Sequence[Ragged]) -> Self:
+    def concat(cls, parts: Sequence[Ragged]) -> Self:
         """The rows of all parts."""
         lengths = torch.cat([torch.zeros(1, dtype=torch.int64), *(part.lengths for part in parts)])
         return cls(torch.cat([part.values for part in parts]), lengths.cumsum(0))
@@ -63,8 +63,8 @@ class Ragged:
 
     def padded(self, rows: Tensor, filler: int, *, least: int = 1) -> Tensor:
         """These rows (int64 `[B]`), filled up to the longest of them, or to the least length: `[B, L]`."""
-        place, real = spread(self.ends, rows, least=least)
-        return laid(self.values, place, real, filler)
+        position, real = spread(self.ends, rows, least=least)
+        return laid(self.values, position, real, filler)
 
 
 def spread(ends: Tensor, rows: Tensor, *, least: int = 1, left: bool = False) -> tuple[Tensor, Tensor]:
@@ -81,14 +81,14 @@ def spread(ends: Tensor, rows: Tensor, *, least: int = 1, left: bool = False) ->
     """
     lengths = ends.diff()[rows]
     longest = max(least, int(lengths.max()) if len(rows) else 0)
-    place = torch.arange(longest).expand(len(rows), -1)
+    position = torch.arange(longest).expand(len(rows), -1)
     if left:
-        place = place - (longest - lengths)[:, None]
-    real = (place >= 0) & (place < lengths[:, None])
-    return torch.where(real, ends[rows][:, None] + place, 0), real
+        position = position - (longest - lengths)[:, None]
+    real = (position >= 0) & (position < lengths[:, None])
+    return torch.where(real, ends[rows][:, None] + position, 0), real
 
 
-def laid(values: Tensor, place: Tensor, real: Tensor, filler: int) -> Tensor:
-    """The values `[S]` at their places, as `spread` tells them: int64 `[B, L]`."""
-    found = values[place].long() if len(values) else torch.zeros_like(place)
+def laid(values: Tensor, position: Tensor, real: Tensor, filler: int) -> Tensor:
+    """The values `[S]` at positions that `spread` gives: int64 `[B, L]`."""
+    found = values[position].long() if len(values) else torch.zeros_like(position)
     return torch.where(real, found, filler)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from limbeck.data.labelled import RowSet
-from limbeck.data.strata import choose
+from limbeck.data.rows.row_set import Rows
+from limbeck.data.stratified import choose
 from limbeck.errors import ArgumentError, DataError
 from limbeck.hashing import derive
 
@@ -18,7 +18,12 @@ __all__ = ["Splits", "split"]
 
 _TEST, _VALIDATION, _LIMIT = range(3)
 
-Set = TypeVar("Set", bound=RowSet)
+Set = TypeVar("Set", bound=Rows)
+
+
+@runtime_checkable
+class _Stratified(Protocol):
+    def draw(self, rows: Tensor, count: int, seed: int) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,15 @@ class Splits(Generic[Set]):
 def split(
     source: Mapping[str, Set], *, validation: float, test: float, seed: int, limit: int | None = None
 ) -> Splits[Set]:
-    """Divide a source into training, validation and test rows, every class in proportion.
+    """Divide a source into training, validation and test rows, every class or range of numbers in proportion.
 
     The test rows depend on (seed, test) alone and the validation rows on (seed, test, validation), so runs that differ
     in limit are measured on the same rows. A source that has its own "test" or "validation" keeps it whole, and the
     share given here for that split is not used. Rows without a label stay in training.
 
     Args:
-        source: "train", and where the source has them "validation" and "test".
+        source: "train", and where the source has them "validation" and "test". Rows are drawn by the method ``draw`` of
+            a set, and all alike where it has none.
         validation: share of the labelled rows of "train" in 0..1; 0 for none.
         test: share of the labelled rows of "train" in 0..1.
         seed: decides which rows go where.
@@ -50,7 +56,7 @@ def split(
         ArgumentError: if a share is out of range or leaves nothing to train on.
         DataError: if a split lacks a class, or the sets have other names, other shapes or classes, or share an index.
 
-    >>> from limbeck.data.digits import Digits
+    >>> from limbeck.data.sources.digits import Digits
     >>> splits = split(Digits().load(), validation=0.15, test=0.2, seed=0)
     >>> len(splits.train), len(splits.validation), len(splits.test)
     (1168, 270, 359)
@@ -65,27 +71,29 @@ def split(
         if name in source:
             sets[name] = source[name]
             continue
-        chosen = _draw(name, train.strata, rows, round(share * total), derive(seed, word))
+        chosen = _draw(name, train, rows, round(share * total), derive(seed, word))
         sets[name] = train.subset(chosen)
         rows = rows[~torch.isin(rows, chosen)]
     rows = torch.cat((rows, (~train.labelled).nonzero().squeeze(1))).sort().values
     if limit is not None:
-        rows = _draw("training (limit)", train.strata, rows, limit, derive(seed, _LIMIT))
+        rows = _draw("training (limit)", train, rows, limit, derive(seed, _LIMIT))
     sets["train"] = train.subset(rows)
     _check_classes(sets)
     return Splits(**sets)
 
 
-def _draw(name: str, strata: Tensor, rows: Tensor, count: int, seed: int) -> Tensor:
+def _draw(name: str, data: Rows, rows: Tensor, count: int, seed: int) -> Tensor:
     if count == 0:
         return rows[:0]
     try:
-        return rows[choose(strata[rows], count, seed)]
+        if isinstance(data, _Stratified):
+            return data.draw(rows, count, seed)
+        return rows[choose(torch.zeros_like(rows), count, seed)]
     except DataError as error:
         raise DataError(f"{name} split: {error}") from error
 
 
-def _check_shares(source: Mapping[str, RowSet], validation: float, test: float) -> None:
+def _check_shares(source: Mapping[str, Rows], validation: float, test: float) -> None:
     if not 0 <= validation < 1:
         raise ArgumentError(f"validation is {validation}; expected a share from 0 to below 1")
     if "test" not in source and not 0 < test < 1:
@@ -97,23 +105,25 @@ def _check_shares(source: Mapping[str, RowSet], validation: float, test: float) 
         raise ArgumentError(f"validation {validation} and test {test} leave no rows to train on; make them smaller")
 
 
-def _check_agreement(source: Mapping[str, RowSet]) -> None:
+def _check_agreement(source: Mapping[str, Rows]) -> None:
     if "train" not in source or not set(source) <= {"train", "validation", "test"}:
         raise DataError(f"the source has the sets {sorted(source)}; expected train, and optionally validation and test")
     train = source["train"]
     for name, data in source.items():
-        if data.shape != train.shape:
-            raise DataError(f"{name} rows have shape {data.shape}, train rows {train.shape}; expected the same")
-        if data.classes != train.classes:
-            raise DataError(f"{name} has classes {data.classes}, train has {train.classes}; expected the same")
+        for what in ("shape", "classes", "targets", "columns"):
+            own, expected = getattr(data, what, ()), getattr(train, what, ())
+            if own != expected and what == "shape":
+                raise DataError(f"{name} rows have shape {own}, train rows {expected}; expected the same")
+            if own != expected:
+                raise DataError(f"{name} has {what} {own}, train has {expected}; expected the same")
     index = torch.cat([data.index for data in source.values()])
     if len(torch.unique(index)) < len(index):
         raise DataError(f"the sets {', '.join(source)} share an index; expected one number per row of the source")
 
 
-def _check_classes(sets: Mapping[str, RowSet]) -> None:
+def _check_classes(sets: Mapping[str, Rows]) -> None:
     for name, data in sets.items():
-        missing = data.lacking
+        missing = getattr(data, "lacking", ())
         if (name == "validation" and not len(data)) or not missing:
             continue
         raise DataError(

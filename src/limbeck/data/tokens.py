@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from limbeck.data.ragged import Ragged, laid, spread
-from limbeck.data.texts import Texts
+from limbeck.data.rows.texts import Texts
 from limbeck.errors import ArgumentError
 from limbeck.files import atomic, canonical_hash, user_cache
 
-__all__ = ["Reading", "Tokens", "content"]
+__all__ = ["TokenizerView", "Tokens", "content"]
 
 _FORMAT = 1
 _CHUNK = 10_000
@@ -61,10 +61,10 @@ class Tokens:
         Returns:
             int64 `[B, L]` by name.
         """
-        place, real = spread(self.ends, rows, least=least, left=left)
-        found = {"attention_mask": real.long(), "input_ids": laid(self.ids, place, real, pad)}
+        position, real = spread(self.ends, rows, least=least, left=left)
+        found = {"attention_mask": real.long(), "input_ids": laid(self.ids, position, real, pad)}
         if self.types is not None:
-            found["token_type_ids"] = laid(self.types, place, real, 0)
+            found["token_type_ids"] = laid(self.types, position, real, 0)
         if self.starts is not None:
             before = real.int().argmax(1, keepdim=True) if left else 0
             found["words"] = (self.starts.padded(rows, 0, least=least) + before).clamp(min=0)
@@ -86,7 +86,7 @@ class _Filed(Protocol):
     def files(self) -> tuple[Texts, ...]: ...
 
 
-class Reading:
+class TokenizerView:
     """How one kind of model reads texts: with which tokenizer, which inputs, and how far.
 
     Args:
@@ -126,10 +126,10 @@ class Reading:
         return hashlib.sha256(repr((self._own, pads)).encode()).hexdigest()
 
     def of(self, data: _Filed) -> Tokens:
-        """The tokens of all files of a set, to be read at its places."""
+        """The tokens of all files of a set, to be read at its positions."""
         key = tuple(file.digest for file in data.files)
         if key not in self._held:
-            self._held[key] = _joined([self._file(file) for file in data.files])
+            self._held[key] = _concat([self._file(file) for file in data.files])
         return self._held[key]
 
     def _file(self, file: Texts) -> Tokens:
@@ -150,7 +150,7 @@ class Reading:
     def tokens(self, rows: Sequence[tuple[str, ...]]) -> Tokens:
         """The tokens of rows that are in no file."""
         parts = [self._tokenized(rows[start : start + _CHUNK]) for start in range(0, len(rows), _CHUNK)]
-        return _joined(parts)
+        return _concat(parts)
 
     def _tokenized(self, rows: Sequence[tuple[str, ...]]) -> Tokens:
         columns = [list(map(list, rows))] if self.of_words else [list(column) for column in zip(*rows, strict=True)]
@@ -182,13 +182,13 @@ class Reading:
 def _starts(words: Sequence[int | None], count: int) -> list[int]:
     """Where each of so many words begins, given the word of each token."""
     starts = [-1] * count
-    for place, word in enumerate(words):
+    for position, word in enumerate(words):
         if word is not None and starts[word] < 0:
-            starts[word] = place
+            starts[word] = position
     return starts
 
 
-def _joined(parts: Sequence[Tokens]) -> Tokens:
+def _concat(parts: Sequence[Tokens]) -> Tokens:
     if len(parts) == 1:
         return parts[0]
     types = [part.types for part in parts if part.types is not None]
@@ -199,7 +199,7 @@ def _joined(parts: Sequence[Tokens]) -> Tokens:
         torch.cat(types) if len(types) == len(parts) else None,
         torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)]),
         torch.cat([part.cut for part in parts]),
-        Ragged.joined(starts) if starts else None,
+        Ragged.concat(starts) if starts else None,
     )
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from limbeck.cache import fingerprint_model
-from limbeck.data.texts import Texts, TextSet
+from limbeck.data.rows.texts import Texts, TextSet
 from limbeck.data.tokens import content
 from limbeck.data.word_substitution import WordSubstitution
 from limbeck.errors import ArgumentError
 from limbeck.files import canonical_hash, user_cache, write_json
-from limbeck.students import masked_language_model
+from limbeck.models import masked_language_model
 
-__all__ = ["Looks", "WordCopies"]
+__all__ = ["TextViews", "WordCopies"]
 
 _FORMAT = 1
 # Rows of one file: what an interruption can lose.
@@ -28,32 +28,32 @@ _Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """Rows, and where each look at them stands.
+class TextViews:
+    """Rows, and the position of each view of them in the files.
 
     Args:
         data: the rows; its files hold the copies behind the rows' own.
-        places: int64 `[L, N]`, where each look at each row stands in the files. The first is the row as it is.
+        positions: int64 `[V, N]`, the position of each view of each row in the files. The first is the row as it is.
     """
 
     data: TextSet
-    places: Tensor
+    positions: Tensor
 
-    def place(self, rows: Tensor, views: Tensor) -> Tensor:
+    def position(self, rows: Tensor, views: Tensor) -> Tensor:
         """Where these views (int64 `[B]`) of these rows (int64 `[B]`) stand."""
-        return self.places[views % len(self.places), rows]
+        return self.positions[views % len(self.positions), rows]
 
     @property
     def copies(self) -> int:
         """How many there are beside the rows."""
-        return self.places[1:].numel()
+        return self.positions[1:].numel()
 
     @property
     def unchanged(self) -> int:
         """How many copies say the same as their row."""
         texts = [row for file in self.data.files for row in file.rows]
-        first, *others = self.places.tolist()
-        return sum(texts[copy] == texts[own] for places in others for own, copy in zip(first, places, strict=True))
+        first, *others = self.positions.tolist()
+        return sum(texts[copy] == texts[own] for position in others for own, copy in zip(first, position, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class WordCopies:
         if self.copies < 1:
             raise ArgumentError(f"copies is {self.copies}; it must be at least 1")
 
-    def of(self, data: TextSet) -> Looks:
+    def of(self, data: TextSet) -> TextViews:
         """These rows and their copies, taken from disk where they were made before.
 
         Raises:
@@ -105,7 +105,7 @@ class WordCopies:
         for start in range(0, len(texts), _CHUNK):
             chunk = slice(start, start + _CHUNK)
             made += _kept(substitution, texts[chunk], data.index[chunk].tolist(), self.copies, by)
-        return _looks(data, made)
+        return _text_views(data, made)
 
 
 def _kept(
@@ -123,13 +123,18 @@ def _kept(
 
 
 def _copies(substitution: WordSubstitution, row: _Row, number: int, copies: int) -> list[_Row]:
-    # A number for each text of a pair, so that both do not change in the same places.
-    changed = [substitution.copies(text, row=number * len(row) + place, count=copies) for place, text in enumerate(row)]
+    # A number for each text of a pair, so that both do not change in the same positions.
+    changed = [
+        substitution.copies(text, row=number * len(row) + position, count=copies) for position, text in enumerate(row)
+    ]
     return list(zip(*changed, strict=True))
 
 
-def _looks(data: TextSet, made: Sequence[Sequence[_Row]]) -> Looks:
+def _text_views(data: TextSet, made: Sequence[Sequence[_Row]]) -> TextViews:
     behind = sum(len(file.rows) for file in data.files)
     files = tuple(Texts(tuple(rows)) for rows in zip(*made, strict=True))
-    places = [data.place, *(behind + torch.arange(len(data)) + number * len(data) for number in range(len(files)))]
-    return Looks(replace(data, files=data.files + files), torch.stack(places))
+    positions = [
+        data.position,
+        *(behind + torch.arange(len(data)) + number * len(data) for number in range(len(files))),
+    ]
+    return TextViews(replace(data, files=data.files + files), torch.stack(positions))

@@ -38,12 +38,12 @@ def quantize_int8(source: Path, target: Path) -> None:
     >>> import torch
     >>> from torch import nn
     >>> from limbeck.export import Session, export_onnx
-    >>> model, images = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), torch.rand(3, 1, 2, 2)
+    >>> model, rows = nn.Linear(4, 2), torch.rand(3, 4)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path, small = Path(folder, "model.onnx"), Path(folder, "small.onnx")
-    ...     export_onnx(model, path, example=images, classes=["cat", "dog"], metadata={})
+    ...     export_onnx(model, path, example=rows, outputs={"scores": ("batch",)}, metadata={})
     ...     quantize_int8(path, small)
-    ...     difference = abs(Session(small)(images) - Session(path)(images)).max()
+    ...     difference = abs(Session(small)(rows)["scores"] - Session(path)(rows)["scores"]).max()
     >>> bool(0 < difference < 0.05)
     True
     """

@@ -10,14 +10,15 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
 
-from limbeck.core import called
-from limbeck.errors import ArgumentError, ExportError
+from limbeck.core import call_model
+from limbeck.errors import ArgumentError, ExportError, suggest
 from limbeck.export.attention import with_plain_attention
 from limbeck.export.gelu import with_fusible_gelu
 from limbeck.files import atomic
@@ -27,8 +28,9 @@ __all__ = ["OPSET", "export_onnx"]
 OPSET = 18
 """The ONNX operator set of exported files: the one that torch's translations are written for."""
 
-_RESERVED = ("schema", "classes", "input")
+_RESERVED = ("schema", "classes", "names", "input")
 _LARGEST = 2**31 - 1  # bytes of one protobuf message
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def export_onnx(
@@ -36,30 +38,37 @@ def export_onnx(
     path: Path,
     *,
     example: Tensor | Mapping[str, Tensor],
-    classes: Sequence[str],
+    outputs: Mapping[str, Sequence[str]],
     metadata: Mapping[str, str],
     axes: Sequence[str] | Mapping[str, Sequence[str]] = ("batch",),
-    of_logits: Sequence[str] = ("batch",),
+    names: Mapping[str, Sequence[str]] = _NOTHING,
+    inputs: Mapping[str, str] = _NOTHING,
 ) -> None:
     """Write a model to one ONNX file, in eval mode, with its weights inside and any batch size.
 
-    The graph takes ``image``, float32 [batch, C, H, W] in 0..1, or what the example names, and gives ``logits``,
-    float32 [batch, classes], or with more axes where the model does. The file's metadata has ``schema`` ("1"),
-    ``classes`` (a JSON list), ``input`` (what the graph takes, in words) and what the caller adds. The file appears
-    whole or not at all. A copy on the CPU is exported, the model is left as it is.
+    The metadata of the file has ``schema`` ("1"), ``input`` (each input with its type, shape and description),
+    ``classes`` (a JSON list: the names of the last axis of the first output), ``names`` (a JSON object: those of other
+    tensors), where there are any, and the entries of the caller. The file appears whole or not at all. A copy on the
+    CPU is exported, the model is left as it is.
 
     Args:
-        model: turns images [B, C, H, W], or by keyword what the example names, into logits [B, len(classes)].
+        model: called with a tensor by position, or with named tensors by keyword; it returns one tensor, or a mapping
+            that has all outputs.
         path: of the file; a file that is there is replaced.
-        example: images [B, C, H, W], float32, of which the first gives the shape; or what the model takes, by name.
-        classes: the name of each logit.
-        metadata: more entries, by key.
-        axes: the names of the first axes of every input, or of each by its name; they may have any size. In the
-            example, those after the batch have at least size 2.
-        of_logits: the names of the axes of the logits before the classes.
+        example: the input of the model, at least one row; a single tensor, or tensors by name. The first row gives the
+            shapes.
+        outputs: the first axes of each output, by its name: the batch, and further axes that may have any length, as
+            long as that of the inputs with this name. The first output is the main one.
+        metadata: further entries, by key.
+        axes: the first axes of every input, likewise, or of each by its name. In the example, those after the batch
+            have at least length 2.
+        names: the names of the entries of the last axis, by output or input: the classes of logits, the columns of
+            features.
+        inputs: a description of each input, by its name. If the example is a single tensor, the only key is its name
+            in the file; without a description it is called ``input``.
 
     Raises:
-        ArgumentError: if the example, the classes or the metadata cannot be right.
+        ArgumentError: if the example, the outputs, the names or the metadata cannot be right.
         ExportError: if the model cannot be translated, is larger than 2 GiB, or the file cannot be written.
 
     >>> import tempfile
@@ -67,79 +76,129 @@ def export_onnx(
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "model.onnx")
-    ...     export_onnx(model, path, example=torch.zeros(1, 1, 2, 2), classes=["cat", "dog"], metadata={"seed": "0"})
+    ...     export_onnx(
+    ...         model,
+    ...         path,
+    ...         example=torch.zeros(1, 1, 2, 2),
+    ...         inputs={"image": "values in 0..1"},
+    ...         outputs={"logits": ("batch",)},
+    ...         names={"logits": ("cat", "dog")},
+    ...         metadata={"seed": "0"},
+    ...     )
     ...     session = Session(path)
-    >>> session.classes, session(torch.zeros(3, 1, 2, 2)).shape
+    >>> session.names["logits"], session(torch.zeros(3, 1, 2, 2).numpy())["logits"].shape
     (('cat', 'dog'), (3, 2))
     """
     model = with_plain_attention(copy.deepcopy(model).cpu().eval())
-    pair = _pair(example)
-    model = _Positional(model, list(pair), alone=isinstance(example, Tensor)).eval()
-    named = {name: axes[name] if isinstance(axes, Mapping) else axes for name in pair}
-    _check(model, pair, classes, metadata, of_logits)
+    pair = _pair(example, inputs)
+    model = _Positional(model, list(pair), list(outputs), alone=isinstance(example, Tensor)).eval()
+    input_axes = {name: axes[name] if isinstance(axes, Mapping) else axes for name in pair}
+    _check_names(pair, outputs, names, metadata)
+    with torch.no_grad():
+        _check_outputs(model(*pair.values()), outputs, names)
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > _LARGEST:
         raise ExportError(f"export to {path}: the weights are {size} bytes; one ONNX file holds at most {_LARGEST}")
-    graph = with_fusible_gelu(_translate(model, pair, path, named, of_logits))
+    graph = with_fusible_gelu(_translate(model, pair, path, {**input_axes, **outputs}))
     _strip(graph)
-    described = "; ".join(_described(name, value, named[name]) for name, value in pair.items())
-    entries = {"schema": "1", "classes": json.dumps(list(classes)), "input": described, **metadata}
+    described = "; ".join(_described(name, value, input_axes[name], inputs) for name, value in pair.items())
+    entries = {"schema": "1", **_names_metadata(names, next(iter(outputs))), "input": described, **metadata}
     onnx.helper.set_model_props(graph, entries)
     onnx.checker.check_model(graph)
     _write(path, graph.SerializeToString())
 
 
 class _Positional(nn.Module):
-    """A model whose inputs come by position, as torch names them in a graph, and that gives logits alone."""
+    """A model whose inputs and outputs come by position, as torch names them in a graph."""
 
-    def __init__(self, model: nn.Module, names: Sequence[str], *, alone: bool) -> None:
+    def __init__(self, model: nn.Module, inputs: Sequence[str], outputs: Sequence[str], *, alone: bool) -> None:
         super().__init__()
         self.model = model
-        self.names = names
+        self.inputs = inputs
+        self.outputs = outputs
         self.alone = alone
 
-    def forward(self, *inputs: Tensor) -> Any:
-        given = called(self.model, inputs[0] if self.alone else dict(zip(self.names, inputs, strict=True)))
-        return given["logits"] if isinstance(given, Mapping) else given
+    def forward(self, *inputs: Tensor) -> tuple[Any, ...]:
+        given = call_model(self.model, inputs[0] if self.alone else dict(zip(self.inputs, inputs, strict=True)))
+        if not isinstance(given, Mapping):
+            return (given,)
+        missing = [name for name in self.outputs if name not in given]
+        if missing:
+            raise ArgumentError(f"export_onnx: the model gives no output {missing[0]!r}.{suggest(missing[0], given)}")
+        return tuple(given[name] for name in self.outputs)
 
 
-def _described(name: str, value: Tensor, axes: Sequence[str]) -> str:
-    kind = str(value.dtype).removeprefix("torch.")
-    shape = ", ".join([*axes, *map(str, value.shape[len(axes) :])])
-    return f"{name}: {kind} [{shape}]" + (", values in 0..1" if value.is_floating_point() else "")
-
-
-def _pair(example: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _pair(example: Tensor | Mapping[str, Tensor], inputs: Mapping[str, str]) -> dict[str, Tensor]:
     if isinstance(example, Tensor):
-        if example.ndim != 4 or example.dtype != torch.float32 or not len(example):
-            raise ArgumentError(
-                f"export_onnx: example is {example.dtype} of shape {list(example.shape)}; "
-                "expected float32 images [B, C, H, W], at least one"
-            )
-        example = {"image": example}
+        if len(inputs) > 1:
+            raise ArgumentError(f"export_onnx: example is one tensor, inputs describes {list(inputs)}; describe one")
+        example = {next(iter(inputs), "input"): example}
+    for name in inputs:
+        if name not in example:
+            raise ArgumentError(f"export_onnx: the example has no {name!r} to describe.{suggest(name, example)}")
+    for name, value in example.items():
+        if not value.ndim or not len(value):
+            raise ArgumentError(f"export_onnx: the example of {name!r} has no rows; give at least one")
     # A batch of 1 can be taken for a constant by torch.export, so the example is always a batch of 2.
     return {name: torch.cat([value[:1]] * 2).detach().cpu() for name, value in example.items()}
 
 
-def _check(
-    model: nn.Module,
+def _described(name: str, value: Tensor, axes: Sequence[str], inputs: Mapping[str, str]) -> str:
+    kind = str(value.dtype).removeprefix("torch.")
+    shape = ", ".join([*axes, *map(str, value.shape[len(axes) :])])
+    return ", ".join([f"{name}: {kind} [{shape}]", *filter(None, [inputs.get(name)])])
+
+
+def _names_metadata(names: Mapping[str, Sequence[str]], main: str) -> dict[str, str]:
+    others = {name: list(entries) for name, entries in names.items() if name != main}
+    return {
+        **({"classes": json.dumps(list(names[main]))} if main in names else {}),
+        **({"names": json.dumps(others)} if others else {}),
+    }
+
+
+def _check_names(
     pair: Mapping[str, Tensor],
-    classes: Sequence[str],
+    outputs: Mapping[str, Sequence[str]],
+    names: Mapping[str, Sequence[str]],
     metadata: Mapping[str, str],
-    of_logits: Sequence[str],
 ) -> None:
+    if not outputs:
+        raise ArgumentError("export_onnx: there are no outputs; name at least one")
     taken = [key for key in metadata if key in _RESERVED]
     if taken:
         raise ArgumentError(f"export_onnx: the metadata has {taken[0]!r}, which is written already; choose another key")
-    with torch.no_grad():
-        logits = model(*pair.values())
-    shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    behind = list(logits.shape[1:-1]) if isinstance(logits, Tensor) else []
-    if shape != [2, *behind, len(classes)] or len(behind) != len(of_logits) - 1:
-        raise ArgumentError(
-            f"export_onnx: the model gives {shape} for 2 rows and {len(classes)} class names; "
-            f"expected logits of shape [2, {''.join(f'{name}, ' for name in of_logits[1:])}{len(classes)}]"
-        )
+    both = [name for name in outputs if name in pair]
+    if both:
+        raise ArgumentError(f"export_onnx: {both[0]!r} is an input and an output; give it another name")
+    for name, entries in names.items():
+        if name not in outputs and name not in pair:
+            raise ArgumentError(f"export_onnx: names has {name!r}.{suggest(name, [*outputs, *pair])}")
+        if name in pair and pair[name].shape[-1] != len(entries):
+            raise ArgumentError(
+                f"export_onnx: the example of {name!r} has {pair[name].shape[-1]} entries in its last axis, and there "
+                f"are {len(entries)} names; give one name for each"
+            )
+
+
+def _check_outputs(
+    given: Sequence[Any], outputs: Mapping[str, Sequence[str]], names: Mapping[str, Sequence[str]]
+) -> None:
+    if len(given) != len(outputs):
+        raise ArgumentError(f"export_onnx: the model gives one tensor; expected a mapping with {', '.join(outputs)}")
+    for (name, axes), value in zip(outputs.items(), given, strict=True):
+        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        fits = isinstance(value, Tensor) and value.shape[:1] == (2,) and value.ndim >= len(axes)
+        if name not in names:
+            expected = f"a tensor of shape [2, {', '.join([*axes[1:], '…'])}]"
+        else:
+            entries = names[name]
+            expected = f"shape [2, {''.join(f'{axis}, ' for axis in axes[1:])}{len(entries)}]"
+            fits = fits and value.ndim == len(axes) + 1 and value.shape[-1] == len(entries)
+        if not fits:
+            raise ArgumentError(
+                f"export_onnx: the model gives {name!r} of shape {shape} for 2 rows; expected {expected}"
+            )
 
 
 @contextlib.contextmanager
@@ -163,14 +222,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _translate(
-    model: _Positional,
-    pair: Mapping[str, Tensor],
-    path: Path,
-    axes: Mapping[str, Sequence[str]],
-    of_logits: Sequence[str],
-) -> Any:
-    sizes = {name: torch.export.Dim(name) for names in axes.values() for name in names}
+def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes: Mapping[str, Sequence[str]]) -> Any:
+    sizes = {name: torch.export.Dim(name) for one in pair for name in axes[one]}
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -179,7 +232,7 @@ def _translate(
                 dynamo=True,
                 verbose=False,
                 input_names=list(pair),
-                output_names=["logits"],
+                output_names=model.outputs,
                 dynamic_shapes=(tuple({place: sizes[name] for place, name in enumerate(axes[one])} for one in pair),),
                 opset_version=OPSET,
                 external_data=False,
@@ -191,18 +244,15 @@ def _translate(
         ) from error
     assert program is not None
     graph = program.model_proto
-    named = [*((value, axes[value.name]) for value in graph.graph.input), (graph.graph.output[0], of_logits)]
-    fixed = [
-        name
-        for value, names in named
-        for name, size in zip(names, value.type.tensor_type.shape.dim, strict=False)
-        if size.dim_param != name
-    ]
-    if fixed:
-        raise ExportError(
-            f"export to {path}: {type(model.model).__name__} works for one {fixed[0]} size only; "
-            "mend its forward, which must not write the number of rows into a shape"
-        )
+    for value in (*graph.graph.input, *graph.graph.output):
+        for name, size in zip(axes[value.name], value.type.tensor_type.shape.dim, strict=False):
+            if not size.dim_param or (name in sizes and size.dim_param != name):
+                raise ExportError(
+                    f"export to {path}: {type(model.model).__name__} works for one {name} size only; "
+                    "mend its forward, which must not write the number of rows into a shape"
+                )
+            # An axis that no input has is known to torch by a formula.
+            size.dim_param = name
     return graph
 
 

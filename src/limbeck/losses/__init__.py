@@ -1,37 +1,39 @@
-"""Losses as modules: they keep settings, projections and memory, and call limbeck.functional."""
+"""Losses as modules: they hold settings, projections and memory, and call the functions of `limbeck.functional`."""
 
 from limbeck.losses._activation_patterns import ActivationBoundary, SparsityPattern
-from limbeck.losses._attention import AttentionScores, ValueRelation
-from limbeck.losses._attention_maps import AttentionTransfer, GradientAttention
+from limbeck.losses._attention_scores import AttentionScores
+from limbeck.losses._attention_transfer import AttentionTransfer
 from limbeck.losses._binary import BinaryCrossEntropy, BinaryKD
 from limbeck.losses._channel_wise import ChannelWise
-from limbeck.losses._contrast import CRD
-from limbeck.losses._correlation import DIST
-from limbeck.losses._decoupled import DecoupledKD
+from limbeck.losses._correlation_congruence import CorrelationCongruence
+from limbeck.losses._crd import CRD
+from limbeck.losses._cross_entropy import CrossEntropy
+from limbeck.losses._decoupled_kd import DecoupledKD
+from limbeck.losses._dist import DIST
 from limbeck.losses._divergences import GeneralizedJSD, ReverseKL, TotalVariation
-from limbeck.losses._factors import FactorTransfer
+from limbeck.losses._factor_transfer import FactorTransfer
+from limbeck.losses._flow_of_solution import FlowOfSolution
+from limbeck.losses._gradient_attention import GradientAttention
 from limbeck.losses._hidden_states import CosineHidden, HiddenStatesMSE, PatientKD
-from limbeck.losses._hints import HintMSE
-from limbeck.losses._layer_relations import FlowOfSolution, InterChannelCorrelation
-from limbeck.losses._logits import MSELogits
-from limbeck.losses._multi_level import MultiLevelLogits
+from limbeck.losses._hint_mse import HintMSE
+from limbeck.losses._inter_channel_correlation import InterChannelCorrelation
+from limbeck.losses._kl_divergence import KLDivergence, SoftCrossEntropy
+from limbeck.losses._mse_logits import MSELogits
+from limbeck.losses._mse_regression import MSERegression
+from limbeck.losses._multi_level_logits import MultiLevelLogits
+from limbeck.losses._nst_mmd import NSTMMD
 from limbeck.losses._overhaul import Overhaul
-from limbeck.losses._regression import MSERegression
-from limbeck.losses._review import ReviewKD
-from limbeck.losses._sample_relations import (
-    CorrelationCongruence,
-    ProbabilisticTransfer,
-    RKDAngle,
-    RKDDistance,
-    SimilarityPreserving,
-)
-from limbeck.losses._selectivity import NSTMMD
-from limbeck.losses._softened import KLDivergence, SoftCrossEntropy
-from limbeck.losses._supervised import CrossEntropy
-from limbeck.losses._temperature import Curriculum, batch_law
-from limbeck.losses._variational import VariationalInformation
+from limbeck.losses._pinball import Pinball
+from limbeck.losses._probabilistic_transfer import ProbabilisticTransfer
+from limbeck.losses._review_kd import ReviewKD
+from limbeck.losses._rkd import RKDAngle, RKDDistance
+from limbeck.losses._similarity_preserving import SimilarityPreserving
+from limbeck.losses._squared_error import SquaredError
+from limbeck.losses._temperatures import Curriculum, batch_law
+from limbeck.losses._value_relation import ValueRelation
+from limbeck.losses._variational_information import VariationalInformation
+from limbeck.losses._weight_match import WeightMatch
 from limbeck.losses._weighted_soft_label import WeightedSoftLabel
-from limbeck.losses._weights import WeightMatch
 
 __all__ = [
     "CRD",
@@ -61,6 +63,7 @@ __all__ = [
     "MultiLevelLogits",
     "Overhaul",
     "PatientKD",
+    "Pinball",
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDDistance",
@@ -69,6 +72,7 @@ __all__ = [
     "SimilarityPreserving",
     "SoftCrossEntropy",
     "SparsityPattern",
+    "SquaredError",
     "TotalVariation",
     "ValueRelation",
     "VariationalInformation",

@@ -1,191 +1,177 @@
-"""Losses between attention and between relations of tokens, as modules."""
+"""Attention projections split into heads, and comparisons of their scores and maps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
-from limbeck import functional
 from limbeck.errors import ArgumentError
-from limbeck.functional._attention import check_heads, check_on
-from limbeck.functional._layer_maps import LayerRule, Layers, as_layers
-from limbeck.losses._layers import LayerPairs
-from limbeck.registry import register
+from limbeck.losses._blocks import row_slice, values_over_blocks
+from limbeck.losses._checks import shape
+from limbeck.losses._kl_divergence import kl_of_log_probs
+from limbeck.losses.precision import at_least_float32
 
-__all__ = ["AttentionScores", "ValueRelation"]
-
-
-@register("loss", "attention_scores")
-class AttentionScores(nn.Module):
-    """Keeps the numbers of heads and a layer map for `limbeck.functional.attention_scores`.
-
-    Queries and keys are the outputs of the linear layers that an attention has for them, of one layer or a sequence of
-    them; `limbeck.core.attention_taps` names these for models of Hugging Face.
-
-    Args:
-        student_heads: the student's number of heads; in a recipe, null for that of the model.
-        teacher_heads: the teacher's number of heads, likewise.
-        on: `scores` before the softmax, or `maps` after it.
-        layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA of queries and keys, chosen by
-            `prepare`), as in `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given,
-            from 0 or, if negative, from the end.
-
-    Raises:
-        ArgumentError: if a setting is out of range.
-
-    Example:
-        >>> import torch
-        >>> loss = AttentionScores(student_heads=2, teacher_heads=4, on="maps")
-        >>> student, teacher = [torch.zeros(3, 5, 6)] * 2, [torch.ones(3, 5, 8)] * 4
-        >>> loss(student, student, teacher, teacher, attention_mask=torch.ones(3, 5, dtype=torch.int64))
-        tensor([0., 0., 0.])
-    """
-
-    def __init__(
-        self,
-        *,
-        student_heads: int | None = None,
-        teacher_heads: int | None = None,
-        on: Literal["scores", "maps"] = "scores",
-        layers: LayerRule = "uniform",
-    ) -> None:
-        super().__init__()
-        _check_heads("attention_scores", "student_heads", student_heads)
-        _check_heads("attention_scores", "teacher_heads", teacher_heads)
-        check_on("attention_scores", on)
-        self.student_heads = student_heads
-        self.teacher_heads = teacher_heads
-        self.on = on
-        self.pairs = LayerPairs("attention_scores", layers)
-
-    def prepare(self, samples: Sequence[Mapping[str, Any]], masks: Sequence[Tensor | None] | None = None) -> None:
-        """Choose the layers, if the layer map is `auto`.
-
-        Args:
-            samples: for each batch, the arguments of `forward` by name.
-            masks: for each batch, which rows count, `[B]`; all if None.
-        """
-        sides = ((_side_by_side(sample, "student"), _side_by_side(sample, "teacher")) for sample in samples)
-        self.pairs.choose((*pair, mask) for pair, mask in zip(sides, _admitted(samples, masks), strict=True))
-
-    def forward(
-        self,
-        student_query: Layers,
-        student_key: Layers,
-        teacher_query: Layers,
-        teacher_key: Layers,
-        attention_mask: Tensor | None = None,
-    ) -> Tensor:
-        student_query, teacher_query = self.pairs(student_query, teacher_query)
-        student_key, teacher_key = self.pairs(student_key, teacher_key)
-        return functional.attention_scores(
-            student_query,
-            student_key,
-            teacher_query,
-            teacher_key,
-            attention_mask,
-            student_heads=_known("attention_scores", "student_heads", self.student_heads),
-            teacher_heads=_known("attention_scores", "teacher_heads", self.teacher_heads),
-            on=self.on,
-        )
-
-    def extra_repr(self) -> str:
-        return f"student_heads={self.student_heads}, teacher_heads={self.teacher_heads}, on={self.on!r}"
+__all__ = [
+    "Heads",
+    "admitted_tokens",
+    "check_heads",
+    "compare_in_blocks",
+    "map_divergence",
+    "require_heads",
+    "split_heads",
+    "token_counts",
+]
 
 
-@register("loss", "value_relation")
-class ValueRelation(nn.Module):
-    """Keeps the number of relation heads and a layer map for `limbeck.functional.value_relation`.
+def check_heads(operation: str, name: str, heads: int | None) -> None:
+    """Reject a number of heads below 1; None stands for a number that a recipe takes from the model."""
+    if heads is not None and heads < 1:
+        raise ArgumentError(f"{operation}: {name} is {heads}, expected at least 1")
 
-    Values, queries and keys are the outputs of the linear layers that an attention has for them, of one layer or a
-    sequence of them; `limbeck.core.attention_taps` names these for models of Hugging Face. Give values alone for
-    MiniLM's value relation (its other part is `attention_scores` with `on="maps"`), and queries and keys too for
-    MiniLMv2.
+
+class Heads(NamedTuple):
+    """Queries and keys, both `[B, H, T, d]`, and 0 for padding."""
+
+    query: Tensor
+    key: Tensor
+
+    def scores(self, start: int, stop: int) -> Tensor:
+        products = row_slice(self.query, start, stop) @ row_slice(self.key, start, stop).mT
+        return products.mul_(self.query.shape[3] ** -0.5)
+
+
+def split_heads(
+    operation: str,
+    student: tuple[Tensor, ...],
+    teacher: tuple[Tensor, ...],
+    attention_mask: Tensor | None,
+    student_heads: int,
+    teacher_heads: int,
+) -> tuple[Heads, Heads, Tensor | None]:
+    """The heads of student and teacher, and the mask as booleans.
 
     Args:
-        relation_heads: into how many equal parts the features are cut; it divides the widths of both models. In a
-            recipe, null for the number of heads that both have.
-        layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA of values, chosen by `prepare`), as in
-            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given, from 0 or, if
-            negative, from the end. The last layers by default, as in both papers.
+        operation: the loss, for errors.
+        student: queries and keys, `[B, T, D]`.
+        teacher: queries and keys, `[B, T, D']`.
+        attention_mask: `[B, T]`, boolean, or integers that are 0 for padding; None if no token is padding.
+        student_heads: the number of heads of the student.
+        teacher_heads: the number of heads of the teacher.
 
     Raises:
-        ArgumentError: if a setting is out of range.
-
-    Example:
-        >>> import torch
-        >>> student, teacher = [torch.zeros(3, 5, 6)] * 2, [torch.ones(3, 5, 8)] * 4
-        >>> ValueRelation(relation_heads=2)(student, teacher)
-        tensor([0., 0., 0.])
+        ArgumentError: if shapes, data types or numbers of heads do not fit.
     """
-
-    def __init__(self, *, relation_heads: int | None = None, layers: LayerRule = ((-1, -1),)) -> None:
-        super().__init__()
-        _check_heads("value_relation", "relation_heads", relation_heads)
-        self.relation_heads = relation_heads
-        self.pairs = LayerPairs("value_relation", layers)
-
-    def prepare(self, samples: Sequence[Mapping[str, Any]], masks: Sequence[Tensor | None] | None = None) -> None:
-        """Choose the layers, if the layer map is `auto`.
-
-        Args:
-            samples: for each batch, the arguments of `forward` by name.
-            masks: for each batch, which rows count, `[B]`; all if None.
-        """
-        sides = ((sample["student_value"], sample["teacher_value"]) for sample in samples)
-        self.pairs.choose((*pair, mask) for pair, mask in zip(sides, _admitted(samples, masks), strict=True))
-
-    def forward(
-        self,
-        student_value: Layers,
-        teacher_value: Layers,
-        student_query: Layers | None = None,
-        teacher_query: Layers | None = None,
-        student_key: Layers | None = None,
-        teacher_key: Layers | None = None,
-        attention_mask: Tensor | None = None,
-    ) -> Tensor:
-        student_value, teacher_value = self.pairs(student_value, teacher_value)
-        if student_query is not None and teacher_query is not None:
-            student_query, teacher_query = self.pairs(student_query, teacher_query)
-        if student_key is not None and teacher_key is not None:
-            student_key, teacher_key = self.pairs(student_key, teacher_key)
-        return functional.value_relation(
-            student_value,
-            teacher_value,
-            student_query,
-            teacher_query,
-            student_key,
-            teacher_key,
-            attention_mask,
-            relation_heads=_known("value_relation", "relation_heads", self.relation_heads),
+    for side, projections, heads in (("student", student, student_heads), ("teacher", teacher, teacher_heads)):
+        check_heads(operation, f"the number of the {side}'s heads", heads)
+        _check_projections(operation, side, projections, student[0], heads)
+    rows, mask = student[0].shape[:2], None
+    if attention_mask is None:
+        pass
+    elif attention_mask.shape != rows or attention_mask.is_floating_point():
+        raise ArgumentError(
+            f"{operation}: attention_mask is {attention_mask.dtype} of shape {shape(attention_mask)}, expected "
+            f"booleans or integers of shape {list(rows)}, false or 0 for padding; read batch.inputs.attention_mask"
         )
+    else:
+        mask = attention_mask != 0
+    return (
+        _split_queries_and_keys(student, student_heads, mask),
+        _split_queries_and_keys(teacher, teacher_heads, mask),
+        mask,
+    )
 
-    def extra_repr(self) -> str:
-        return f"relation_heads={self.relation_heads}"
+
+def _check_projections(operation: str, side: str, projections: tuple[Tensor, ...], like: Tensor, heads: int) -> None:
+    for projection in projections:
+        if (
+            projection.ndim != 3
+            or projection.shape[:2] != like.shape[:2]
+            or projection.shape != projections[0].shape
+            or not projection.is_floating_point()
+        ):
+            raise ArgumentError(
+                f"{operation}: the {side} has {projection.dtype} of shape {shape(projection)}, expected floating "
+                f"projections [B, T, D] with B and T of {shape(like)}, and one D for queries and keys; tap the linear "
+                f"layers of an attention without grouped queries"
+            )
+        if projection.shape[2] % heads:
+            raise ArgumentError(
+                f"{operation}: the {side}'s {projection.shape[2]} features do not divide by {heads} heads, expected a "
+                f"multiple (its shape is {shape(projection)}); give the number in the model's configuration, or "
+                f"relation heads that divide both widths"
+            )
 
 
-def _check_heads(operation: str, name: str, heads: int | None) -> None:
-    if heads is not None:
-        check_heads(operation, name, heads)
+def _split_queries_and_keys(projections: tuple[Tensor, ...], heads: int, mask: Tensor | None) -> Heads:
+    query, key = (_split(projection, heads, mask) for projection in projections)
+    return Heads(query, key)
 
 
-def _known(operation: str, name: str, heads: int | None) -> int:
+def _split(projection: Tensor, heads: int, mask: Tensor | None) -> Tensor:
+    projection = at_least_float32(projection)
+    if mask is not None:
+        projection = projection.masked_fill(~mask[:, :, None], 0)
+    return projection.view(*projection.shape[:2], heads, -1).transpose(1, 2)
+
+
+def compare_in_blocks(
+    of_samples: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    student: Heads,
+    teacher: Heads,
+    mask: Tensor | None,
+) -> Tensor:
+    """Values of all samples, `[B]`, computed in blocks of samples from scores `[b, H, T, T]` and the mask `[b, T]`."""
+    rows, heads, tokens = student.query.shape[:3]
+    more_heads = max(heads, teacher.query.shape[1])
+
+    def of_rows(start: int, stop: int) -> Tensor:
+        tokens = None if mask is None else mask[start:stop]
+        return of_samples(student.scores(start, stop), teacher.scores(start, stop), tokens)
+
+    return values_over_blocks(of_rows, rows, more_heads * tokens**2)
+
+
+def map_divergence(student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean KL divergence of the student's attention maps from the teacher's, `[B]`, of scores `[B, H, T, T]`."""
+    padding = None if mask is None else ~mask[:, None, None, :]
+    log_q, log_p = (_log_map(scores, padding) for scores in (student, teacher))
+    if student.shape[1] != teacher.shape[1]:
+        log_q, log_p = (
+            log_map.logsumexp(dim=1, keepdim=True) - math.log(log_map.shape[1]) for log_map in (log_q, log_p)
+        )
+    # Queries of padding are 0, so both models have uniform maps for them.
+    sums = kl_of_log_probs(log_p, log_q).sum(dim=(1, 2))
+    return sums / (log_q.shape[1] * token_counts(mask, log_q))
+
+
+def _log_map(scores: Tensor, padding: Tensor | None) -> Tensor:
+    if padding is not None:
+        # Not −∞: the softmax of a row that is all padding would be NaN.
+        scores = scores.masked_fill_(padding, torch.finfo(scores.dtype).min)
+    return F.log_softmax(scores, dim=-1)
+
+
+def token_counts(mask: Tensor | None, maps: Tensor) -> Tensor | int:
+    """The number of tokens of each sample, at least 1."""
+    if mask is None:
+        return max(maps.shape[-1], 1)
+    return mask.sum(dim=1, dtype=maps.dtype).clamp(min=1)
+
+
+def require_heads(operation: str, name: str, heads: int | None) -> int:
+    """The number of heads, or an error if it is not known."""
     if heads is None:
         raise ArgumentError(f"{operation}: {name} is None; give the number, which only a recipe takes from the model")
     return heads
 
 
-def _side_by_side(sample: Mapping[str, Any], side: str) -> list[Tensor]:
-    queries, keys = as_layers(sample[f"{side}_query"]), as_layers(sample[f"{side}_key"])
-    return [torch.cat(layer, dim=-1) for layer in zip(queries, keys, strict=True)]
-
-
-def _admitted(samples: Sequence[Mapping[str, Any]], masks: Sequence[Tensor | None] | None) -> list[Tensor | None]:
-    """Which tokens count: those of the rows that count, without padding."""
+def admitted_tokens(samples: Sequence[Mapping[str, Any]], masks: Sequence[Tensor | None] | None) -> list[Tensor | None]:
+    """Which tokens count: those of the rows in the masks, without padding."""
     admitted = []
     for sample, rows in zip(samples, masks or [None] * len(samples), strict=True):
         padded = sample.get("attention_mask")

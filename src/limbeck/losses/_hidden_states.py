@@ -1,4 +1,4 @@
-"""Losses between the hidden states of transformers, as modules."""
+"""Losses between the hidden states of transformers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,145 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck import functional
-from limbeck.functional._layer_maps import LayerRule, Layers
-from limbeck.losses._layers import LayerPairs, LayerProjections
+from limbeck.errors import ArgumentError
+from limbeck.losses._checks import shape
+from limbeck.losses._layer_map import LayerRule, Layers, mean_over_layers, pair_layers
+from limbeck.losses._layer_pairs import LayerPairs, LayerProjections
+from limbeck.losses._unit import unit_vectors
+from limbeck.losses.precision import at_least_float32
 from limbeck.registry import register
 
-__all__ = ["CosineHidden", "HiddenStatesMSE", "PatientKD"]
+__all__ = ["CosineHidden", "HiddenStatesMSE", "PatientKD", "cosine_hidden", "hidden_states_mse", "patient_kd"]
+
+
+def hidden_states_mse(student: Layers, teacher: Layers) -> Tensor:
+    """Squared difference of the hidden states, averaged over the features and the pairs of layers.
+
+    (1 / P) Σ_l (1 / D) ‖h_l(teacher) − h_l(student)‖² for P pairs of layers, for each token. The student's states are
+    already projected to the teacher's width. The paper sums over the layers; multiply its weights by P.
+
+    Args:
+        student: states `[*, D]`, such as `[B, T, D]`, of one layer, or a sequence of them; float16 and bfloat16 inputs
+            are computed in float32.
+        teacher: states `[*, D]` of the paired layers.
+
+    Returns:
+        One value per token, `[*]`, in at least float32.
+
+    Raises:
+        ArgumentError: if the shapes or the numbers of layers do not fit.
+
+    Knowledge: transformers.
+    Cost: O(B T D) operations, O(B T D) memory, for each pair of layers.
+
+    Example:
+        >>> import torch
+        >>> hidden_states_mse(torch.zeros(1, 2, 3), torch.ones(1, 2, 3))
+        tensor([[1., 1.]])
+        >>> hidden_states_mse([torch.zeros(2, 3), torch.zeros(2, 5)], [torch.ones(2, 3), torch.zeros(2, 5)])
+        tensor([0.5000, 0.5000])
+
+    Jiao, Yin, Shang, Jiang, Chen, Li, Wang and Liu, 2020, "TinyBERT: Distilling BERT for Natural Language
+    Understanding", arXiv:1909.10351.
+    """
+    pairs = _states("hidden_states_mse", student, teacher)
+    return mean_over_layers([F.mse_loss(*pair, reduction="none").mean(dim=-1) for pair in pairs])
+
+
+def cosine_hidden(student: Layers, teacher: Layers) -> Tensor:
+    """One minus the cosine of the angle between the hidden states, averaged over the pairs of layers.
+
+    (1 / P) Σ_l (1 − cos(h_l(student), h_l(teacher))) for each token, computed as ½ ‖u − v‖² with both states at length
+    1, so that it is exactly 0 where they agree. A state of zeros has the distance ½ from every other state.
+
+    Args:
+        student: states `[*, D]`, such as `[B, T, D]`, of one layer, or a sequence of them; float16 and bfloat16 inputs
+            are computed in float32.
+        teacher: states `[*, D]` of the paired layers.
+
+    Returns:
+        One value per token, `[*]`, in at least float32; it does not change when a state is scaled.
+
+    Raises:
+        ArgumentError: if the shapes or the numbers of layers do not fit.
+
+    Knowledge: transformers.
+    Cost: O(B T D) operations, O(B T D) memory, for each pair of layers.
+
+    Example:
+        >>> import torch
+        >>> cosine_hidden(torch.tensor([[3.0, 0.0], [0.0, 3.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+        tensor([1., 0.])
+
+    Sanh, Debut, Chaumond and Wolf, 2019, "DistilBERT, a distilled version of BERT: smaller, faster, cheaper and
+    lighter", arXiv:1910.01108.
+    """
+    pairs = _states("cosine_hidden", student, teacher)
+    return mean_over_layers([(unit_vectors(s) - unit_vectors(t)).square().sum(dim=-1) / 2 for s, t in pairs])
+
+
+def patient_kd(student: Layers, teacher: Layers) -> Tensor:
+    """Squared difference of the first token's normalized states, averaged over the features and the pairs of layers.
+
+    (1 / P) Σ_l (1 / D) ‖h_l(student) / ‖h_l(student)‖ − h_l(teacher) / ‖h_l(teacher)‖‖², with h_l the state of the
+    first token ([CLS]) of layer l. The equation sums over features and layers; the authors' code, with which they chose
+    the weights, takes the mean, as here. A state of zeros stays 0.
+
+    Args:
+        student: states `[B, T, D]`, or those of the first token alone, `[B, D]`, of one layer, or a sequence of them;
+            float16 and bfloat16 inputs are computed in float32.
+        teacher: states of the paired layers, of the same D.
+
+    Returns:
+        One value per sample, `[B]`, in at least float32; it does not change when a state is scaled.
+
+    Raises:
+        ArgumentError: if the shapes or the numbers of layers do not fit.
+
+    Knowledge: transformers.
+    Cost: O(B D) operations, O(B D) memory, for each pair of layers.
+
+    Example:
+        >>> import torch
+        >>> patient_kd(torch.tensor([[3.0, 0.0], [0.0, 3.0]]), torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+        tensor([1., 0.])
+
+    Sun, Cheng, Gan and Liu, 2019, "Patient Knowledge Distillation for BERT Model Compression", arXiv:1908.09355.
+    """
+    firsts = [
+        [_first(layer) for layer in layers] for layers in zip(*pair_layers("patient_kd", student, teacher), strict=True)
+    ]
+    pairs = _states("patient_kd", *firsts)
+    return mean_over_layers(
+        [F.mse_loss(unit_vectors(s), unit_vectors(t), reduction="none").mean(dim=-1) for s, t in pairs]
+    )
+
+
+def _first(states: Tensor) -> Tensor:
+    if states.ndim not in (2, 3):
+        raise ArgumentError(f"patient_kd: states have shape {shape(states)}, expected [B, T, D] or [B, D]")
+    return states[:, 0] if states.ndim == 3 else states
+
+
+def _states(operation: str, student: Layers, teacher: Layers) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of states of one shape, in at least float32."""
+    pairs = pair_layers(operation, student, teacher)
+    for s, t in pairs:
+        if s.ndim < 2 or s.shape != t.shape:
+            raise ArgumentError(
+                f"{operation}: student has shape {shape(s)} and teacher {shape(t)}, expected one shape [*, D] "
+                f"for both; give both the same tokens, and project the student's states first, as the module in "
+                f"limbeck.losses does"
+            )
+        if not (s.is_floating_point() and t.is_floating_point()):
+            raise ArgumentError(
+                f"{operation}: student is {s.dtype} and teacher {t.dtype}, expected floating states for "
+                f"both; cast them by .float()"
+            )
+    return [(at_least_float32(s), at_least_float32(t)) for s, t in pairs]
 
 
 class _HiddenStates(nn.Module, ABC):
@@ -22,7 +153,7 @@ class _HiddenStates(nn.Module, ABC):
     def __init__(self, operation: str, layers: LayerRule, embeddings: bool) -> None:
         super().__init__()
         self.embeddings = embeddings
-        self.pairs = LayerPairs(operation, layers, after=int(embeddings))
+        self.pairs = LayerPairs(operation, layers, skip_first=int(embeddings))
         self.projections = LayerProjections(operation)
 
     def prepare(self, samples: Sequence[Mapping[str, Any]], masks: Sequence[Tensor | None] | None = None) -> None:
@@ -33,7 +164,7 @@ class _HiddenStates(nn.Module, ABC):
             masks: for each batch, which tokens count, `[B]` or `[B, T]`; all if None.
 
         Raises:
-            ArgumentError: if layers do not fit the map, or widths are not those given before.
+            ArgumentError: if the layers do not fit the map, or the widths differ from those given before.
         """
         masks = masks or [None] * len(samples)
         sides = [(sample["student"], sample["teacher"]) for sample in samples]
@@ -59,24 +190,26 @@ class _HiddenStates(nn.Module, ABC):
 
 @register("loss", "hidden_states_mse")
 class HiddenStatesMSE(_HiddenStates):
-    """Keeps a layer map and, where widths differ, projections for `limbeck.functional.hidden_states_mse`.
+    """Module for `limbeck.functional.hidden_states_mse`, with a layer map and, where widths differ, projections.
 
-    Student and teacher are states of one layer or a sequence of them, as `student.hidden_states`. Each pair of layers
-    of unequal width has a linear projection of its own (the paper has one for all layers, and one for the embeddings).
+    Student and teacher are states of one layer or a sequence of them, such as `student.hidden_states`. Each pair of
+    layers of unequal width has its own linear projection (the paper has one for all layers, and one for the
+    embeddings).
 
     Args:
         layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA, chosen by `prepare`), as in
-            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given, from 0 or, if
-            negative, from the end.
+            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in the given layers; negative
+            positions count from the end.
         embeddings: whether the first of several tensors is the output of the embeddings, as in the `hidden_states` of
-            Hugging Face's models. The rules with a name then count the layers after it, and pair the embeddings with
-            the teacher's (as the paper does). So position i in `hidden_states` is layer i, and 0 the embeddings.
+            Hugging Face's models. Named rules then count the layers after it, and pair the student's embeddings with
+            the teacher's, as in the paper. Position i in `hidden_states` is then layer i, and position 0 the
+            embeddings.
 
     Raises:
         ArgumentError: if the layer map is unknown.
 
-    Cost: where widths differ, O(B T S D) operations more, O(B T D) memory more, for each pair of layers of a student of
-        width S.
+    Cost: where widths differ, O(B T S D) operations and O(B T D) memory in addition, for each pair of layers of a
+        student of width S.
 
     Example:
         >>> import torch
@@ -91,34 +224,34 @@ class HiddenStatesMSE(_HiddenStates):
         super().__init__("hidden_states_mse", layers, embeddings)
 
     def compare(self, student: Layers, teacher: Layers) -> Tensor:
-        return functional.hidden_states_mse(student, teacher)
+        return hidden_states_mse(student, teacher)
 
     def _chosen(self, student: Layers, teacher: Layers) -> tuple[list[Tensor], list[Tensor]]:
         students, teachers = super()._chosen(student, teacher)
-        if not self.pairs.after or isinstance(student, Tensor) or isinstance(teacher, Tensor):
+        if not self.pairs.skip_first or isinstance(student, Tensor) or isinstance(teacher, Tensor):
             return students, teachers
         return [student[0], *students], [teacher[0], *teachers]
 
 
 @register("loss", "cosine_hidden")
 class CosineHidden(_HiddenStates):
-    """Keeps a layer map and, where widths differ, projections for `limbeck.functional.cosine_hidden`.
+    """Module for `limbeck.functional.cosine_hidden`, with a layer map and, where widths differ, projections.
 
-    Student and teacher are states of one layer or a sequence of them, as `student.hidden_states`. The paper compares
-    the last layers, of equal width.
+    Student and teacher are states of one layer or a sequence of them, such as `student.hidden_states`. The paper
+    compares the last layers, of equal width.
 
     Args:
         layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA, chosen by `prepare`), as in
-            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given, from 0 or, if
-            negative, from the end.
+            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in the given layers; negative
+            positions count from the end.
         embeddings: whether the first of several tensors is the output of the embeddings, as in the `hidden_states` of
-            Hugging Face's models. The rules with a name leave it out.
+            Hugging Face's models. Named rules leave it out.
 
     Raises:
         ArgumentError: if the layer map is unknown.
 
-    Cost: where widths differ, O(B T S D) operations more, O(B T D) memory more, for each pair of layers of a student of
-        width S.
+    Cost: where widths differ, O(B T S D) operations and O(B T D) memory in addition, for each pair of layers of a
+        student of width S.
 
     Example:
         >>> import torch
@@ -131,28 +264,28 @@ class CosineHidden(_HiddenStates):
         super().__init__("cosine_hidden", layers, embeddings)
 
     def compare(self, student: Layers, teacher: Layers) -> Tensor:
-        return functional.cosine_hidden(student, teacher)
+        return cosine_hidden(student, teacher)
 
 
 @register("loss", "patient_kd")
 class PatientKD(_HiddenStates):
-    """Keeps a layer map and, where widths differ, projections for `limbeck.functional.patient_kd`.
+    """Module for `limbeck.functional.patient_kd`, with a layer map and, where widths differ, projections.
 
-    Student and teacher are states of one layer or a sequence of them, as `student.hidden_states`. As in the paper, the
-    rules with a name leave out the student's last layer, which answers for the logits: of 12 layers, a student of 6
-    gets 2, 4, 6, 8 and 10 (`skip`) or 7 to 11 (`last`). The paper has equal widths and no projection.
+    Student and teacher are states of one layer or a sequence of them, such as `student.hidden_states`. As in the paper,
+    named rules leave out the student's last layer, which the loss on the logits trains: a student of 6 layers gets
+    layers 2, 4, 6, 8 and 10 of 12 (`skip`) or 7 to 11 (`last`). The paper has equal widths and no projection.
 
     Args:
         layers: `uniform`, `last`, `skip`, `auto` (the largest sum of linear CKA, chosen by `prepare`), as in
-            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in what is given, from 0 or, if
-            negative, from the end.
+            `limbeck.functional.layer_map`, or pairs of positions (student, teacher) in the given layers; negative
+            positions count from the end.
         embeddings: whether the first of several tensors is the output of the embeddings, as in the `hidden_states` of
-            Hugging Face's models. The rules with a name leave it out.
+            Hugging Face's models. Named rules leave it out.
 
     Raises:
         ArgumentError: if the layer map is unknown.
 
-    Cost: where widths differ, O(B T S D) operations more, O(B T D) memory more, for each pair of layers of a
+    Cost: where widths differ, O(B T S D) operations and O(B T D) memory in addition, for each pair of layers of a
         student of width S.
 
     Example:
@@ -166,7 +299,7 @@ class PatientKD(_HiddenStates):
         super().__init__("patient_kd", layers, embeddings)
 
     def compare(self, student: Layers, teacher: Layers) -> Tensor:
-        return functional.patient_kd(student, teacher)
+        return patient_kd(student, teacher)
 
     def _chosen(self, student: Layers, teacher: Layers) -> tuple[list[Tensor], list[Tensor]]:
         students, teachers = super()._chosen(student, teacher)

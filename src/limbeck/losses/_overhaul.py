@@ -1,4 +1,4 @@
-"""A loss between responses before the ReLU, as a module that learns the margins from the teacher."""
+"""The feature distillation of Heo et al. (2019): a loss between responses before the ReLU, with margins."""
 
 from __future__ import annotations
 
@@ -8,26 +8,73 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from limbeck import functional
 from limbeck.errors import ArgumentError
+from limbeck.losses._checks import shape
+from limbeck.losses._features import broadcast_channels, check_features, mean_over_features, resize_to_teacher
+from limbeck.losses._lazy import LazyModule, channels_of
 from limbeck.losses._projection import ChannelProjection
-from limbeck.losses._sized import Sized, channels_of
+from limbeck.losses.precision import at_least_float32
 from limbeck.registry import register
 
-__all__ = ["Overhaul"]
+__all__ = ["Overhaul", "overhaul"]
+
+
+def overhaul(student: Tensor, teacher: Tensor, *, margin: Tensor) -> Tensor:
+    """Partial squared distance to the teacher's responses after a margin ReLU, averaged over the features.
+
+    mean d(student, max(teacher, m_c)), with d(s, t) = 0 where s ≤ t ≤ 0, else (s − t)². Where the teacher's neuron is
+    off, any response below the margin m_c of the channel has the loss 0. The paper sums over the features; multiply its
+    weights by their number.
+
+    Args:
+        student: responses projected to the teacher's channels: `[B, D]`, `[B, T, D]` or `[B, C, H, W]`; float16 and
+            bfloat16 inputs are computed in float32. Maps of another height or width are resized to the teacher's by
+            bilinear interpolation.
+        teacher: responses before the ReLU, of the same kind.
+        margin: m, `[C]`, at most 0: the mean of each channel's negative responses.
+
+    Returns:
+        One value per sample, `[B]`, and for sequences one per position, `[B, T]`, in at least float32.
+
+    Raises:
+        ArgumentError: if the shapes do not fit.
+
+    Knowledge: features.
+    Cost: O(B C H W) operations, O(B C H W) memory.
+
+    Example:
+        >>> import torch
+        >>> student, teacher = torch.tensor([[-5.0, 0.5, 1.0]]), torch.tensor([[-4.0, -4.0, 3.0]])
+        >>> overhaul(student, teacher, margin=torch.full((3,), -0.5))
+        tensor([1.6667])
+
+    Heo, Kim, Yun, Park, Kwak and Choi, 2019, "A Comprehensive Overhaul of Feature Distillation", arXiv:1904.01866.
+    """
+    check_features("overhaul", student, teacher)
+    channels = teacher.shape[1 if teacher.ndim == 4 else -1]
+    if margin.shape != (channels,):
+        raise ArgumentError(
+            f"overhaul: margin has shape {shape(margin)} and teacher {shape(teacher)}, expected [{channels}]; "
+            f"give one margin for each channel"
+        )
+    student, teacher = at_least_float32(student), at_least_float32(teacher)
+    student = resize_to_teacher(student, teacher)
+    target = torch.maximum(teacher, broadcast_channels(margin.to(teacher.dtype), teacher))
+    asked = (student > target) | (target > 0)
+    return mean_over_features((student - target).square() * asked)
 
 
 @register("loss", "overhaul")
-class Overhaul(Sized):
-    """Keeps margins and a learned projection of the student's channels for `limbeck.functional.overhaul`.
+class Overhaul(LazyModule):
+    """Module for `limbeck.functional.overhaul`, with margins and a learned projection of the student's channels.
 
-    `prepare` takes for the margin of a channel the mean of the teacher's negative responses over all samples that it is
-    given; 0 for a channel that has none. The paper computes this mean from the statistics of the batch normalization
-    before the ReLU, as if responses were Gaussian; measured responses need no such layer, but some hundred rows, so it
-    asks `Distiller.prepare` for 8 batches. The paper's regressor is a 1×1 convolution with batch normalization; here
-    without, so that the value of a row does not depend on the other rows.
+    `prepare` sets the margin of a channel to the mean of the teacher's negative responses over all given samples, or 0
+    if there are none. The paper computes this mean from the statistics of the batch normalization before the ReLU,
+    assuming Gaussian responses. Measuring it needs no such layer, but several hundred rows, so this loss asks
+    `Distiller.prepare` for 8 batches. The paper's regressor is a 1×1 convolution with batch normalization; here it has
+    none, so that the value of a row does not depend on the other rows.
 
-    Cost: O(B S C H W) operations more, O(B C H W) memory more, for a student of S channels.
+    Cost: O(B S C H W) operations and O(B C H W) memory in addition, for a student of S channels.
 
     Example:
         >>> import torch
@@ -49,7 +96,7 @@ class Overhaul(Sized):
         self.register_buffer("margin", torch.zeros(teacher))
 
     def prepare(self, samples: Sequence[Mapping[str, Tensor]]) -> None:
-        """Size the projection, and take the margins from the teacher's responses.
+        """Size the projection, and set the margins from the teacher's responses.
 
         Args:
             samples: for each batch, the arguments of `forward` by name.
@@ -71,4 +118,4 @@ class Overhaul(Sized):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         self.check_sized()
-        return functional.overhaul(self.projection(student), teacher, margin=self.margin)
+        return overhaul(self.projection(student), teacher, margin=self.margin)

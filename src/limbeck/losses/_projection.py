@@ -1,9 +1,9 @@
-"""A learned linear map from the student's channels to the teacher's, sized when both are known."""
+"""A learned linear map from the student's channels to the teacher's, with sizes that may be set later."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from limbeck.errors import ArgumentError
-from limbeck.losses._sized import channels_of
+from limbeck.losses._lazy import channels_of
 
-__all__ = ["ChannelProjection", "projected_where_needed"]
+__all__ = ["ChannelProjection", "project_if_needed", "size_if_needed"]
 
 
 @final
@@ -22,8 +22,8 @@ class ChannelProjection(nn.Module):
     """A linear map of the channel axis.
 
     y = W x + b, over D of `[B, D]` and `[B, T, D]`, and over C of maps `[B, C, H, W]` (a 1×1 convolution). W and b are
-    drawn like those of `torch.nn.Linear`. They are there from construction on, so an optimizer built before `size` is
-    called holds them. An unsized projection has an empty state; loading the state of a sized one sizes it.
+    drawn like those of `torch.nn.Linear`. The parameters exist from construction, so an optimizer may be built before
+    `size` is called. Before that, the state is empty; loading the state of a sized projection sets the sizes.
 
     Args:
         in_features: the student's channels; None if not known yet.
@@ -58,15 +58,15 @@ class ChannelProjection(nn.Module):
             self._draw(in_features)
 
     @property
-    def sized(self) -> bool:
+    def is_sized(self) -> bool:
         """Whether the parameters have values."""
         return self.in_features is not None and self.out_features is not None
 
     def size(self, student: Tensor, teacher: Tensor) -> None:
-        """Take the numbers of channels from features of both, or check those that are known.
+        """Set the numbers of channels from features of both models, or check the known ones.
 
         Raises:
-            ArgumentError: if the channels are not those given before.
+            ArgumentError: if the channels differ from those given before.
         """
         in_features, out_features = self._channels(student), self._channels(teacher)
         for name, known, seen in (
@@ -78,15 +78,15 @@ class ChannelProjection(nn.Module):
                     f"{self.operation}: the {name}'s features have {seen} channels, but it is sized for {known}; "
                     f"give {name}_features={seen}, or leave it out"
                 )
-        if not self.sized:
+        if not self.is_sized:
             self._materialize(in_features, out_features)
             self._draw(in_features)
 
     def check(self, features: Tensor) -> None:
-        """Refuse features of other channels than it is sized for.
+        """Reject features with other channels than the projection expects.
 
         Raises:
-            ArgumentError: if they are, or are no features at all.
+            ArgumentError: if the channels or the number of axes do not fit.
         """
         channels = self._channels(features)
         if channels != self.in_features:
@@ -96,7 +96,7 @@ class ChannelProjection(nn.Module):
             )
 
     def forward(self, features: Tensor) -> Tensor:
-        if not self.sized:
+        if not self.is_sized:
             raise ArgumentError(
                 f"{self.operation}: its size is not known yet; call Distiller.prepare with a batch before the first "
                 f"step, or give student_features and teacher_features"
@@ -131,13 +131,13 @@ class ChannelProjection(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        if self.sized:
+        if self.is_sized:
             super()._save_to_state_dict(destination, prefix, keep_vars)
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        if not self.sized and {f"{prefix}weight", f"{prefix}bias"} <= state_dict.keys():
+        if not self.is_sized and {f"{prefix}weight", f"{prefix}bias"} <= state_dict.keys():
             self._size_like(state_dict[f"{prefix}weight"], prefix, errors=rest[-1])
-        if self.sized:
+        if self.is_sized:
             super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _size_like(self, weight: Tensor, prefix: str, errors: list[str]) -> None:
@@ -151,9 +151,20 @@ class ChannelProjection(nn.Module):
             )
 
 
-def projected_where_needed(projection: ChannelProjection | None, student: Tensor, teacher: Tensor) -> Tensor:
-    """The student's maps; projected, unless no projection was made, or none is sized and the channels are equal."""
-    if projection is None or (not projection.sized and student.shape[1] == teacher.shape[1]):
+def project_if_needed(projection: ChannelProjection | None, student: Tensor, teacher: Tensor) -> Tensor:
+    """The student's maps, projected unless the projection is None, or has no size yet and the channels are equal."""
+    if projection is None or (not projection.is_sized and student.shape[1] == teacher.shape[1]):
         return student
     projected: Tensor = projection(student)
     return projected
+
+
+def size_if_needed(
+    projection: ChannelProjection | None, pairs: Sequence[tuple[Tensor, Tensor]]
+) -> ChannelProjection | None:
+    """The projection, sized for these pairs of maps; None if the channels of all pairs are equal."""
+    if projection is None or all(student.shape[1] == teacher.shape[1] for student, teacher in pairs):
+        return None
+    for student, teacher in pairs:
+        projection.size(student, teacher)
+    return projection

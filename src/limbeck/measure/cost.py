@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from limbeck.core import called, map_tensors
+from limbeck.core import call_model, map_rows
 from limbeck.errors import ArgumentError
 
 __all__ = ["Latency", "flops", "latency", "parameters", "throughput"]
@@ -60,7 +60,7 @@ def flops(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> int:
     model.eval()
     try:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            called(model, map_tensors(example, itemgetter(slice(1))))
+            call_model(model, map_rows(example, itemgetter(slice(1))))
     finally:
         for module, training in modes:
             module.training = training

@@ -3,72 +3,68 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
-from limbeck.errors import ArgumentError
-from limbeck.measure.metrics import Floats, Integers, MeanOfRows, log_softmax, sigmoid, softplus
+from limbeck.measure.activations import log_softmax, sigmoid, softplus
+from limbeck.measure.classification import is_multi_label, logits_and_target
+from limbeck.measure.metric import Floats, Labels, Outputs, RowMean, reference_of
 from limbeck.registry import register
 
-__all__ = ["TeacherAgreement", "TeacherKL", "present"]
-
-
-def present(teacher: Floats | None, name: str) -> Floats:
-    """The teacher's outputs, which a metric of this name needs.
-
-    Raises:
-        ArgumentError: if there are none.
-    """
-    if teacher is None:
-        raise ArgumentError(f"{name}: no teacher's logits; give them, or leave the metric out")
-    return teacher
+__all__ = ["TeacherAgreement", "TeacherKL"]
 
 
 def _binary_kl(teacher: Floats, logits: Floats) -> Floats:
-    """The part of a divergence that "yes" adds: `t · (log t − log p)`."""
+    """The part of a binary divergence that comes from one of the two outcomes: `t · (log t − log p)`."""
     return np.asarray(sigmoid(teacher) * (softplus(-logits) - softplus(-teacher)), np.float64)
 
 
 @register("metric", "teacher_agreement")
-class TeacherAgreement(MeanOfRows):
-    """Share of rows for which model and teacher call the same class, right or wrong.
+class TeacherAgreement(RowMean):
+    """Share of rows for which the model and the teacher predict the same class, right or wrong.
 
-    Where rows have several classes: share of the answers, one for each row and class, that are the same.
+    For multi-label rows: the share of decisions, one for each row and class, that are the same.
 
     Paper: S. Stanton, P. Izmailov, P. Kirichenko, A. A. Alemi, A. G. Wilson (2021), Does knowledge distillation really
     work?, arXiv:2106.05945.
     """
 
-    needs_teacher: ClassVar[bool] = True
+    title = "agreement with the teacher"
+    is_share = True
+    bounds = (0.0, 1.0)
+    needs_reference = True
 
-    def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        known = present(teacher, "teacher_agreement")
-        if target.ndim == logits.ndim:
-            return np.asarray(((logits > 0) == (known > 0)).mean(axis=1, keepdims=True), np.float64)
-        return np.asarray((logits.argmax(axis=1) == known.argmax(axis=1))[:, None], np.float64)
+    def statistics(self, outputs: Outputs, labels: Labels, reference: Outputs | None) -> Floats:
+        logits, target = logits_and_target(outputs, labels)
+        teacher = reference_of(reference, "teacher_agreement")["logits"]
+        if is_multi_label(logits, target):
+            return np.asarray(((logits > 0) == (teacher > 0)).mean(axis=1, keepdims=True), np.float64)
+        return np.asarray((logits.argmax(axis=1) == teacher.argmax(axis=1))[:, None], np.float64)
 
 
 @register("metric", "teacher_kl")
-class TeacherKL(MeanOfRows):
+class TeacherKL(RowMean):
     """Mean of `KL(teacher ‖ model) = Σ_c t_c · (log t_c − log p_c)` at temperature 1, in nats.
 
-    Where rows have several classes: the sum of this over a yes or no for each class, as in `binary_kd`.
+    For multi-label rows: the sum of the divergences of the binary decisions of a row, as in `binary_kd`.
 
-    >>> TeacherKL().rows(np.zeros((1, 2)), np.array([0]), np.zeros((1, 2))).item()
+    >>> outputs, labels = {"logits": np.zeros((1, 2))}, {"target": np.array([0])}
+    >>> TeacherKL().statistics(outputs, labels, outputs).item()
     0.0
     """
 
-    higher_is_better: ClassVar[bool] = False
-    needs_teacher: ClassVar[bool] = True
-    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    points: ClassVar[bool] = False
+    title = "KL divergence to the teacher"
+    unit = "nats"
+    higher_is_better = False
+    bounds = (0.0, math.inf)
+    needs_reference = True
 
-    def rows(self, logits: Floats, target: Integers, teacher: Floats | None) -> Floats:
-        given = present(teacher, "teacher_kl")
-        if target.ndim == logits.ndim:
-            both = _binary_kl(given, logits) + _binary_kl(-given, -logits)
-            return np.asarray(both.sum(axis=1, keepdims=True), np.float64)
-        known = log_softmax(given)
-        divergence = np.exp(known) * (known - log_softmax(logits))
+    def statistics(self, outputs: Outputs, labels: Labels, reference: Outputs | None) -> Floats:
+        logits, target = logits_and_target(outputs, labels)
+        teacher = reference_of(reference, "teacher_kl")["logits"]
+        if is_multi_label(logits, target):
+            divergence = _binary_kl(teacher, logits) + _binary_kl(-teacher, -logits)
+        else:
+            log_teacher = log_softmax(teacher)
+            divergence = np.exp(log_teacher) * (log_teacher - log_softmax(logits))
         return np.asarray(divergence.sum(axis=1, keepdims=True), np.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import ArgumentError
-from limbeck.measure.metrics import Floats
+from limbeck.measure.metric import Floats, Integers
 
 __all__ = ["Interval", "Resamples", "Scope", "interval", "student_t"]
 
@@ -29,29 +30,37 @@ class Interval:
 
 
 class Resamples:
-    """How often each draw of the bootstrap takes each row. All models and metrics share the draws, so they are paired.
+    """How often each draw of the bootstrap contains each unit. All models and metrics share the draws: they are paired.
 
     Args:
-        rows: the number N of rows.
-        draws: the number of draws, each of N rows with replacement.
+        rows: the number of rows.
+        units: the unit of each row, ``[rows]``, as whole numbers: a unit, such as a document, is drawn with all of its
+            rows. None if every row is a unit.
+        draws: the number of draws, each of as many units as there are, with replacement.
         seed: of the generator.
 
     Raises:
-        ArgumentError: if there is no row, or fewer than 100 draws, which leave no 2.5% tail to read.
+        ArgumentError: if there is no row, another number of units than rows, or fewer than 100 draws, which leave no
+            2.5% tail to read.
 
     Paper: B. Efron (1979), Bootstrap methods: another look at the jackknife, doi:10.1214/aos/1176344552.
     """
 
-    def __init__(self, rows: int, *, draws: int = 2000, seed: int = 0) -> None:
+    def __init__(self, rows: int, *, units: Integers | None = None, draws: int = 2000, seed: int = 0) -> None:
         if rows < 1 or draws < 100:
             raise ArgumentError(
                 f"bootstrap: {rows} rows and {draws} draws; expected at least 1 row and 100 draws; 2000 draws is usual"
             )
+        if units is not None and units.shape != (rows,):
+            raise ArgumentError(f"bootstrap: units of shape {units.shape} for {rows} rows; give the unit of each row")
+        self.rows = rows
+        self.unit_of_row = None if units is None else np.unique(units, return_inverse=True)[1]
+        count = rows if self.unit_of_row is None else int(self.unit_of_row.max()) + 1
         random = np.random.Generator(np.random.PCG64(seed))
         # One byte each: a count is nearly Poisson(1), and 10^9 of those have no value above 20.
-        self.counts: NDArray[np.uint8] = np.empty((draws, rows), np.uint8)
+        self.counts: NDArray[np.uint8] = np.empty((draws, count), np.uint8)
         for draw in range(draws):
-            self.counts[draw] = np.bincount(random.integers(0, rows, size=rows), minlength=rows)
+            self.counts[draw] = np.bincount(random.integers(0, count, size=count), minlength=count)
 
     def means(self, statistics: Floats) -> Floats:
         """The mean over rows in each draw: `[N, K]` -> `[draws, K]`.
@@ -59,10 +68,33 @@ class Resamples:
         >>> Resamples(3, draws=100).means(np.ones((3, 2))).shape
         (100, 2)
         """
-        draws, rows = self.counts.shape
-        step = max(1, 4_000_000 // rows)  # 32 MB of float64 counts at a time
-        chunks = [self.counts[at : at + step].astype(np.float64) @ statistics for at in range(0, draws, step)]
-        return np.asarray(np.concatenate(chunks) / rows, np.float64)
+        if self.unit_of_row is None:
+            return np.asarray(self._products(statistics) / self.rows, np.float64)
+        table = np.zeros((self.counts.shape[1], statistics.shape[1] + 1))
+        np.add.at(table, self.unit_of_row, np.pad(statistics, ((0, 0), (0, 1)), constant_values=1.0))
+        sums = self._products(table)
+        return np.asarray(sums[:, :-1] / sums[:, -1:], np.float64)
+
+    def _products(self, table: Floats) -> Floats:
+        chunks = [self.counts[chunk].astype(np.float64) @ table for chunk in self._chunks(len(table))]
+        return np.concatenate(chunks)
+
+    def weights(self, order: Integers | None = None) -> Iterator[Floats]:
+        """How often each draw contains each row, ``[some draws, rows]``, in chunks of draws.
+
+        Args:
+            order: the numbers of the rows in the order wanted; None for the order of the data set.
+        """
+        column = self.unit_of_row if order is None or self.unit_of_row is None else self.unit_of_row[order]
+        if self.unit_of_row is None:
+            column = order
+        for chunk in self._chunks(self.rows):
+            counts = self.counts[chunk] if column is None else self.counts[chunk][:, column]
+            yield counts.astype(np.float64)
+
+    def _chunks(self, columns: int) -> Iterator[slice]:
+        step = max(1, 4_000_000 // columns)  # 32 MB of float64 counts at a time
+        return (slice(start, start + step) for start in range(0, len(self.counts), step))
 
 
 def student_t(freedom: float, probability: Floats) -> Floats:
@@ -102,8 +134,9 @@ def interval(values: Floats, draws: Floats, *, bounds: tuple[float, float] = (-m
 
     Args:
         values: the metric, or a paired difference of it, on all rows, per seed: `[S]`.
-        draws: the same in each draw of the bootstrap over rows: `[S, draws]`.
-        bounds: the least and the greatest value that there can be.
+        draws: the same in each draw of the bootstrap over rows: `[S, draws]`. Draws in which the metric is not defined
+            (NaN) are left out.
+        bounds: the smallest and the largest possible value.
 
     Returns:
         The interval.
@@ -113,6 +146,9 @@ def interval(values: Floats, draws: Floats, *, bounds: tuple[float, float] = (-m
     """
     value = float(values.mean())
     over_rows = draws.mean(axis=0)
+    over_rows = over_rows[~np.isnan(over_rows)]
+    if math.isnan(value) or len(over_rows) == 0:
+        return Interval(value, math.nan, math.nan, "rows" if len(values) == 1 else "rows+seeds")
     bias = float(over_rows.mean()) - value
     if abs(bias) < 4 * float(over_rows.std()) / math.sqrt(len(over_rows)):
         bias = 0.0  # the draws' own noise: taking it off would move bounds that are exactly 0

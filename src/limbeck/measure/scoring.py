@@ -1,85 +1,106 @@
-"""What decides how a task's outputs are judged."""
+"""How the models of a task are evaluated."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Literal
 
 from limbeck import registry
-from limbeck.measure.calibration import Bin
-from limbeck.measure.metrics import Floats, Integers, Metric
+from limbeck.errors import ArgumentError
+from limbeck.measure.metric import Floats, Integers, Labels, Metric, Outputs
+from limbeck.measure.tables import Table
 
-__all__ = ["Scoring", "main_score", "registered"]
+__all__ = ["ClassScoring", "LabelKind", "Scoring"]
+
+LabelKind = Literal["single_label", "multi_label"]
 
 
-class Scoring(Protocol):
-    """What targets are, which metrics are told of a model, and which of them decides.
+def _accept(outputs: Outputs, labels: Labels) -> None:
+    """Accept any outputs and labels."""
 
-    Logits are ``[N, …, C]`` and targets start with the same N. Rows are what the bootstrap draws: one of them may hold
-    any number of decisions, as `Metric.rows` gives the sums of each row, and `Metric.value` makes one number of their
-    means.
+
+@dataclass(frozen=True)
+class Scoring:
+    """The metrics of a task, and the loss of models that have no teacher.
+
+    Args:
+        hard: the terms on labels that are used where a recipe names none, as an ``objective`` has them.
+        metrics: the first decides: which epoch is best, and whether distillation helped.
+        units: the unit of each of these rows, ``[N]``, as whole numbers. The bootstrap draws units, such as documents
+            or queries, with all of their rows. None if every row is a unit.
+        keep: the names of outputs that are stored for calibration, the comparison of INT8 files and examples.
+        tables: what else is computed of a model, by its key in ``results.json``; None is written as an empty list.
+        check: raises an ArgumentError for outputs that do not fit the labels of the same rows.
+        known: the number of known labels in a batch; an evaluation without any is refused. None if all are known.
+        adapt: makes a metric by name, which was made for single rows, fit for these outputs and labels.
+
+    Raises:
+        ArgumentError: if there is no metric, or the first one compares with a reference: validation has none.
     """
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Registered names. The first, a share that is better when greater, decides: which epoch is best, and whether
-        distillation helped."""
-        ...
+    hard: Mapping[str, Any]
+    metrics: Sequence[Metric[Any]]
+    units: Callable[[Any], Integers] | None = None
+    keep: Sequence[str] = ()
+    tables: Mapping[str, Table | None] = field(default_factory=lambda: MappingProxyType({}))
+    check: Callable[[Outputs, Labels], None] = _accept
+    known: Callable[[Labels], int] | None = None
+    adapt: Callable[[Metric[Any]], Metric[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.metrics:
+            raise ArgumentError("metrics: expected at least one, got none; the first decides")
+        if self.main.needs_reference:
+            raise ArgumentError(
+                f"metrics: the first, {self.main.name}, compares with a teacher, and validation has none; put a metric "
+                "of the labels first"
+            )
 
     @property
-    def loss(self) -> str:
-        """What a model without a teacher learns by, where the recipe names no term on labels."""
-        ...
+    def main(self) -> Metric[Any]:
+        """The metric that decides."""
+        return self.metrics[0]
 
-    @property
-    def exclusive(self) -> bool:
-        """Whether classes exclude one another, so that logits are those of a softmax."""
-        ...
-
-    def metric(self, name: str) -> Metric:
-        """The metric of this name, for logits and targets of these shapes; see `registered`.
+    def metric(self, name: str) -> Metric[Any]:
+        """The metric of this name: one of the scoring, or a registered one.
 
         Raises:
             LimbeckError: if there is none.
         """
-        ...
+        for own in self.metrics:
+            if own.name == name:
+                return own
+        cls = registry.lookup("metric", name)
+        try:
+            metric: Metric[Any] = cls()
+        except TypeError as error:
+            raise ArgumentError(f"metric {name!r} has arguments without a default; give an instance of it") from error
+        return metric if self.adapt is None else self.adapt(metric)
 
-    def check(self, target: NDArray[Any], shape: tuple[int, ...]) -> None:
-        """Refuse targets that logits of this shape cannot be judged by.
+    def with_metrics(self, metrics: Sequence[str | Metric[Any]]) -> Scoring:
+        """The same with other metrics, of which the first decides.
 
         Raises:
-            ArgumentError: which says what was expected.
+            LimbeckError: for a name that does not exist or is there twice, and as the constructor.
         """
-        ...
-
-    def probabilities(self, logits: Floats) -> Floats:
-        """What logits say, of the same shape."""
-        ...
-
-    def reliability(self, logits: Floats, target: Integers) -> tuple[Bin, ...]:
-        """Decisions by confidence; none where that has no meaning."""
-        ...
-
-    def confusion(self, logits: Floats, target: Integers) -> tuple[tuple[int, ...], ...]:
-        """How often what was called what; nothing where that has no meaning."""
-        ...
+        chosen = tuple(self.metric(metric) if isinstance(metric, str) else metric for metric in metrics)
+        names = [metric.name for metric in chosen]
+        twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+        if twice:
+            raise ArgumentError(f"metrics: {twice[0]!r} is there twice; name each metric once")
+        return replace(self, metrics=chosen)
 
 
-def registered(name: str) -> Metric:
-    """The metric that is registered under a name.
+@dataclass(frozen=True)
+class ClassScoring(Scoring):
+    """The scoring of classifiers.
 
-    Raises:
-        LimbeckError: if there is none.
+    Args:
+        label_kind: whether rows have exactly one class, so that logits are those of a softmax, or any number of them.
+        probabilities: the probabilities that outputs stand for, by which an INT8 file is compared with its model.
     """
-    metric: Metric = registry.lookup("metric", name)()
-    return metric
 
-
-def main_score(scoring: Scoring, logits: Floats, target: Integers) -> Mapping[str, float]:
-    """The metric that decides, by its name."""
-    name = scoring.metrics[0]
-    metric = scoring.metric(name)
-    return {name: float(metric.value(np.mean(metric.rows(logits, target, None), axis=0)))}
+    label_kind: LabelKind = "single_label"
+    probabilities: Callable[[Outputs], Floats] = field(kw_only=True)

@@ -1,4 +1,4 @@
-"""What a recipe may use, told from the registered constructors themselves."""
+"""Descriptions of what a recipe may use, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -10,79 +10,74 @@ from itertools import groupby
 from typing import Any
 
 from limbeck import registry
-from limbeck.recipes.caching.settings import CacheSettings
-from limbeck.recipes.methods import KINDS, Input, Method, Option, find, methods, options_of
-from limbeck.recipes.options import option_types
-from limbeck.recipes.schema import ExportSettings, MeasureSettings
-from limbeck.tasks import DataSettings
-from limbeck.training.settings import Settings
+from limbeck.recipes.registry_entries import Input, Option, RegistryEntry, find, registry_entries
 
 __all__ = ["as_json", "describe", "explain", "listing"]
 
-_sections = {
-    "data": DataSettings,
-    "cache": CacheSettings,
-    "train": Settings,
-    "measure": MeasureSettings,
-    "export": ExportSettings,
-}
-
 
 def describe() -> dict[str, Any]:
-    """Every section and entry, with the types and defaults of its options."""
-    kinds = [kind for kind in KINDS if kind != "metric" and registry.names(kind)]
-    entries = {kind: {name: options_of(kind, name) for name in registry.names(kind)} for kind in kinds}
-    tasks = {name: {"data": option_types(registry.lookup("task", name).Settings)} for name in registry.names("task")}
-    sections = {name: option_types(entry) for name, entry in _sections.items()}
-    return {"schema": 1, "sections": sections, "tasks": tasks, **entries}
+    """Every section and, by kind, every entry, with the types and defaults of the options; data under its task."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for entry in sorted(registry_entries(), key=lambda entry: (entry.kind, entry.name)):
+        kinds.setdefault(entry.kind, {})[entry.name] = {
+            name: _type_and_default(option) for name, option in entry.options.items()
+        }
+    return {"schema": 1, "sections": registry.read_index()["sections"], **kinds}
+
+
+def _type_and_default(option: Option) -> dict[str, Any]:
+    return {"type": option.type} if option.required else {"type": option.type, "default": option.default}
 
 
 def listing() -> str:
     """One line for each entry, its name and what it is, by kind; losses by the knowledge that they transfer."""
     lines: list[str] = []
-    for kind, of_kind in groupby(methods(), key=lambda method: method.kind):
+    for kind, of_kind in groupby(registry_entries(), key=lambda entry: entry.kind):
         lines.append(kind)
-        for knowledge, found in groupby(of_kind, key=lambda method: method.knowledge):
+        for knowledge, entries in groupby(of_kind, key=lambda entry: entry.knowledge):
             if kind == "loss":
                 lines.append(f"  on {knowledge or 'something else'}")
             indent = "    " if kind == "loss" else "  "
-            lines += [f"{indent}{method.name:<26} {method.summary}".rstrip() for method in found]
+            lines += [f"{indent}{entry.name:<26} {entry.summary}".rstrip() for entry in entries]
     return "\n".join(lines)
 
 
 def as_json(name: str | None = None) -> dict[str, Any]:
-    """All entries, or one, with everything that `explain` tells of them.
+    """All entries, or those of one name, with everything that `explain` shows.
 
     Raises:
         ArgumentError: if no kind has an entry of this name.
     """
-    return {"schema": 1, "methods": [asdict(method) for method in ([find(name)] if name else methods())]}
+    return {"schema": 1, "methods": [asdict(entry) for entry in (find(name) if name else registry_entries())]}
 
 
 def explain(name: str, *, width: int = 80) -> str:
-    """One entry: its equation, inputs, options with defaults, result, cost and papers.
+    """The entries of a name: equation, inputs, options with defaults, result, cost and papers.
 
     Raises:
         ArgumentError: if no kind has an entry of this name.
     """
-    method = find(name)
+    return "\n\n".join(_explained(entry, width) for entry in find(name))
+
+
+def _explained(entry: RegistryEntry, width: int) -> str:
     parts = [
-        _heading(method),
-        _flowed([method.summary], width, ""),
-        _flowed(method.explanation, width),
-        _part("As a module", _flowed(method.setup, width)),
-        _part("Inputs", "\n".join(_input(key, value, width) for key, value in method.inputs.items())),
-        _part("Options", "\n".join(_option(key, value, width) for key, value in method.options.items())),
-        _part("Gives", _flowed([method.returns or ""], width)),
-        _part("Cost per step", _flowed(method.cost, width)),
-        _part("Papers", _flowed(method.references, width)),
-        _part("In Python", "\n".join(f"  {path}" for path in method.objects)),
+        _heading(entry),
+        _flowed([entry.summary], width, ""),
+        _flowed(entry.explanation, width),
+        _part("As a module", _flowed(entry.setup, width)),
+        _part("Inputs", "\n".join(_input(key, value, width) for key, value in entry.inputs.items())),
+        _part("Options", "\n".join(_option(key, value, width) for key, value in entry.options.items())),
+        _part("Returns", _flowed([entry.returns or ""], width)),
+        _part("Cost per step", _flowed(entry.cost, width)),
+        _part("Papers", _flowed(entry.references, width)),
+        _part("In Python", "\n".join(f"  {path}" for path in entry.objects)),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-def _heading(method: Method) -> str:
-    return f"{method.kind} {method.name}" + (f" (on {method.knowledge})" if method.knowledge else "")
+def _heading(entry: RegistryEntry) -> str:
+    return f"{entry.kind} {entry.name}" + (f" (on {entry.knowledge})" if entry.knowledge else "")
 
 
 def _part(title: str, text: str) -> str:

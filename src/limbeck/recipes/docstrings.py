@@ -15,7 +15,7 @@ _header = re.compile(r"(?:Args|Inputs|Returns|Raises|Cost|Knowledge|Example):(?=
 _blank = re.compile(rf"\n\s*\n|\n(?={_header.pattern})", re.MULTILINE)
 _named = re.compile(r"(\w+): (.*)")
 _paper = re.compile(r"arXiv:|doi:|\b(?:19|20)\d\d\b\)?, [\"“]")
-# Where a paragraph goes on with the next paper.
+# Where the next paper of a paragraph begins.
 _end_of_paper = re.compile(r"(?:(?<=\d\.)|(?<=\)\.)) (?=[A-Z]\w+(?:,| and ))")
 
 
@@ -27,7 +27,7 @@ class Docstring:
         summary: the first line.
         body: the paragraphs up to the first section, the equation among them.
         sections: ``Returns``, ``Cost`` and ``Knowledge``, each as one paragraph.
-        arguments: ``Args`` and ``Inputs``: what it says of each name.
+        arguments: ``Args`` and ``Inputs``: the description of each name.
         references: the paragraphs that name papers.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -131,7 +132,7 @@ def construct(
     path: str,
     supplied: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """Call a constructor; what it refuses is told with the place in the recipe.
+    """Call a constructor; its errors name the place in the recipe.
 
     Args:
         entry: a class or function.
@@ -185,7 +186,8 @@ def _type_name(kind: Any) -> str:
     kinds = _kinds(kind)
     if kinds is not None:
         return f"float | {{use: {' or '.join(kinds)}}}"
-    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
+    # Names of modules say nothing to the writer of a recipe, and change when code moves.
+    return kind.__name__ if isinstance(kind, type) else re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", str(kind))
 
 
 def _fields(entry: Callable[..., Any], supplied: Collection[str], path: str) -> dict[str, Any]:

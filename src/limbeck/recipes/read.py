@@ -41,7 +41,7 @@ class _Dumper(yaml.SafeDumper):
 
 _merge = "tag:yaml.org,2002:merge"
 _integer = "tag:yaml.org,2002:int"
-# Of each kind: how it looks, and which characters it begins with.
+# The pattern of each kind, and the characters that it begins with.
 _plain = {
     "tag:yaml.org,2002:bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     _integer: (r"[-+]?[0-9][0-9_]*|0o[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-fA-F_]*|0b[01][01_]*", "-+0123456789"),

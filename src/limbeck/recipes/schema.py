@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError, suggest
-from limbeck.recipes.caching.settings import resolve_cache
-from limbeck.recipes.equipment import equipment_of, is_tied, needed
-from limbeck.recipes.fitted import check_fitted
-from limbeck.recipes.forms import resolve_model
-from limbeck.recipes.groups import expanded
-from limbeck.recipes.options import option_types, resolve_use
+from limbeck.recipes.adapters import adapter_needs, adapter_of, is_tied
+from limbeck.recipes.cache_settings import resolve_cache
+from limbeck.recipes.co_training import is_co_trained
+from limbeck.recipes.data_sources import resolve_object, resolve_source
+from limbeck.recipes.exit_macros import expanded
+from limbeck.recipes.model_sources import resolve_model
+from limbeck.recipes.options import lookup, option_types, resolve_use
 from limbeck.recipes.sections import resolve_section, resolve_train
+from limbeck.recipes.sklearn_models import check_sklearn_sections
 from limbeck.recipes.terms import resolve_objective
-from limbeck.recipes.together import trains_together
 from limbeck.tasks import Task
 
 __all__ = ["ExportSettings", "MeasureSettings", "resolve"]
@@ -35,6 +36,8 @@ _sections = (
     "balance",
     "cache",
     "train",
+    "protocol",
+    "compress",
     "control",
     "seeds",
     "measure",
@@ -44,9 +47,14 @@ _sections = (
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureSettings:
-    """``measure:``. ``draws``: of the bootstrap over the test rows."""
+    """``measure:``.
+
+    ``draws``: of the bootstrap over the test rows.
+    ``metrics``: the names of registered metrics, of which the first decides; those of the task if null.
+    """
 
     draws: int = 2000
+    metrics: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.draws < 100:
@@ -106,23 +114,44 @@ def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = 
         "task": recipe["task"],
         "data": data,
         "models": models,
-        "objective": resolve_objective(objective, "objective", task.counted),
-        "balance": None if recipe.get("balance") is None else resolve_use(["balance"], recipe["balance"], "balance"),
+        "objective": resolve_objective(objective, "objective", task.mask_address, task.main_output),
+        "balance": _optional_use("balance", recipe.get("balance")),
         "cache": resolve_cache(recipe.get("cache")),
         "train": train,
+        "protocol": _optional_use("protocol", recipe.get("protocol")),
+        "compress": _compress(recipe.get("compress")),
         **top,
-        "measure": resolve_section(MeasureSettings, _mapping(recipe, "measure"), "measure"),
+        "measure": _measure(_mapping(recipe, "measure")),
         "export": _export(_mapping(recipe, "export"), models["student"], task),
     }
-    check_fitted(resolved)
+    check_sklearn_sections(resolved)
     return resolved
 
 
+def _optional_use(kind: str, section: Any) -> dict[str, Any] | None:
+    return None if section is None else resolve_use([kind], section, kind)
+
+
+def _compress(steps: Any) -> list[dict[str, Any]]:
+    if steps is None:
+        return []
+    if not isinstance(steps, list):
+        raise RecipeError(f"compress is {steps!r}; write a list of steps, as in compress: [{{use: NAME}}]")
+    return [resolve_use(["compressor"], step, f"compress[{number}]") for number, step in enumerate(steps)]
+
+
+def _measure(given: Mapping[str, Any]) -> dict[str, Any]:
+    settings = resolve_section(MeasureSettings, given, "measure")
+    for number, name in enumerate(settings["metrics"] or ()):
+        lookup(["metric"], name, f"measure.metrics[{number}]")
+    return settings
+
+
 def _check_last(train: Mapping[str, Any], student: Mapping[str, Any]) -> None:
-    worn = equipment_of(student)
-    if train["finetune"] is not None and worn is not None and not worn.may_finetune:
+    adapter = adapter_of(student)
+    if train["finetune"] is not None and adapter is not None and not adapter.may_finetune:
         raise RecipeError(
-            f"train.finetune: the last stage trains the student alone, without its {worn.key}; leave one of the two out"
+            f"train.finetune: the last stage trains the student alone, without its {adapter.key}; remove one of the two"
         )
 
 
@@ -148,12 +177,17 @@ def _mapping(recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
 
 
 def _export(given: Mapping[str, Any], student: Mapping[str, Any], task: type[Task]) -> dict[str, Any]:
-    settings = resolve_section(ExportSettings, {"formats": list(task.formats[:1]), **given}, "export")
-    if settings["formats"] and not task.formats:
+    settings = resolve_section(ExportSettings, {"formats": list(task.delivery.formats[:1]), **given}, "export")
+    if settings["formats"] and not task.delivery.formats:
         raise RecipeError(
             "export.formats: this task exports nothing; its student goes on in another recipe, from the folder "
             "models/student of the run"
         )
+    for name in settings["formats"]:
+        if name not in task.delivery.formats:
+            raise RecipeError(
+                f"export.formats: this task is not exported as {name}; choose from {', '.join(task.delivery.formats)}"
+            )
     known = student.get("exits", {})
     for name in settings["exits"]:
         if name not in known:
@@ -171,14 +205,15 @@ def _data(given: dict[str, Any], task: type[Task], is_object: bool) -> dict[str,
             settings[section] = resolve_section(entry, settings[section], f"data.{section}")
     for other in ("unlabelled", "test_from"):
         if settings.get(other) is not None:
-            settings[other] = resolve_use(task.sources, settings[other], f"data.{other}")
-    if {"use": "object", **given} == {"use": "object"}:
-        if is_object:
-            return {"use": "object", **settings}
-        if given:
-            raise RecipeError("data: this run had its data from Python; give it again, as in limbeck.run(…, data=…)")
+            settings[other] = resolve_source(task, settings[other], f"data.{other}")
+    if is_object and given.get("use", "object") == "object":
+        options = resolve_object(task, given, beside=own) if set(given) - {"use"} else {"use": "object"}
+        return {**options, **settings}
+    if given.get("use") == "object":
+        raise RecipeError("data: this run had its data from Python; give it again, as in limbeck.run(…, data=…)")
+    if not given:
         raise RecipeError("data names no source; give data: {use: NAME}, as in data: {use: digits}")
-    source = resolve_use(task.sources, given, "data", beside=own)
+    source = resolve_source(task, given, "data", beside=own)
     return {**({"use": "object"} if is_object else source), **settings}
 
 
@@ -197,16 +232,16 @@ def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str
             "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}"
         )
     resolved = {name: resolve_model(name, spec, task, name in objects) for name, spec in models.items()}
-    _check_equipment(resolved)
-    alone = {name: spec for name, spec in resolved.items() if not trains_together(spec.get("train"))}
+    _check_adapter(resolved)
+    alone = {name: spec for name, spec in resolved.items() if not is_co_trained(spec.get("train"))}
     _check_apart({name: spec for name, spec in alone.items() if spec.get("train") is not None})
     return resolved
 
 
-def _check_equipment(resolved: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_adapter(resolved: Mapping[str, Mapping[str, Any]]) -> None:
     student = resolved["student"]
-    for other, place in needed("student", student):
-        if not is_tied(student) and other in resolved and trains_together(resolved[other].get("train")):
+    for other, place in adapter_needs("student", student):
+        if not is_tied(student) and other in resolved and is_co_trained(resolved[other].get("train")):
             raise RecipeError(
                 f"{place}.teacher: {other!r} trains together with the student, and what is taken of it stays as it "
                 "begins; name a teacher that is ready"

@@ -1,4 +1,4 @@
-"""The terms of an objective: what a recipe says of them, what they read, and the objects."""
+"""The terms of an objective: their sections, the addresses that they read, and the objects."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from typing import Annotated, Any
 import limbeck.losses  # noqa: F401  # registers them
 from limbeck import registry
 from limbeck.core import Address, Schedule, Term, source_of
+from limbeck.core.binding import arguments, default_address
 from limbeck.errors import RecipeError, suggest
-from limbeck.recipes.equipment import equipment_of
+from limbeck.recipes.adapters import adapter_of
+from limbeck.recipes.objective_macros import expand_macros
 from limbeck.recipes.options import FROM_TRAIN, construct, resolve_options, resolve_use
-from limbeck.recipes.shorthand import written_out
 from limbeck.registry import Entry
 
 __all__ = [
     "build_term",
+    "hard_terms",
     "is_read",
     "is_taught",
-    "plain_term",
+    "normalize_weights",
     "read_of",
     "resolve_objective",
-    "shared",
     "sources",
     "supervised_terms",
 ]
@@ -42,21 +43,25 @@ class _Term:
     gather: bool = False
 
 
-def resolve_objective(terms: Spec, path: str, counted: Address | None = None) -> dict[str, Any]:
+def resolve_objective(
+    terms: Spec, path: str, mask_address: Address | None = None, main: str = "logits"
+) -> dict[str, Any]:
     """An objective with every default written out.
 
     Args:
         terms: as the recipe has them.
         path: where it has them, for errors.
-        counted: the mask of what a term on logits alone counts, where it says no ``where``.
+        mask_address: the address of the mask of terms that read logits alone and have no ``where``.
+        main: the main output of the task's models, which ``student`` and ``teacher`` read by default.
 
     Raises:
         RecipeError: with the place in the recipe.
     """
-    return {name: _resolved(spec, f"{path}.{name}", counted) for name, spec in written_out(terms, path).items()}
+    written = expand_macros(terms, path)
+    return {name: _resolved(spec, f"{path}.{name}", mask_address, main) for name, spec in written.items()}
 
 
-def _resolved(spec: Any, path: str, counted: Address | None) -> dict[str, Any]:
+def _resolved(spec: Any, path: str, mask_address: Address | None, main: str) -> dict[str, Any]:
     if not isinstance(spec, Mapping):
         raise RecipeError(
             f"{path} is {spec!r}; a term is {{loss, inputs, weight, where, scale, detach, classes, gather}}"
@@ -65,9 +70,17 @@ def _resolved(spec: Any, path: str, counted: Address | None) -> dict[str, Any]:
     if term["classes"] is not None:
         term["classes"] = [str(name) for name in term["classes"]]
     term["loss"] = resolve_use(["loss"], term["loss"], f"{path}.loss")
-    if term["where"] is None and counted is not None and _reads_logits_alone(term, path):
-        term["where"] = counted
+    if main != "logits":
+        term["inputs"] = _default_inputs(term["loss"]["use"], term["inputs"] or {}, main)
+    if term["where"] is None and mask_address is not None and _reads_logits_alone(term, path):
+        term["where"] = mask_address
     return term
+
+
+def _default_inputs(loss: str, given: Mapping[str, Address], main: str) -> dict[str, Address]:
+    """The addresses of a term, with those that an argument has by default where its main output is called so."""
+    defaults = {argument: default_address(argument, main) for argument in arguments(registry.lookup("loss", loss))}
+    return {argument: address for argument, address in {**defaults, **given}.items() if address is not None}
 
 
 def _reads_logits_alone(spec: Spec, path: str) -> bool:
@@ -131,26 +144,26 @@ def is_taught(terms: Mapping[str, Spec]) -> bool:
     return any(True for _ in sources(terms, "objective"))
 
 
-def supervised_terms(recipe: Spec, loss: str = "cross_entropy") -> dict[str, Spec]:
+def supervised_terms(recipe: Spec, hard: Spec, main: str = "logits") -> dict[str, Spec]:
     """The terms of the control: those that read the bare student and the batch alone, their weights summing to 1.
 
-    Without any, the control learns by this loss.
+    Without any, they are these hard terms, the default ones of the task; ``main`` is its main output.
     """
     section = recipe["models"]["student"]
-    worn = equipment_of(section)
-    lacking = () if worn is None else worn.adds(section)
+    adapter = adapter_of(section)
+    lacking = () if adapter is None else adapter.adds(section)
     chosen = {
         name: spec
         for name, spec in recipe["objective"].items()
         if spec["weight"] != 0 and _supervises(spec, name, lacking)
     }
     if not chosen:
-        return {"hard": plain_term(loss)}
+        return hard_terms(hard, main)
     weights = [spec["weight"] for spec in chosen.values()]
     if len(chosen) == 1:
         return {name: {**spec, "weight": 1.0} for name, spec in chosen.items()}
     if any(isinstance(weight, Mapping) for weight in weights):
-        # Their sum differs from step to step: `shared` divides by it.
+        # The sum changes from step to step: `normalize_weights` divides by it.
         return chosen
     return {name: {**spec, "weight": spec["weight"] / sum(weights)} for name, spec in chosen.items()}
 
@@ -163,14 +176,13 @@ def _supervises(spec: Spec, name: str, lacking: Collection[str]) -> bool:
     return "batch" in read and {source_of(address) for address in term.addresses} <= {"batch", "student"}
 
 
-def plain_term(loss: str = "cross_entropy") -> Spec:
-    """A loss on every row whose label is known."""
-    addresses = dict.fromkeys(("inputs", "where", "scale", "detach", "classes"))
-    return {"loss": resolve_use(["loss"], loss, "control"), **addresses, "weight": 1.0, "gather": False}
+def hard_terms(hard: Spec, main: str = "logits") -> dict[str, Spec]:
+    """The default hard terms of a task, on every row whose label is known, with every default written out."""
+    return resolve_objective(hard, "scoring.hard", main=main)
 
 
-def shared(terms: Mapping[str, Spec]) -> Mapping[str, Spec]:
-    """The terms with weights that sum to 1 at every step."""
+def normalize_weights(terms: Mapping[str, Spec]) -> Mapping[str, Spec]:
+    """The terms with their weights divided by the sum of all weights at every step."""
     if not any(isinstance(spec["weight"], Mapping) for spec in terms.values()):
         return terms
     schedules = {name: build_term(spec, f"objective.{name}").schedule for name, spec in terms.items()}

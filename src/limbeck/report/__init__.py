@@ -1,4 +1,4 @@
-"""What a run found, as a page, as a model card and as a table for the terminal."""
+"""The results of a run as an HTML page, a model card and a table for the terminal."""
 
 from __future__ import annotations
 

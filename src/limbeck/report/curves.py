@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from limbeck.report.formatting import brief, finite, metric_title, percent, significant
+from limbeck.report.formatting import brief, finite, significant
+from limbeck.report.metric_description import MetricDescription
 from limbeck.report.results import title
 from limbeck.report.svg import Axis, Chart, element, model_class, padded
 
@@ -46,13 +47,18 @@ class Line:
 
 
 class Quantity(NamedTuple):
-    """What a chart shows: how it is read from an event, how it is written, and its axis."""
+    """A logged number: how it is read from an event and written, and the axis that it is drawn on.
+
+    The axis is logarithmic if ``may_be_log`` and all values are positive and span more than a factor of 30.
+    """
 
     title: str
+    axis_title: str
     read: Callable[[Event], float | None]
     write: Callable[[float | None], str]
-    log: bool  # a logarithmic axis where all values are positive and span more than a factor of 30
-    highest: float
+    tick: Callable[[float], str]
+    may_be_log: bool
+    clamp: Callable[[float, float], tuple[float, float]]
 
 
 def _number(value: object) -> float | None:
@@ -64,13 +70,28 @@ def _validated(event: Event, metric: str) -> float | None:
     return _number(validation.get(metric)) if isinstance(validation, Mapping) else None
 
 
-LOSS = Quantity("training loss", lambda event: _number(event.get("loss")), significant, log=True, highest=math.inf)
+LOSS = Quantity(
+    "training loss",
+    "training loss",
+    lambda event: _number(event.get("loss")),
+    significant,
+    lambda value: brief(significant(value)),
+    may_be_log=True,
+    clamp=lambda low, high: (low, high),
+)
 
 
-def validation(metric: str) -> Quantity:
+def validation(name: str, metric: MetricDescription) -> Quantity:
     """The metric that decides, on validation rows."""
-    name = f"validation {metric_title(metric)}"
-    return Quantity(name, lambda event: _validated(event, metric), percent, log=False, highest=1.0)
+    return Quantity(
+        f"validation {metric.title}",
+        f"validation {metric.axis_title}",
+        lambda event: _validated(event, name),
+        metric.text,
+        metric.tick,
+        may_be_log=not metric.is_share,
+        clamp=metric.clamp,
+    )
 
 
 def model_of(stage: str) -> str:
@@ -124,14 +145,14 @@ def curve_plot(lines: list[Line], quantity: Quantity) -> str:
     """All lines of one quantity on one chart; each line has at least one point."""
     drawn = [(line, thin(line.points)) for line in lines]
     values = [value for _, points in drawn for _, value in points]
-    log = quantity.log and min(values) > 0 and max(values) / min(values) > 30
+    log = quantity.may_be_log and min(values) > 0 and max(values) / min(values) > 30
     chart = Chart(400, 290, f"{quantity.title} against training step")
-    low, high = padded(values, log=log, share=0.05)
+    low, high = quantity.clamp(*padded(values, log=log, share=0.05))
     x = Axis(0.0, max(step for _, points in drawn for step, _ in points) or 1.0, start=52, end=386)
-    y = Axis(low, min(high, quantity.highest), start=246, end=28, log=log)
+    y = Axis(low, high, start=246, end=28, log=log)
     scale = " (logarithmic)" if log else ""
-    titles = ("training step", f"{quantity.title}{scale}")
-    chart.axes(x, y, titles, (lambda step: f"{step:,.0f}", lambda value: brief(quantity.write(value))))
+    titles = ("training step", f"{quantity.axis_title}{scale}")
+    chart.axes(x, y, titles, (lambda step: f"{step:,.0f}", quantity.tick))
     for group, (line, points) in enumerate(drawn):
         places = [(x(step), y(value)) for step, value in points]
         chart.add(_stroke(line, places))

@@ -11,14 +11,11 @@ __all__ = [
     "bracket",
     "brief",
     "count",
-    "difference",
-    "direction",
+    "counted",
     "finite",
-    "metric_text",
-    "metric_title",
     "milliseconds",
     "percent",
-    "rows",
+    "plural",
     "scaled",
     "sentence_case",
     "significant",
@@ -26,42 +23,6 @@ __all__ = [
 ]
 
 DASH = "–"
-
-_TITLES = {
-    "accuracy": "accuracy",
-    "top5_accuracy": "top-5 accuracy",
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "entity_f1": "entity F1",
-    "negative_log_likelihood": "negative log-likelihood",
-    "brier_score": "Brier score",
-    "expected_calibration_error": "calibration error",
-    "teacher_agreement": "agreement with the teacher",
-    "teacher_kl": "KL divergence to the teacher",
-    "masked_accuracy": "accuracy on hidden words",
-    "masked_cross_entropy": "cross-entropy of hidden words",
-    "masked_perplexity": "perplexity of hidden words",
-    "masked_agreement": "agreement with the teacher on hidden words",
-}
-_SHARES = {
-    "accuracy",
-    "entity_f1",
-    "macro_f1",
-    "micro_f1",
-    "subset_accuracy",
-    "teacher_agreement",
-    "top5_accuracy",
-    "masked_accuracy",
-    "masked_agreement",
-}
-_LOWER_IS_BETTER = {
-    "negative_log_likelihood",
-    "brier_score",
-    "expected_calibration_error",
-    "teacher_kl",
-    "masked_cross_entropy",
-    "masked_perplexity",
-}
 
 
 def finite(value: float | None) -> float | None:
@@ -102,13 +63,26 @@ def count(value: float | None) -> str:
     return DASH if known is None else f"{known:,.0f}"
 
 
-def rows(value: float | None) -> str:
-    """A number of rows.
+def counted(value: float | None, noun: str) -> str:
+    """A number of things.
 
-    >>> rows(1), rows(1157)
-    ('1 row', '1,157 rows')
+    >>> counted(1, "row"), counted(1157, "class")
+    ('1 row', '1,157 classes')
     """
-    return f"{count(value)} row{'' if value == 1 else 's'}"
+    return f"{count(value)} {noun if value == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """The plural of a regular English noun.
+
+    >>> plural("class"), plural("query"), plural("image")
+    ('classes', 'queries', 'images')
+    """
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{noun}es"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}s"
 
 
 def size(value: float | None) -> str:
@@ -170,45 +144,10 @@ def bracket(low: float | None, high: float | None, write: Callable[[float], str]
     return "" if start is None or end is None else f"[{write(start)}, {write(end)}]"
 
 
-def metric_title(name: str) -> str:
-    """A metric's name as the reader sees it."""
-    return _TITLES.get(name, name.replace("_", " "))
-
-
 def sentence_case(words: str) -> str:
-    """With a great first letter, the others as they are.
+    """The words with a capital first letter; the other letters stay as they are.
 
     >>> sentence_case("macro-F1")
     'Macro-F1'
     """
     return words[:1].upper() + words[1:]
-
-
-def direction(name: str) -> str:
-    """Which way a metric is better."""
-    return "lower is better" if name in _LOWER_IS_BETTER else "higher is better"
-
-
-def metric_text(name: str, value: float | None, *, unit: bool = True) -> str:
-    """A metric's value in its own unit.
-
-    >>> metric_text("accuracy", 0.984), metric_text("brier_score", 0.0312)
-    ('98.4%', '0.031')
-    """
-    if name in _SHARES:
-        return percent(value, unit=unit)
-    known = finite(value)
-    return DASH if known is None else f"{known:.3f}"
-
-
-def difference(name: str, value: float | None, *, unit: bool = True) -> str:
-    """A difference of two values of a metric, always with its sign.
-
-    >>> difference("accuracy", 0.07), difference("brier_score", -0.01)
-    ('+7.0 points', '−0.010')
-    """
-    known = finite(value)
-    if known is None:
-        return DASH
-    text = f"{100 * known:+.1f}" if name in _SHARES else f"{known:+.3f}"
-    return text.replace("-", "−") + (" points" if unit and name in _SHARES else "")

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from limbeck.report import sections, single
+from limbeck.report import per_run, sections
 from limbeck.report.files import Run, read_run, write_text
 from limbeck.report.markup import text
 
@@ -14,7 +14,7 @@ __all__ = ["write_report"]
 
 
 def write_report(run: Path) -> Path:
-    """Write report.html of a run: verdict, table, charts, recipe and environment in one file without outside parts.
+    """Write report.html of a run: verdict, table, charts, recipe and environment in one file that loads nothing.
 
     Args:
         run: a run folder that holds results.json, events.jsonl, recipe.yaml and environment.json.
@@ -33,18 +33,18 @@ def _page(run: Run) -> str:
     parts = (
         sections.summary(results),
         sections.differences(results),
-        single.learning(run.events, results.metric),
+        per_run.learning(run.events, results),
         sections.costs(results),
-        single.calibration(results),
-        single.confusion(results),
-        single.recipe(run),
-        single.environment(run),
+        per_run.calibration(results),
+        per_run.confusion(results),
+        per_run.recipe(run),
+        per_run.environment(run),
     )
     return Template(_asset("template.html")).substitute(
         title=text(f"{results.recipe}: limbeck report"),
         css=_asset("report.css"),
         header=sections.header(results),
-        main="\n".join(parts),
+        main="\n".join(filter(None, parts)),
         js=_asset("report.js"),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +9,12 @@ from typing import Any
 
 import yaml
 
-from limbeck.report.charts import difference_text
 from limbeck.report.files import Run, read_run, write_text
-from limbeck.report.formatting import bracket, count, finite, metric_text, metric_title, milliseconds, significant, size
-from limbeck.report.inputs import Input
-from limbeck.report.results import ModelResult, Results, title
+from limbeck.report.formatting import bracket, count, finite, milliseconds, significant, size
+from limbeck.report.metric_description import MetricDescription
+from limbeck.report.results import Comparison, Estimate, ModelResult, Results, title
 
 __all__ = ["write_model_card"]
-
-# What the hub calls a task, where it has another name for it.
-_HUB_TASKS = {"masked_language_modelling": "fill-mask"}
-_HUB_TYPES: dict[str, dict[str, Any]] = {
-    f"{average}_f1": {"type": "f1", "args": {"average": average}} for average in ("macro", "micro")
-}
 
 
 def write_model_card(run: Path) -> Path:
@@ -37,11 +29,18 @@ def write_model_card(run: Path) -> Path:
     Raises:
         RunError: if a file is missing, unreadable or cannot be written; the message names it.
     """
-    found = read_run(run)
-    parts = [_front_matter(found), _summary(found.results), _making(found), _figures(found.results)]
-    if found.results.export is not None and found.results.input is not None:
-        parts.append(_usage(found.results.input, found.results.export.file))
-    return write_text(run / "README.md", "\n\n".join([*parts, _limits(found), _reproduction()]) + "\n")
+    content = read_run(run)
+    results = content.results
+    parts = [
+        _front_matter(content),
+        _summary(results),
+        _making(content),
+        _figures(results),
+        _usage(results),
+        _limits(results),
+        _reproduction(),
+    ]
+    return write_text(run / "README.md", "\n\n".join(filter(None, parts)) + "\n")
 
 
 def _shipped(results: Results) -> str:
@@ -52,7 +51,7 @@ def _shipped(results: Results) -> str:
 def _front_matter(run: Run) -> str:
     results = run.results
     tags = ["limbeck", "knowledge-distillation", *(["onnx"] if results.export is not None else [])]
-    task = _HUB_TASKS.get(results.task, results.task.replace("_", "-"))
+    task = results.task_description.pipeline_tag or results.task.replace("_", "-")
     content: dict[str, Any] = {"library_name": "limbeck", "pipeline_tag": task, "tags": tags}
     metrics = _hub_metrics(results)
     if metrics:
@@ -69,28 +68,28 @@ def _front_matter(run: Run) -> str:
 
 def _hub_metrics(results: Results) -> list[dict[str, Any]]:
     model = results.models.get(_shipped(results), ModelResult())
+    described = {name: results.metrics[name] for name in model.metrics}
     return [
-        {"type": name, "name": metric_title(name), **_HUB_TYPES.get(name, {}), "value": estimate.value}
-        for name, estimate in model.metrics.items()
-        if finite(estimate.value) is not None
+        {"type": name, "name": metric.title, **metric.hub, "value": model.metric(name).value}
+        for name, metric in described.items()
+        if finite(model.metric(name).value) is not None
     ]
 
 
 def _summary(results: Results) -> str:
-    task = results.task.replace("_", " ")
-    parts = [f"{count(len(results.classes))} classes"] if results.classes or results.input is None else []
-    parts += [] if results.input is None else [results.input.described]
+    task = results.task_description
     return (
         f"# {_plain(results.recipe)}: student\n\n"
-        f"A model for {_plain(task)} with {' and '.join(parts)}, "
-        f"trained by knowledge distillation with limbeck.\n\n"
+        f"A model for {_plain(results.task_title)}, trained by knowledge distillation with limbeck.\n\n"
+        f"- Input: {_plain(task.input)}\n"
+        f"- Output: {_plain(task.output)}\n\n"
         f"{_plain(results.verdict)}"
     ).rstrip()
 
 
 def _making(run: Run) -> str:
-    """The parts of the recipe that say where the model comes from, and the labels that were spent on it."""
-    recipe, budget = run.recipe, run.results.label_budget
+    """The sections of the recipe that the model comes from, and the labels that were spent on it."""
+    recipe = run.recipe
     models = recipe.get("models")
     named = models if isinstance(models, Mapping) else {}
     excerpt = {
@@ -102,51 +101,65 @@ def _making(run: Run) -> str:
     }
     known = {key: value for key, value in excerpt.items() if value is not None}
     text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True).rstrip()
-    copies = f" Beside them: {count(budget['copies'])} copies in other words." if "copies" in budget else ""
-    control = " The control is the same student trained without a teacher." if "control" in run.results.models else ""
-    return (
-        "## How it was made\n\n"
-        f"Label budget of the student: {count(budget.get('training'))} training labels, "
-        f"{count(budget.get('validation'))} validation labels; "
-        f"{count(budget.get('unlabelled'))} further training rows were used without labels.{copies}{control}\n\n"
-        f"{_fenced(text, 'yaml')}"
-    )
+    paragraphs = ["## How it was made", _labels(run.results), _fenced(text, "yaml")]
+    return "\n\n".join(filter(None, paragraphs))
+
+
+def _labels(results: Results) -> str:
+    """The labels that the student saw, and its control."""
+    budget = {kind: count(number) for kind, number in results.label_budget.items()}
+    labels = [f"{budget.pop(kind)} {kind} labels" for kind in ("training", "validation") if kind in budget]
+    unlabelled = budget.pop("unlabelled", None)
+    sentences = [f"The student was trained with {' and '.join(labels)}."] if labels else []
+    sentences += [] if unlabelled is None else [f"It also read {unlabelled} training rows without labels."]
+    others = ", ".join(f"{number} {_plain(kind.replace('_', ' '))}" for kind, number in budget.items())
+    sentences += [f"In addition: {others}."] if others else []
+    if "control" in results.models:
+        sentences.append("The control is the same student trained without a teacher.")
+    return " ".join(sentences)
 
 
 def _figures(results: Results) -> str:
-    names = list(dict.fromkeys(name for model in results.models.values() for name in model.metrics))
-    head = ["", *(_plain(title(name)) for name in results.models)]
-    rows = [
-        [_plain(metric_title(name)), *(_estimate(model, name) for model in results.models.values())] for name in names
-    ]
+    models = results.models
+    head = ["", *(_plain(title(name)) for name in models)]
+    rows = [_metric_row(results.metrics[name], name, results) for name in results.measured]
     rows += [
-        ["parameters", *(count(model.cost.parameters) for model in results.models.values())],
-        ["file", *(size(model.cost.bytes) for model in results.models.values())],
-        ["latency, one row", *(_latency(model) for model in results.models.values())],
+        ["parameters", *(count(model.cost.parameters) for model in models.values())],
+        ["file size", *(size(model.cost.bytes) for model in models.values())],
+        ["latency, one row", *(_latency(model) for model in models.values())],
     ]
-    table = "\n".join(_row(row) for row in [head, ["---"] + ["---:"] * len(results.models), *rows])
+    table = "\n".join(_row(row) for row in [head, ["---"] + ["---:"] * len(models), *rows])
     seeds = ", ".join(map(str, results.seeds))
     parts = [
-        "## Figures\n\n"
-        f"On {count(results.test_rows)} test rows, with 95% intervals: test rows by the bootstrap, seeds by "
-        f"Student's t where a model was trained more than once (seeds: {seeds}). "
+        "## Results",
+        f"Measured on {count(results.test_rows)} test rows. The 95% intervals come from the bootstrap over test rows "
+        f"and, for models trained more than once, from Student's t over the seeds ({seeds}). "
         "Latency is the median with its quartiles.",
         table,
     ]
     if results.comparisons:
         parts.append("Paired differences on the same test rows:")
-        parts.append("\n".join(_difference(c.a, c.b, c.metric, difference_text(c)) for c in results.comparisons))
+        parts.append("\n".join(_difference(results.metrics[c.metric], c) for c in results.comparisons))
     return "\n\n".join(parts)
 
 
-def _difference(a: str, b: str, metric: str, figures: str) -> str:
-    return f"- {_plain(title(a))} − {_plain(title(b))}, {_plain(metric_title(metric))}: {figures}"
+def _metric_row(metric: MetricDescription, name: str, results: Results) -> list[str]:
+    estimates = (_estimate(metric, model.metric(name)) for model in results.models.values())
+    return [f"{_plain(metric.title)} ({metric.direction})", *estimates]
 
 
-def _estimate(model: ModelResult, name: str) -> str:
-    estimate = model.metric(name)
-    ends = bracket(estimate.low, estimate.high, lambda end: metric_text(name, end, unit=False))
-    return f"{metric_text(name, estimate.value)} {ends}".rstrip()
+def _difference(metric: MetricDescription, comparison: Comparison) -> str:
+    ends = bracket(comparison.low, comparison.high, lambda end: metric.difference(end, unit=False))
+    value = f"{_plain(metric.difference(comparison.difference))} {ends}".rstrip()
+    better = metric.better(comparison.low, comparison.high)
+    conclusion = "not clear" if better is None else f"{title(comparison.a if better else comparison.b)} is better"
+    pair = f"{title(comparison.a)} − {title(comparison.b)}, {metric.title}"
+    return f"- {_plain(pair)}: {value}, {_plain(conclusion)}"
+
+
+def _estimate(metric: MetricDescription, estimate: Estimate) -> str:
+    ends = bracket(estimate.low, estimate.high, lambda end: metric.text(end, unit=False))
+    return f"{_plain(metric.text(estimate.value))} {ends}".rstrip()
 
 
 def _latency(model: ModelResult) -> str:
@@ -157,67 +170,53 @@ def _latency(model: ModelResult) -> str:
     return f"{milliseconds(latency.median)} {quartiles}".rstrip()
 
 
-def _usage(inputs: Input, file: str) -> str:
-    code = f"""\
-import json
-from pathlib import Path
-
-{inputs.imports}
-
-session = onnxruntime.InferenceSession({json.dumps(file)})
-classes = json.loads(Path("results.json").read_text(encoding="utf-8"))["classes"]
-
-{inputs.code}"""
-    return (
-        "## How to use it\n\n"
-        f"The file `{file}` takes {inputs.taken}, and gives `logits`, one per class for each {inputs.judged}. "
-        "The batch may have any size. Run this in the folder of this card:\n\n"
-        f"{_fenced(code, 'python')}"
-    )
+def _usage(results: Results) -> str:
+    task, export = results.task_description, results.export
+    if export is None or not (task.snippet or task.command):
+        return ""
+    parts = ["## How to use it", f"The model is `{export.file}`. Run the code in the folder of this card."]
+    if task.snippet:
+        parts.append(_fenced(task.snippet.rstrip(), "python"))
+    if task.command:
+        parts += ["With limbeck installed, the command line does the same:", _fenced(task.command, "sh")]
+    return "\n\n".join(parts)
 
 
-def _limits(run: Run) -> str:
-    results = run.results
+def _limits(results: Results) -> str:
     lines = [
-        f"- The figures hold for this test split of {count(results.test_rows)} rows. Other data was not measured.",
+        f"The results hold for this test split of {count(results.test_rows)} rows. No other data was measured.",
+        *map(_plain, results.task_description.limits),
+        _seeds_limit(results),
     ]
-    if results.several:
-        lines.append("- The model says yes or no to each class by itself; a row gets any number of them, or none.")
-    elif results.classes:
-        lines.append(
-            f"- The model gives one of its classes for every {results.judged}; it has no answer for a "
-            f"{results.judged} that belongs to none."
-        )
-    repeated = " and ".join(title(name) for name, model in results.models.items() if len(model.seeds) > 1)
-    if repeated:
-        lines.append(
-            f"- The figures of {_plain(repeated)} are means over {len(results.seeds)} seeds; "
-            f"the exported file holds the {_exported(results)} of seed {results.seeds[0]}."
-        )
-    else:
-        lines.append("- One seed was trained: how much the figures move from training to training was not measured.")
     export = results.export
+    int8 = None if export is None else export.int8
     if export is not None:
         lines.append(
-            f"- The exported file differs from the PyTorch model by at most {significant(export.max_difference)} "
-            f"in its logits, on {count(export.rows)} rows."
+            f"The outputs of the exported file differ from those of the PyTorch model by at most "
+            f"{significant(export.max_difference)}, on {count(export.rows)} rows."
         )
-    if export is not None and export.int8 is not None:
+    if int8 is not None:
         lines.append(
-            f"- A probability of `{export.int8.file}`, with weights in 8 bits, differs from the PyTorch model's by at "
-            f"most {significant(export.int8.max_probability_difference)}, on {count(export.int8.rows)} rows."
+            f"The probabilities of `{int8.file}`, with weights in 8 bits, differ from those of the PyTorch model by at "
+            f"most {significant(int8.max_probability_difference)}, on {count(int8.rows)} rows."
         )
-    return "## Limits\n\n" + "\n".join(lines)
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _exported(results: Results) -> str:
-    return "student" if results.export is None else title(results.export.model)
+def _seeds_limit(results: Results) -> str:
+    repeated = " and ".join(title(name) for name, model in results.models.items() if len(model.seeds) > 1)
+    if not repeated:
+        return "One seed was trained, so the variation between trainings was not measured."
+    means = f"The values of {_plain(repeated)} are means over {len(results.seeds)} seeds"
+    if results.export is None:
+        return f"{means}."
+    return f"{means}; the exported file holds the {_plain(title(results.export.model))} of seed {results.seeds[0]}."
 
 
 def _reproduction() -> str:
     return (
         "## How to reproduce it\n\n"
-        "`recipe.yaml` in this folder holds every setting, `environment.json` the versions it ran with.\n\n"
+        "`recipe.yaml` in this folder holds every setting, `environment.json` the versions of the packages.\n\n"
         f"{_fenced('limbeck run recipe.yaml', 'sh')}"
     )
 

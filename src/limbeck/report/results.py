@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from limbeck.errors import RunError
-from limbeck.report.inputs import Input, TextInput
+from limbeck.report.metric_description import MetricDescription
 
 __all__ = [
     "Bin",
@@ -19,6 +19,7 @@ __all__ = [
     "Latency",
     "ModelResult",
     "Results",
+    "TaskDescription",
     "parse_results",
     "title",
 ]
@@ -123,16 +124,43 @@ class Export(BaseModel):
     int8: Int8 | None = None
 
 
+class TaskDescription(BaseModel):
+    """What a task says about its models.
+
+    Args:
+        input: what a model takes, such as "8×8 pixels, 1 channel".
+        output: what it gives, such as "10 classes".
+        row: one example of the data, such as "image".
+        label: what a labelled row has, such as "class".
+        decision: what one prediction is made for, such as "word" where a row is a sentence; a row if empty.
+        snippet: lines of Python that run the exported file.
+        command: a command line that does the same.
+        limits: sentences about what the output cannot say.
+        pipeline_tag: the task's name on the Hugging Face hub.
+    """
+
+    input: str
+    output: str
+    row: str = "row"
+    label: str = "label"
+    decision: str = ""
+    snippet: str = ""
+    command: str = ""
+    limits: list[str] = Field(default_factory=list)
+    pipeline_tag: str = ""
+
+
 class Results(BaseModel):
     version: Literal[1] = Field(alias="schema")
     recipe: str
     task: str
+    task_description: TaskDescription
     classes: list[str] = Field(default_factory=list)
-    input: Input | None = None
     test_rows: int | None = None
     seeds: list[int] = Field(default_factory=list)
     teachers: list[str] = Field(default_factory=lambda: ["teacher"])
-    metric: str = "accuracy"
+    metric: str
+    metrics: dict[str, MetricDescription]
     label_budget: dict[str, int | None] = Field(default_factory=dict)
     models: dict[str, ModelResult] = Field(min_length=1)
     comparisons: list[Comparison] = Field(default_factory=list)
@@ -140,30 +168,42 @@ class Results(BaseModel):
     verdict: str = ""
 
     @property
+    def main(self) -> MetricDescription:
+        """The metric that decides."""
+        return self.metrics[self.metric]
+
+    @property
+    def measured(self) -> list[str]:
+        """The metrics that some model has: first the one that decides, then the others in the order of the file."""
+        names = [name for model in self.models.values() for name in model.metrics]
+        return [self.metric, *(name for name in dict.fromkeys(names) if name != self.metric)]
+
+    @property
     def reference(self) -> str | None:
         """The teacher that the student is compared with."""
         return self.teachers[0] if self.teachers else None
 
     @property
-    def judged(self) -> str:
-        """What has one class."""
-        return "row" if self.input is None else self.input.judged
+    def task_title(self) -> str:
+        return self.task.replace("_", " ")
 
     @property
-    def several(self) -> bool:
-        """Whether a row may have any number of classes."""
-        return isinstance(self.input, TextInput) and self.input.several
+    def decision(self) -> str:
+        """What one prediction is made for."""
+        return self.task_description.decision or self.task_description.row
 
 
 def parse_results(raw: Mapping[str, Any]) -> Results:
     """The checked content of results.json, its models in the order of the report.
 
     Raises:
-        RunError: if a field is missing or of another type; the message names the first such field.
+        RunError: if a field is missing or of another type, or a metric has no description; the message names it.
 
+    >>> task = {"input": "8×8 pixels, 1 channel", "output": "10 classes"}
+    >>> metrics = {"accuracy": {"title": "accuracy", "higher_is_better": True, "is_share": True}}
     >>> models = {"student": {}, "teacher": {}}
-    >>> raw = {"schema": 1, "recipe": "digits", "task": "image_classification", "models": models}
-    >>> list(parse_results(raw).models)
+    >>> raw = {"schema": 1, "recipe": "digits", "task": "image_classification", "task_description": task}
+    >>> list(parse_results(raw | {"metric": "accuracy", "metrics": metrics, "models": models}).models)
     ['teacher', 'student']
     """
     try:
@@ -172,9 +212,20 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
         raise RunError(f"results.json cannot be used: {where}: {first['msg']}; run the recipe again") from None
+    undescribed = {*results.measured, *(one.metric for one in results.comparisons)} - set(results.metrics)
+    if undescribed:
+        raise RunError(
+            f"results.json cannot be used: metrics: no description of {', '.join(sorted(undescribed))}; "
+            "run the recipe again"
+        )
     order = dict.fromkeys([*results.teachers, *_ORDER, *results.models])
     results.models = {name: results.models[name] for name in order if name in results.models}
+    results.metrics = {name: one.scaled_to(_values(results, name)) for name, one in results.metrics.items()}
     return results
+
+
+def _values(results: Results, metric: str) -> list[float | None]:
+    return [model.metric(metric).value for model in results.models.values()]
 
 
 def title(name: str) -> str:

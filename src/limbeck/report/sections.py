@@ -1,20 +1,15 @@
-"""The parts of the report that compare models: header, table, differences, costs."""
+"""The sections of the report that compare models: header, results, differences, costs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 
 from limbeck.report.charts import Cost, interval_plot, scatter
 from limbeck.report.formatting import (
     DASH,
     bracket,
     count,
-    difference,
-    direction,
     finite,
-    metric_text,
-    metric_title,
     milliseconds,
     scaled,
     sentence_case,
@@ -22,28 +17,25 @@ from limbeck.report.formatting import (
     size,
 )
 from limbeck.report.markup import card, cell, fold, grid, legend, note, section, swatch, table, text
-from limbeck.report.results import Comparison, Latency, ModelResult, Results, Throughput, title
+from limbeck.report.metric_description import MetricDescription
+from limbeck.report.results import Comparison, Estimate, Latency, ModelResult, Results, Throughput, title
 
-__all__ = ["costs", "differences", "every_metric", "header", "summary"]
+__all__ = ["costs", "differences", "header", "summary"]
 
 _Row = tuple[str, Callable[[ModelResult], str]]
-_SURENESS = {"expected_calibration_error": "15 bins", "negative_log_likelihood": "nats", "masked_cross_entropy": "nats"}
+_LABELS = {"training": "training labels", "validation": "validation labels", "unlabelled": "rows without labels"}
 
 
 def header(results: Results) -> str:
     """Title, verdict and the facts that say what was measured."""
     facts = {
-        "task": results.task.replace("_", " "),
-        "classes": count(len(results.classes)) if results.classes else DASH,
-        "input": _input(results),
+        "task": results.task_title,
+        "input": results.task_description.input,
+        "output": results.task_description.output,
         "test rows": count(results.test_rows),
         "seeds": ", ".join(map(str, results.seeds)) or DASH,
-        "labels: training": count(results.label_budget.get("training")),
-        "labels: validation": count(results.label_budget.get("validation")),
-        "rows without label": count(results.label_budget.get("unlabelled")),
+        **{_LABELS.get(kind, kind.replace("_", " ")): count(number) for kind, number in results.label_budget.items()},
     }
-    if "copies" in results.label_budget:
-        facts["copies in other words"] = count(results.label_budget["copies"])
     listed = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
     return (
         f'<p class="kicker">limbeck run</p><h1>{text(results.recipe)}</h1>'
@@ -51,43 +43,38 @@ def header(results: Results) -> str:
     )
 
 
-def _input(results: Results) -> str:
-    return DASH if results.input is None else results.input.shape
-
-
 def summary(results: Results) -> str:
-    """The main table: one column per model, one row per quantity."""
-    rows: list[_Row] = [
-        (cell(metric_title(results.metric), "95% interval"), lambda model: _metric(model, results.metric)),
-        *_beside(results),
-        (cell("parameters"), lambda model: cell(count(model.cost.parameters))),
-        (cell("FLOPs", "one row"), lambda model: cell(scaled(model.cost.flops))),
-        (cell("shipped file"), lambda model: cell(size(model.cost.bytes))),
-        (cell("latency", "one row: median, quartiles"), lambda model: _latency(model.cost.latency_ms or Latency())),
-        (cell("throughput", "rows per second"), lambda model: _throughput(model.cost.throughput or Throughput())),
-    ]
+    """The main table: one column per model, one row per metric and per cost that some model has."""
+    rows = [*(_metric_row(results.metrics[name], name) for name in results.measured), *_cost_rows()]
     models = results.models
     head = ["", *(swatch(name) + text(title(name)) for name in models)]
     body = [[name, *(show(model) for model in models.values())] for name, show in rows]
+    body = [row for row in body if any(shown != DASH for shown in row[1:])]
     return section(
         "Results on the test split",
         card(table(head, body, kind="main-table")),
-        note(_scope_note(results)),
-        fold("Every metric, and every seed", every_metric(results)),
+        note(_interval_note(results)),
+        _seeds(results),
     )
 
 
-def _beside(results: Results) -> Iterator[_Row]:
-    """What stands below the metric that decides."""
-    for name, unit in _SURENESS.items():
-        if any(name in model.metrics for model in results.models.values()):
-            yield cell(metric_title(name), unit), partial(_metric, name=name)
+def _metric_row(metric: MetricDescription, name: str) -> _Row:
+    return cell(metric.title, metric.direction), lambda model: _estimate(metric, model.metric(name))
 
 
-def _metric(model: ModelResult, name: str) -> str:
-    estimate = model.metric(name)
-    ends = bracket(estimate.low, estimate.high, lambda end: metric_text(name, end, unit=False))
-    return cell(metric_text(name, estimate.value), ends)
+def _cost_rows() -> list[_Row]:
+    return [
+        (cell("parameters"), lambda model: cell(count(model.cost.parameters))),
+        (cell("FLOPs", "one row"), lambda model: cell(scaled(model.cost.flops))),
+        (cell("file size"), lambda model: cell(size(model.cost.bytes))),
+        (cell("latency", "one row: median, quartiles"), lambda model: _latency(model.cost.latency_ms or Latency())),
+        (cell("throughput", "rows per second"), lambda model: _throughput(model.cost.throughput or Throughput())),
+    ]
+
+
+def _estimate(metric: MetricDescription, estimate: Estimate) -> str:
+    ends = bracket(estimate.low, estimate.high, lambda end: metric.text(end, unit=False))
+    return cell(metric.text(estimate.value), ends)
 
 
 def _latency(latency: Latency) -> str:
@@ -103,102 +90,110 @@ def _throughput(throughput: Throughput) -> str:
     return cell(count(throughput.rows_per_second), batch)
 
 
-def _scope_note(results: Results) -> str:
+def _interval_note(results: Results) -> str:
     over: dict[str, list[str]] = {}
     for name, model in results.models.items():
         over.setdefault("test rows and seeds" if model.scope == "rows+seeds" else "test rows", []).append(title(name))
     scopes = "; ".join(f"over {scope} for {', '.join(names)}" for scope, names in over.items())
+    return (
+        f"Values are means over seeds, with 95% intervals {scopes}. Test rows are resampled by the bootstrap; seeds "
+        f"enter by Student's t.{_parity_note(results)}"
+    )
+
+
+def _parity_note(results: Results) -> str:
     export = results.export
-    parity = ""
-    if export is not None:
-        limit = f" (tolerance {significant(export.tolerance)})" if finite(export.tolerance) is not None else ""
-        parity = (
-            f" The exported file differs from the PyTorch model by at most {significant(export.max_difference)}{limit}"
-            f" on {count(export.rows)} rows."
-        )
-    return f"95% intervals, {scopes}: rows by the bootstrap, seeds by Student's t. Values are means over seeds.{parity}"
+    if export is None:
+        return ""
+    limit = f" (tolerance {significant(export.tolerance)})" if finite(export.tolerance) is not None else ""
+    return (
+        f" Outputs of the exported file differ from those of the PyTorch model by at most "
+        f"{significant(export.max_difference)}{limit} on {count(export.rows)} rows."
+    )
 
 
-def every_metric(results: Results) -> str:
-    """All metrics with intervals, and each seed's value."""
-    names = list(dict.fromkeys(name for model in results.models.values() for name in model.metrics))
-    head = ["", *(text(title(name)) for name in results.models)]
+def _seeds(results: Results) -> str:
+    """The values of each seed, folded."""
+    names = results.measured
     rows = [
-        [cell(metric_title(name), direction(name)), *(_metric(m, name) for m in results.models.values())]
-        for name in names
-    ]
-    seeds = [
         [
             text(f"{title(name)}, seed {entry.seed}"),
-            *(text(metric_text(metric, entry.metrics.get(metric))) for metric in names),
+            *(text(results.metrics[metric].text(entry.metrics.get(metric))) for metric in names),
         ]
         for name, model in results.models.items()
         for entry in model.seeds
     ]
-    return table(head, rows) + (table(["", *(text(metric_title(name)) for name in names)], seeds) if seeds else "")
+    head = ["", *(text(results.metrics[name].title) for name in names)]
+    return fold("Every seed", table(head, rows)) if rows else ""
 
 
 def differences(results: Results) -> str:
-    """What distillation changed: the paired differences as a plot and as a table."""
+    """The paired differences between models, as a plot and as a table; nothing without a comparison."""
     if not results.comparisons:
-        return section("Differences", note("This run compares no models."))
+        return ""
     by_metric: dict[str, list[Comparison]] = {}
     for comparison in results.comparisons:
         by_metric.setdefault(comparison.metric, []).append(comparison)
     plots = [
-        card(interval_plot(metric, found))
-        for metric, found in by_metric.items()
-        if any(finite(comparison.difference) is not None for comparison in found)
+        card(interval_plot(results.metrics[name], compared))
+        for name, compared in by_metric.items()
+        if any(finite(comparison.difference) is not None for comparison in compared)
     ]
-    rows = [_difference_row(comparison) for comparison in results.comparisons]
-    listed = table(["difference", "value", "95% interval", "0 inside"], rows, kind="differences")
+    rows = [_difference_row(results.metrics[comparison.metric], comparison) for comparison in results.comparisons]
+    listed = table(["difference", "value", "95% interval", "better"], rows, kind="differences")
     return section(
         "Differences",
-        note("Paired on the same test rows. An interval with 0 inside is no evidence of a difference."),
+        note(
+            "Differences are paired: both models predict the same test rows. An interval that contains 0 is no "
+            "evidence of a difference."
+        ),
         grid(plots),
         fold("All differences as a table", listed),
     )
 
 
-def _difference_row(comparison: Comparison) -> list[str]:
-    metric = comparison.metric
-    low, high = finite(comparison.low), finite(comparison.high)
-    inside = DASH if low is None or high is None else "yes" if low <= 0 <= high else "no"
-    ends = bracket(low, high, lambda end: difference(metric, end, unit=False)) or DASH
-    name = f"{title(comparison.a)} − {title(comparison.b)}"
-    over = f"over {comparison.scope.replace('+', ' and ')}"
-    return [cell(name, metric_title(metric)), text(difference(metric, comparison.difference)), cell(ends, over), inside]
+def _difference_row(metric: MetricDescription, comparison: Comparison) -> list[str]:
+    better = metric.better(comparison.low, comparison.high)
+    ends = bracket(comparison.low, comparison.high, lambda end: metric.difference(end, unit=False)) or DASH
+    return [
+        cell(f"{title(comparison.a)} − {title(comparison.b)}", metric.title),
+        text(metric.difference(comparison.difference)),
+        cell(ends, f"over {comparison.scope.replace('+', ' and ')}"),
+        text("not clear" if better is None else title(comparison.a if better else comparison.b)),
+    ]
 
 
 def costs(results: Results) -> str:
-    """The metric that decides against latency and against the size of the file."""
+    """The metric that decides against latency and against the size of the file; nothing if no cost is known."""
     latency = {
         n: cost for n, model in results.models.items() if (cost := _latency_cost(model.cost.latency_ms)) is not None
     }
     bytes_ = {n: cost for n, model in results.models.items() if (cost := _point_cost(model.cost.bytes)) is not None}
+    if not latency and not bytes_:
+        return ""
     plots = [
         _cost_card(results, latency, "latency, one row", "latency", milliseconds),
-        _cost_card(results, bytes_, "size of the file", "file size", size),
+        _cost_card(results, bytes_, "file size", "file size", size),
     ]
-    return section(f"{sentence_case(metric_title(results.metric))} against cost", legend(results.models), grid(plots))
+    return section(f"{sentence_case(results.main.title)} against cost", legend(results.models), grid(plots))
 
 
 def _cost_card(
-    results: Results, found: dict[str, Cost], axis: str, short: str, write: Callable[[float | None], str]
+    results: Results, costs: dict[str, Cost], axis: str, short: str, write: Callable[[float | None], str]
 ) -> str:
-    main = results.metric
-    scores = {name: model.metric(main) for name, model in results.models.items()}
-    drawn = [name for name in found if finite(scores[name].value) is not None]
+    metric = results.main
+    scores = {name: model.metric(results.metric) for name, model in results.models.items()}
+    drawn = [name for name in costs if finite(scores[name].value) is not None]
     missing = [title(name) for name in results.models if name not in drawn]
     absent = note(f"No {short} was measured for: {', '.join(missing)}.") if missing else ""
     if not drawn:
         return card(absent)
     rows = [
-        [text(title(n)), _metric(results.models[n], main), cell(write(found[n].value), _spread(found[n], write))]
+        [text(title(n)), _estimate(metric, scores[n]), cell(write(costs[n].value), _spread(costs[n], write))]
         for n in drawn
     ]
-    values = fold("Values as a table", table(["model", text(metric_title(main)), text(axis)], rows))
-    return card(scatter(main, scores, {name: found[name] for name in drawn}, axis, write), absent, values)
+    values = fold("Values as a table", table(["model", text(metric.title), text(axis)], rows))
+    return card(scatter(metric, scores, {name: costs[name] for name in drawn}, axis, write), absent, values)
 
 
 def _spread(cost: Cost, write: Callable[[float | None], str]) -> str:

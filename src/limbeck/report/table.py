@@ -1,4 +1,4 @@
-"""The table that ends a run on the terminal."""
+"""The table that a run prints when it ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.report.formatting import bracket, count, metric_text, metric_title, milliseconds, percent, size
+from limbeck.report.formatting import bracket, count, milliseconds, size
+from limbeck.report.metric_description import MetricDescription
 from limbeck.report.results import Estimate, Latency, ModelResult, Results, parse_results, title
 
 __all__ = ["summary_rows", "summary_table", "summary_text"]
@@ -17,28 +18,31 @@ _LONGEST_NAME = 22
 
 
 def summary_rows(results: Mapping[str, Any] | Results) -> list[tuple[str, ...]]:
-    """One row per model: name, the deciding metric with its interval, calibration error, parameters, bytes, latency.
+    """One row per model: name, metrics, parameters, bytes and the median latency for one row.
 
-    The latency is the median for one row.
+    The metric that decides comes first, with its interval, then those that have a ``column``.
 
     Args:
         results: the content of results.json.
 
     >>> from limbeck.report.table import summary_rows
-    >>> metrics = {"accuracy": {"value": 0.984, "low": 0.97, "high": 0.99}}
-    >>> raw = {"schema": 1, "recipe": "r", "task": "t", "models": {"student": {"metrics": metrics}}}
-    >>> summary_rows(raw)
-    [('student', '98.4% [97.0, 99.0]', '–', '–', '–', '–')]
+    >>> metrics = {"error": {"title": "error", "unit": "kg", "higher_is_better": False}}
+    >>> models = {"student": {"metrics": {"error": {"value": 3.2, "low": 3.1, "high": 3.4}}}}
+    >>> task = {"input": "4 numbers", "output": "1 number"}
+    >>> raw = {"schema": 1, "recipe": "r", "task": "t", "task_description": task, "metric": "error"}
+    >>> summary_rows(raw | {"metrics": metrics, "models": models})
+    [('student', '3.20 kg [3.10, 3.40]', '–', '–', '–')]
     """
-    checked = results if isinstance(results, Results) else parse_results(results)
-    return [_row(name, model, checked.metric) for name, model in checked.models.items()]
+    checked = _parsed(results)
+    columns = _columns(checked)
+    return [_row(name, model, checked.metric, checked.main, columns) for name, model in checked.models.items()]
 
 
 def summary_table(results: Mapping[str, Any] | Results) -> Table:
     """The rows of `summary_rows` as a table for a terminal."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column, name in enumerate(_header(results)):
-        table.add_column(name, justify="right" if column else "left", no_wrap=True)
+        table.add_column(Text(name), justify="right" if column else "left", no_wrap=True)
     for row in summary_rows(results):
         table.add_row(*map(Text, row))
     return table
@@ -51,9 +55,20 @@ def summary_text(results: Mapping[str, Any] | Results) -> str:
     return "\n".join(_line(row, widths) for row in rows)
 
 
+def _parsed(results: Mapping[str, Any] | Results) -> Results:
+    return results if isinstance(results, Results) else parse_results(results)
+
+
+def _columns(results: Results) -> dict[str, MetricDescription]:
+    """The metrics beside the one that decides."""
+    described = {name: results.metrics[name] for name in results.measured if name != results.metric}
+    return {name: metric for name, metric in described.items() if metric.column}
+
+
 def _header(results: Mapping[str, Any] | Results) -> tuple[str, ...]:
-    checked = results if isinstance(results, Results) else parse_results(results)
-    return ("model", metric_title(checked.metric), "ECE", "parameters", "bytes", "latency")
+    checked = _parsed(results)
+    others = (metric.column for metric in _columns(checked).values())
+    return ("model", checked.main.title, *others, "parameters", "bytes", "latency")
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
@@ -61,18 +76,20 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
     return "  ".join([first, *(cell.strip().rjust(width) for cell, width in zip(others, widths[1:], strict=True))])
 
 
-def _row(name: str, model: ModelResult, metric: str) -> tuple[str, ...]:
+def _row(
+    name: str, model: ModelResult, metric: str, main: MetricDescription, columns: Mapping[str, MetricDescription]
+) -> tuple[str, ...]:
     shown = title(name)
     return (
         shown if len(shown) <= _LONGEST_NAME else shown[: _LONGEST_NAME - 1] + "…",
-        _share(model.metric(metric)),
-        metric_text("expected_calibration_error", model.metric("expected_calibration_error").value),
+        _estimate(main, model.metric(metric)),
+        *(described.text(model.metric(other).value) for other, described in columns.items()),
         count(model.cost.parameters),
         size(model.cost.bytes),
         milliseconds((model.cost.latency_ms or Latency()).median),
     )
 
 
-def _share(estimate: Estimate) -> str:
-    interval = bracket(estimate.low, estimate.high, lambda end: percent(end, unit=False))
-    return f"{percent(estimate.value)} {interval}".rstrip()
+def _estimate(metric: MetricDescription, estimate: Estimate) -> str:
+    interval = bracket(estimate.low, estimate.high, lambda end: metric.text(end, unit=False))
+    return f"{metric.text(estimate.value)} {interval}".rstrip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,25 +10,27 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
 from limbeck.core import Address
-from limbeck.data import MaskedWords, Plan, split
+from limbeck.data import UNKNOWN, MlmMasking, Plan, split
+from limbeck.data.labels import ClassLabels
 from limbeck.data.masked_batches import MaskedBatches, masked
-from limbeck.data.plain_texts import PlainTexts
+from limbeck.data.rows import TextSet, UnlabelledTexts
 from limbeck.data.text_batches import TextBatches, read_rows, whole_texts
-from limbeck.data.texts import TextSet
 from limbeck.data.tokens import content
 from limbeck.errors import ArgumentError, ExportError
-from limbeck.export import Session
-from limbeck.measure import MaskedWordScoring, answers
+from limbeck.export import Delivery
+from limbeck.measure import ClassScoring, masked_token_outputs, masked_token_scoring
 from limbeck.registry import register
-from limbeck.tasks.division import Division
-from limbeck.tasks.of_texts import OfTexts
-from limbeck.tasks.readings import check_reads
-from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
+from limbeck.tasks.batch_source import Batch
+from limbeck.tasks.descriptions import TaskDescription
+from limbeck.tasks.outputs import OutputSpec
+from limbeck.tasks.splits import TaskSplits, TrainingRows
+from limbeck.tasks.task import Arrays, Part, Read
+from limbeck.tasks.text_task import TextTask
+from limbeck.tasks.tokenization import check_reads
 
 __all__ = ["MaskedLanguageModelling", "MaskedSettings"]
 
@@ -70,7 +72,7 @@ class MaskedSettings:
 
 
 @register("task", "masked_language_modelling")
-class MaskedLanguageModelling(OfTexts):
+class MaskedLanguageModelling(TextTask):
     """The rows of a source of texts, split, without their labels; and everything that a run asks of the task.
 
     Args:
@@ -86,45 +88,52 @@ class MaskedLanguageModelling(OfTexts):
 
     Settings: ClassVar = MaskedSettings
     sections: ClassVar[Mapping[str, type]] = {}
-    sources: ClassVar = ("text_source",)
+    row_type: ClassVar = TextSet
+    label_type: ClassVar = ClassLabels
     models: ClassVar = ("masked_language_model",)
     pretrained: ClassVar = ("masked_language_model",)
     supplied: ClassVar = ()
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
-    formats: ClassVar = ()
-    counted: ClassVar = "batch.inputs.attention_mask"
-    fixed: ClassVar = ()
-    scoring: ClassVar = MaskedWordScoring()
-    rows: ClassVar = TextSet
+    delivery: ClassVar = Delivery(formats=())
+    mask_address: ClassVar = "batch.inputs.attention_mask"
+    static_outputs: ClassVar = ()
+    scoring: ClassVar[ClassScoring] = masked_token_scoring()
     of_words: ClassVar = False
 
-    @classmethod
-    def predictions(
-        cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session
-    ) -> list[Prediction]:
-        """Nothing: no file is exported.
-
-        Raises:
-            ArgumentError: always.
-        """
-        raise ArgumentError("a masked language model is not exported; load models/student with from_pretrained")
-
-    def divided(self, source: Mapping[str, TextSet], **others: Mapping[str, Any] | None) -> Division[PlainTexts]:
+    def split(self, source: Mapping[str, TextSet], **others: Mapping[str, Any] | None) -> TaskSplits[UnlabelledTexts]:
         """Which rows are whose; all of them without labels."""
-        texts = {name: PlainTexts.of_texts(data) for name, data in source.items()}
+        texts = {name: UnlabelledTexts.of_texts(data) for name, data in source.items()}
         settings = self.settings
         parted = partial(split, texts, validation=settings.validation, test=settings.test, seed=settings.split_seed)
         whole = parted()
         limited = whole if settings.limit is None else parted(limit=settings.limit)
-        teacher, student = (one.train if settings.masked else one.train.unasked() for one in (whole, limited))
+        teacher, student = (one.train if settings.masked else one.train.without_masks() for one in (whole, limited))
         rows = TrainingRows(teacher), TrainingRows(student), TrainingRows(student, labelled_only=True)
-        return Division(*rows, validation=whole.validation, test=whole.test)
+        return TaskSplits(*rows, validation=whole.validation, test=whole.test)
 
     # The data.
 
     @property
     def input(self) -> dict[str, Any]:
         return {"texts": self.test.shape[0], "max_length": self.settings.max_length}
+
+    @property
+    def description(self) -> TaskDescription:
+        """Texts with hidden words, and a distribution over the vocabulary for each of these."""
+        return TaskDescription(
+            input=f"a text of up to {self.settings.max_length} tokens",
+            output="a probability of each vocabulary entry for every hidden word",
+            row="text",
+            label="word",
+            decision="hidden word",
+            limits=["No file is exported: another recipe goes on with `models/student`."],
+            pipeline_tag="fill-mask",
+        )
+
+    @property
+    def outputs(self) -> dict[str, OutputSpec]:
+        """One logit for each entry of the vocabulary, for each token."""
+        return {"logits": OutputSpec(("row", "length", "entry"), mask="batch.inputs.attention_mask")}
 
     def vocabulary(self) -> list[str]:
         """The texts of the student's rows."""
@@ -136,9 +145,14 @@ class MaskedLanguageModelling(OfTexts):
 
     # Models, and how they read.
 
-    def model(self, build: Callable[..., nn.Module], parts: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
+    def build(
+        self,
+        make: Callable[..., nn.Module],
+        role: str = "student",
+        parts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> nn.Module:
         """The model; it brings its tokenizer."""
-        return build()
+        return make()
 
     def reading(self, models: Callable[[], Mapping[str, nn.Module]]) -> tuple[Self, dict[str, Address]]:
         """The task with tokens for all these models.
@@ -147,9 +161,9 @@ class MaskedLanguageModelling(OfTexts):
             ArgumentError: if two of them have other words, or one has no word to hide others behind.
         """
         bound, addresses = super().reading(models)
-        (first, own), *others = bound.readings.items()
-        for name, reading in others:
-            if content(reading.tokenizer) != content(own.tokenizer):
+        (first, own), *others = bound.tokenizer_views.items()
+        for name, tokenizer_view in others:
+            if content(tokenizer_view.tokenizer) != content(own.tokenizer):
                 raise ArgumentError(
                     f"models.{name} has another tokenizer than models.{first}; masked words need models of one "
                     "vocabulary"
@@ -157,9 +171,9 @@ class MaskedLanguageModelling(OfTexts):
         bound.words(0)
         return bound, addresses
 
-    def words(self, seed: int, share: float = _measured) -> MaskedWords:
+    def words(self, seed: int, share: float = _measured) -> MlmMasking:
         """Which words are hidden."""
-        return MaskedWords(next(iter(self.readings.values())).tokenizer, share=share, seed=seed)
+        return MlmMasking(next(iter(self.tokenizer_views.values())).tokenizer, share=share, seed=seed)
 
     def check_model(self, label: str, model: nn.Module, inputs: Address = "batch.inputs") -> None:
         """Refuse a model that cannot turn one row into logits over its words."""
@@ -169,8 +183,8 @@ class MaskedLanguageModelling(OfTexts):
 
     # Batches.
 
-    def _read(self, rows: PlainTexts, numbers: Tensor) -> Batch:
-        return masked(read_rows(rows, numbers, self.readings), self.words(_fixed))
+    def read(self, rows: UnlabelledTexts, numbers: Tensor) -> Batch:
+        return masked(read_rows(rows, numbers, self.tokenizer_views), self.words(_fixed))
 
     def batches(
         self,
@@ -186,9 +200,9 @@ class MaskedLanguageModelling(OfTexts):
         """The batches that a model trains on, and how many make an epoch."""
         rows = training.rows
         plan = Plan(rows.labelled, batch_size=batch_size, seed=seed, labelled_only=training.labelled_only)
-        texts = TextBatches(rows, plan, self.readings, rank=rank, world=world, views=views, cached=cached)
+        texts = TextBatches(rows, plan, self.tokenizer_views, rank=rank, world=world, views=views, cached=cached)
         return MaskedBatches(
-            texts, self.words(seed, self.settings.masked) if rows.asked else None
+            texts, self.words(seed, self.settings.masked) if rows.masked else None
         ), plan.steps_per_epoch
 
     def key(self, training: TrainingRows) -> dict[str, Any]:
@@ -201,11 +215,11 @@ class MaskedLanguageModelling(OfTexts):
         }
 
     @property
-    def looks(self) -> int | None:
+    def num_views(self) -> int | None:
         return None if self.settings.masked else 1
 
-    def looks_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
-        """What decides the looks at the rows that caches are made of."""
+    def views_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
+        """What decides the views of the rows that caches hold."""
         return {
             "texts": training.rows.fingerprint(),
             "masked": self.settings.masked,
@@ -214,28 +228,30 @@ class MaskedLanguageModelling(OfTexts):
 
     # Judgement.
 
-    def evaluation(self, rows: PlainTexts) -> Iterator[Batch]:
+    def evaluation(self, rows: UnlabelledTexts) -> Iterator[Batch]:
         """All rows once, from short to long, always with the same words hidden."""
-        for batch in whole_texts(rows, _evaluation_batch, self.readings):
+        for batch in whole_texts(rows, _evaluation_batch, self.tokenizer_views):
             yield masked(batch, self.words(_fixed))
 
-    def logits(
-        self, read: Callable[[Batch], Tensor], rows: PlainTexts
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """What a model says of the hidden words, as `limbeck.measure.MaskedWordScoring` takes it: `[N, M, 2]`, and the
-        words `[N, M]`."""
-        row, place, said, target = [], [], [], []
+    def outputs_and_labels(self, read: Read, rows: UnlabelledTexts) -> tuple[Arrays, Arrays]:
+        """The outputs for masked tokens as `limbeck.measure.masked_token_outputs` computes them, and these tokens:
+        ``[N, M]`` each, for up to M masked tokens of a row."""
+        row, position, outputs, target = [], [], [], []
         for batch in self.evaluation(rows):
-            asked, logits = batch["masked"], read(batch)
-            target.append(batch["target"][asked].numpy())
-            said.append(answers(logits[asked.to(logits.device)].double().cpu().numpy(), target[-1]))
-            row.append(batch["row"].repeat_interleave(asked.sum(1)).numpy())
-            place.append((asked.cumsum(1) - 1)[asked].numpy())
-        at = np.concatenate(row), np.concatenate(place)
-        most = int(at[1].max(initial=-1)) + 1
-        found = np.zeros((len(rows), most, 2)), np.full((len(rows), most), -100)
-        found[0][at], found[1][at] = np.concatenate(said), np.concatenate(target)
-        return found
+            is_masked, logits = batch["masked"], read(batch)["logits"]
+            target.append(batch["target"][is_masked].numpy())
+            masked_logits = logits[is_masked.to(logits.device)].double().cpu().numpy()
+            outputs.append(masked_token_outputs(masked_logits, target[-1]))
+            row.append(batch["row"].repeat_interleave(is_masked.sum(1)).numpy())
+            position.append((is_masked.cumsum(1) - 1)[is_masked].numpy())
+        places = np.concatenate(row), np.concatenate(position)
+        shape = len(rows), int(places[1].max(initial=-1)) + 1
+        padded = {"log_likelihood": np.zeros(shape), "predicted": np.zeros(shape, np.int64)}
+        for name, array in padded.items():
+            array[places] = np.concatenate([part[name] for part in outputs])
+        labels = np.full(shape, UNKNOWN)
+        labels[places] = np.concatenate(target)
+        return padded, {"target": labels}
 
     # What is left of it.
 

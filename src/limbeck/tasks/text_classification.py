@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from limbeck.data.texts import TextSet
-from limbeck.data.tokens import Reading
-from limbeck.data.word_copies import Looks, WordCopies
+from limbeck.data.rows import TextSet
+from limbeck.data.word_copies import TextViews, WordCopies
 from limbeck.errors import ArgumentError
-from limbeck.export import Session
-from limbeck.measure import Scoring
+from limbeck.export import Delivery
 from limbeck.registry import register
-from limbeck.students import folder_tokenizer
-from limbeck.tasks.label_kinds import KINDS, Kind, kind_of, mark
-from limbeck.tasks.of_texts import LengthSettings, OfTexts
-from limbeck.tasks.task import Batch, Part, Prediction, TrainingRows
+from limbeck.tasks.classification import Classification
+from limbeck.tasks.descriptions import TaskDescription, tokenizer_snippet
+from limbeck.tasks.label_type import mark_label_type
+from limbeck.tasks.splits import TrainingRows
+from limbeck.tasks.task import Part
+from limbeck.tasks.text_task import LengthSettings, TextTask
 
 __all__ = ["TextClassification", "TextSettings"]
 
 _length = ("batch", "length")
-# Of files that do not say.
-_one_class = "single_label_classification"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(LengthSettings):
-    """What a recipe says of texts beside their source: what `LengthSettings` has, and
+    """Settings of texts in a recipe, in addition to those of `LengthSettings`.
 
     Args:
         augment: copies in other words of the rows of the student and its control, as `limbeck.data.WordCopies` makes
@@ -46,7 +40,7 @@ class TextSettings(LengthSettings):
 
 
 @register("task", "text_classification")
-class TextClassification(OfTexts):
+class TextClassification(Classification, TextTask):
     """The rows of a source of texts, split; and everything that a run asks of the task.
 
     Args:
@@ -62,48 +56,35 @@ class TextClassification(OfTexts):
 
     Settings: ClassVar = TextSettings
     sections: ClassVar = {"augment": WordCopies}
-    sources: ClassVar = ("text_source",)
+    row_type: ClassVar = TextSet
     models: ClassVar = ("text_model", "pretrained_text_model")
     pretrained: ClassVar = ("pretrained_text_model",)
     parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
-    formats: ClassVar = ("onnx", "int8")
-    rows: ClassVar = TextSet
+    delivery: ClassVar = Delivery(("onnx", "int8"), "limbeck.export.predictors.texts:predict")
     of_words: ClassVar = False
     axes: ClassVar = {"input_ids": _length, "attention_mask": _length, "token_type_ids": _length}
-    of_logits: ClassVar = ("batch",)
-
-    @classmethod
-    def predictions(
-        cls, inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: Session
-    ) -> list[Prediction]:
-        """The classes of these texts, read with the tokenizer beside the file."""
-        expected = int(session.metadata["texts"])
-        if len(pairs) != (len(inputs) if expected == 2 else 0):
-            raise ArgumentError(
-                f"{len(inputs)} text(s) and {len(pairs)} second ones; the model takes {expected} text(s) in a row"
-            )
-        empty = [number for number, text in enumerate([*inputs, *pairs]) if not text.strip()]
-        if empty:
-            raise ArgumentError(f"text {empty[0] + 1} is empty; give it at least one word")
-        reading = Reading(
-            folder_tokenizer(folder=str(folder)), list(session.inputs), int(session.metadata["max_length"])
-        )
-        tokens = reading.tokens(list(zip(inputs, *([pairs] if pairs else []), strict=True)))
-        logits = session(reading.inputs(tokens, torch.arange(len(inputs))))
-        return KINDS[session.metadata.get("problem_type", _one_class)].predict(logits, session.classes)
-
-    @property
-    def _kind(self) -> Kind:
-        return kind_of(self.test.target)
-
-    @property
-    def scoring(self) -> Scoring:
-        return self._kind.scoring
 
     @property
     def input(self) -> dict[str, Any]:
-        several = {} if self._kind.scoring.exclusive else {"several": True}
+        several = {"several": True} if self.is_multi_label else {}
         return {"texts": self.test.shape[0], "max_length": self.settings.max_length, **several}
+
+    @property
+    def description(self) -> TaskDescription:
+        """Texts or pairs of texts, and one class or any number of classes for each."""
+        length = self.settings.max_length
+        row = "pair of texts" if self.test.shape[0] == 2 else "text"
+        texts, command = ('["a text"], ["its pair"]', ' --pair "its pair"') if row != "text" else ('["a text"]', "")
+        return self.describe(
+            takes=f"a {row} of up to {length} tokens",
+            row="text",
+            command=f'limbeck predict . "a text"{command}',
+            pipeline_tag="text-classification",
+            snippet=tokenizer_snippet(
+                f"rows = tokenizer({texts}, padding=True, truncation=True, max_length={length})",
+                multi_label=self.is_multi_label,
+            ),
+        )
 
     def vocabulary(self) -> list[str]:
         """The texts of the student's rows."""
@@ -114,15 +95,15 @@ class TextClassification(OfTexts):
         return [*super().notes, *(f"data: {line}" for line in self._copied())]
 
     def _copied(self) -> Iterator[str]:
-        if self._looks is not None:
-            rows, copies = len(self._looks.data), self._looks.copies
+        if self._text_views is not None:
+            rows, copies = len(self._text_views.data), self._text_views.copies
             yield (
-                f"augment has {copies} copies of {rows} training rows in other words, {self._looks.unchanged} of them "
-                "like their row"
+                f"augment has {copies} copies of {rows} training rows in other words, "
+                f"{self._text_views.unchanged} of them like their row"
             )
 
     @cached_property
-    def _looks(self) -> Looks | None:
+    def _text_views(self) -> TextViews | None:
         if self.settings.augment is None:
             return None
         try:
@@ -133,27 +114,21 @@ class TextClassification(OfTexts):
     def budget(self) -> dict[str, int]:
         """How many labels the student and its control may see."""
         found = super().budget()
-        return found if self._looks is None else {**found, "copies": self._looks.copies}
+        return found if self._text_views is None else {**found, "copies": self._text_views.copies}
 
-    def model(self, build: Callable[..., nn.Module], parts: Mapping[str, Any] = MappingProxyType({})) -> nn.Module:
+    def build(
+        self,
+        make: Callable[..., nn.Module],
+        role: str = "student",
+        parts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> nn.Module:
         """A model for these classes; ``tokenizer`` is what it reads with."""
-        return mark(super().model(build, parts), self._kind)
+        return mark_label_type(super().build(make, role, parts), self.row_label_type)
 
     @property
-    def looks(self) -> int:
+    def num_views(self) -> int:
         return 1 if self.settings.augment is None else 1 + WordCopies(**self.settings.augment).copies
 
-    def looks_at(self, training: TrainingRows) -> Looks | None:
+    def views_of(self, training: TrainingRows) -> TextViews | None:
         """The rows with their copies, for all but a teacher."""
-        return None if training is self.teacher_rows else self._looks
-
-    def logits(self, read: Callable[[Batch], Tensor], rows: TextSet) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The logits ``[N, C]`` and targets of all rows, in order; ``read`` turns a batch into logits."""
-        logits = torch.empty(len(rows), len(self.classes), dtype=torch.float64)
-        for batch in self.evaluation(rows):
-            logits[batch["row"]] = read(batch).double().cpu()
-        return logits.numpy(), rows.target.numpy()
-
-    def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
-        """Write the model to an ONNX file that takes tokens, in batches of any size and length."""
-        super().export(model, file, {"problem_type": self._kind.problem_type, **metadata})
+        return None if training is self.teacher_rows else self._text_views

@@ -6,6 +6,7 @@ from limbeck.teachers.dynamic import Dynamic
 from limbeck.teachers.ema import EMA
 from limbeck.teachers.ensemble import Ensemble
 from limbeck.teachers.frozen import Frozen
+from limbeck.teachers.live import Live
 from limbeck.teachers.map_classes import MapClasses
 from limbeck.teachers.peers import Peer, PeerEnsemble, mutual_terms
 from limbeck.teachers.preprocess import Preprocessed, Renormalize, Resize
@@ -19,6 +20,7 @@ __all__ = [
     "Dynamic",
     "Ensemble",
     "Frozen",
+    "Live",
     "MapClasses",
     "Peer",
     "PeerEnsemble",

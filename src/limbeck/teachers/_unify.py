@@ -16,7 +16,7 @@ from torch import Tensor
 __all__ = ["linked", "unified_logits", "unified_probabilities"]
 
 _iterations = 15
-_farthest = 2.0
+_largest_step = 2.0
 
 
 def linked(known: list[set[int]]) -> bool:
@@ -99,7 +99,7 @@ def _newton(scales: Tensor, log_w: Tensor, log_n: Tensor, weights: Tensor) -> Te
     curve = curve - torch.einsum("...c,m...c,n...c->...mn", mass, responsible, responsible)
     tiny = torch.finfo(curve.dtype).eps * torch.eye(len(weights), dtype=curve.dtype, device=curve.device)
     step: Tensor = torch.linalg.solve(curve + tiny + 1, slope).movedim(-1, 0)
-    return step * (_farthest / step.abs().amax(0, keepdim=True).clamp(min=_farthest))
+    return step * (_largest_step / step.abs().amax(0, keepdim=True).clamp(min=_largest_step))
 
 
 def _beside(known: Tensor, values: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from limbeck.errors import ArgumentError
 __all__ = ["by_confidence", "by_entropy"]
 
 _unknown = -100
-_unthinkable = 1e4  # The cross-entropy of a member that does not know the label's class.
+_largest_cost = 1e4  # The cross-entropy of a member that does not know the label's class.
 
 
 def by_confidence(log_p: Tensor, target: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def by_confidence(log_p: Tensor, target: Tensor) -> Tensor:
         )
     labelled = target != _unknown
     places = target.where(labelled, 0).expand(len(log_p), *target.shape)[..., None]
-    costs = -log_p.gather(-1, places).squeeze(-1).clamp(min=-_unthinkable)
+    costs = -log_p.gather(-1, places).squeeze(-1).clamp(min=-_largest_cost)
     return _reliable(costs.where(labelled, 0))
 
 

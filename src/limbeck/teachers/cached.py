@@ -1,10 +1,10 @@
-"""A teacher that has spoken already."""
+"""A teacher whose outputs were computed before training."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from limbeck.core import Address, Board, Outputs, at
+from limbeck.core import Address, Board, Outputs, resolve
 from limbeck.core.addresses import check_name
 from limbeck.errors import AddressError
 from limbeck.registry import register
@@ -40,12 +40,12 @@ class Cached:
 
     def __call__(self, board: Board) -> Outputs:
         try:
-            found: Outputs = at(board, self.reads[0])
+            outputs: Outputs = resolve(board, self.reads[0])
         except AddressError as error:
             raise AddressError(
                 f"{error} The loader reads it there: batch['cached'] = CachedRows(…)(row, view)"
             ) from error
-        return {**found, **_tuples(found)}
+        return {**outputs, **_tuples(outputs)}
 
 
 def _tuples(outputs: Outputs) -> dict[str, tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""A teacher that also says how sure it is."""
+"""A teacher with its confidence in each row."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Confidence(nn.Module):
 
     Raises:
         ArgumentError: if the threshold is no probability, the teacher gives something called ``confidence`` or
-            ``confident`` itself, or sparse logits from which no confidence can be told.
+            ``confident`` itself, or sparse logits that do not determine a confidence.
 
     Source: Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang & Raffel 2020, FixMatch: Simplifying
     Semi-Supervised Learning with Consistency and Confidence, arXiv:2001.07685 (threshold 0.95).
@@ -72,12 +72,12 @@ class Confidence(nn.Module):
 @torch.no_grad()
 def _confidence(logits: Tensor | SparseLogits) -> Tensor:
     if isinstance(logits, SparseLogits):
-        return _of_the_listed(logits)
+        return _confidence_of_listed(logits)
     # Half precision would round 0.996 to 1.
     return torch.softmax(logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits, -1).amax(-1)
 
 
-def _of_the_listed(logits: SparseLogits) -> Tensor:
+def _confidence_of_listed(logits: SparseLogits) -> Tensor:
     if logits.tail is None or logits.temperature != 1:
         what = "are a sample" if logits.tail is None else f"are stored at temperature {logits.temperature}"
         raise ArgumentError(

@@ -1,4 +1,4 @@
-"""How much supervision each row needs, as the student's own outputs tell it."""
+"""A weight and a temperature for each row, from the student's outputs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.core import Address, Board, Outputs, at, source_of
+from limbeck.core import Address, Board, Outputs, resolve, source_of
 from limbeck.core.processes import summed
 from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits
-from limbeck.functional._precision import at_least_float32
+from limbeck.losses.precision import at_least_float32
 from limbeck.registry import register
 
 __all__ = ["Dynamic"]
@@ -111,10 +111,10 @@ class Dynamic(nn.Module):
     def forward(self, board: Board) -> Outputs:
         counts = self.training and torch.is_grad_enabled()
         with torch.no_grad():
-            return self._found(board, counts)
+            return self._outputs(board, counts)
 
-    def _found(self, board: Board, counts: bool) -> Outputs:
-        logits = at_least_float32(at(board, self.student))
+    def _outputs(self, board: Board, counts: bool) -> Outputs:
+        logits = at_least_float32(resolve(board, self.student))
         if logits.shape[-1] < 2:
             raise ArgumentError(f"dynamic: {self.student!r} is {list(logits.shape)}; expected at least 2 classes")
         weight = torch.special.entr(logits.softmax(-1)).sum(-1) / math.log(logits.shape[-1])
@@ -126,7 +126,7 @@ class Dynamic(nn.Module):
     def _confusion(self, logits: Tensor, board: Board) -> Tensor:
         if self.by == "confidence":
             return 1 / logits.softmax(-1).amax(-1)
-        teacher = at(board, self.teacher)
+        teacher = resolve(board, self.teacher)
         if isinstance(teacher, SparseLogits):
             raise ArgumentError(f"dynamic: by='agreement' needs all logits, and those of {self.teacher!r} are sparse")
         if teacher.shape != logits.shape:
@@ -138,12 +138,12 @@ class Dynamic(nn.Module):
         return (1 - F.cosine_similarity(logits, at_least_float32(teacher), dim=-1)).clamp(min=0) ** self.power
 
     def _stage(self, confusion: Tensor, board: Board) -> None:
-        counted = confusion.isfinite()
+        mask = confusion.isfinite()
         if self.where is not None:
-            mask = at(board, self.where) != 0
-            counted = counted & mask.reshape(mask.shape + (1,) * (confusion.ndim - mask.ndim))
-        found = torch.stack([confusion.where(counted, 0).sum(), counted.sum()])
-        self._staged = self._staged + found.to(self._staged.dtype)
+            chosen = resolve(board, self.where) != 0
+            mask = mask & chosen.reshape(chosen.shape + (1,) * (confusion.ndim - chosen.ndim))
+        totals = torch.stack([confusion.where(mask, 0).sum(), mask.sum()])
+        self._staged = self._staged + totals.to(self._staged.dtype)
 
     def _temperature(self, confusion: Tensor) -> Tensor:
         relative = (confusion / self.centre).where(self.centre > 0, torch.ones_like(confusion))

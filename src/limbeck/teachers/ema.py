@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from limbeck.core import Address, Board, Outputs, Tapped
-from limbeck.core.addresses import map_tensors
+from limbeck.core.addresses import Inputs, map_tensors
 from limbeck.core.processes import of_first
 from limbeck.errors import ArgumentError, suggest
 from limbeck.registry import register
@@ -67,7 +67,7 @@ class EMA(nn.Module):
     """
 
     def __init__(
-        self, student: str = "student", *, decay: float = 0.999, warm_up: bool = True, inputs: Address | None = None
+        self, student: str = "student", *, decay: float = 0.999, warm_up: bool = True, inputs: Inputs | None = None
     ) -> None:
         super().__init__()
         if not 0 <= decay < 1:

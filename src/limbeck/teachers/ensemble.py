@@ -1,4 +1,4 @@
-"""Several teachers that speak with one voice."""
+"""Several teachers combined into one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from limbeck.core import Address, Board, Outputs, Teacher, at
+from limbeck.core import Address, Board, Outputs, Teacher, resolve
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
 from limbeck.teachers._members import check_members, shares_of, whole_logits
@@ -19,7 +19,7 @@ from limbeck.teachers.map_classes import Known, known_by
 
 __all__ = ["Ensemble"]
 
-_own_outputs = ("logits", "weights")
+_reserved_outputs = ("logits", "weights")
 _least_weight = 1e-6  # Of a member that alone may know a class.
 _half = (torch.float16, torch.bfloat16)
 
@@ -92,7 +92,7 @@ class Ensemble(nn.Module):
         target: Address = "batch.target",
     ) -> None:
         super().__init__()
-        check_members("the ensemble", members, _own_outputs)
+        check_members("the ensemble", members, _reserved_outputs)
         _check(mean, temperature)
         self.members = dict(members)
         self._modules_of_members = nn.ModuleList(m for m in members.values() if isinstance(m, nn.Module))
@@ -103,12 +103,12 @@ class Ensemble(nn.Module):
         if self.weighing not in ("fixed", "learned", "confidence", "entropy"):
             raise ArgumentError(f"weights={weights!r}; they are numbers, 'learned', 'confidence' or 'entropy'")
         self.weights = shares_of("the ensemble", members, None if isinstance(weights, str) else weights)
-        # One of weight 0 counts for nothing, whatever it says.
-        self._voices = [name for name, weight in self.weights.items() if weight > 0]
-        shares = torch.tensor([self.weights[name] for name in self._voices], dtype=torch.float64)
+        # A member of weight 0 changes nothing, whatever its outputs.
+        self._weighted = [name for name, weight in self.weights.items() if weight > 0]
+        shares = torch.tensor([self.weights[name] for name in self._weighted], dtype=torch.float64)
         self.register_buffer("_log_shares", shares.log(), persistent=False)
         self.scores = nn.Parameter(torch.zeros(len(members))) if self.weighing == "learned" else None
-        self._join_classes([known_by(members[name]) for name in self._voices])
+        self._join_classes([known_by(members[name]) for name in self._weighted])
 
     def _join_classes(self, known: Sequence[Known | None]) -> None:
         """Which columns of the common logits each member fills; buffers of no length if all members know all."""
@@ -120,10 +120,10 @@ class Ensemble(nn.Module):
             classes = [range(total) if part is None else part.classes for part in known]
             union = sorted(set().union(*classes))
             if not linked([set(one) for one in classes]):
-                found = dict(zip(self._voices, map(list, classes), strict=True))
+                classes_of = dict(zip(self._weighted, map(list, classes), strict=True))
                 raise ArgumentError(
-                    f"the members know the classes {found}: without a common one nothing says how likely those of one "
-                    "member are beside those of another; give each member a term of its own, with classes=…"
+                    f"the members know the classes {classes_of}: without a common one, those of one member cannot "
+                    "be compared with those of another; give each member a term of its own, with classes=…"
                 )
             mask = torch.tensor([[column in one for column in union] for one in classes])
             columns = torch.full((total,), -1).index_put((torch.tensor(union),), torch.arange(len(union)))
@@ -146,11 +146,11 @@ class Ensemble(nn.Module):
     def forward(self, board: Board) -> Outputs:
         outputs: dict[str, Any] = {name: member(board) for name, member in self.members.items()}
         logits = self._stacked(
-            {n: whole_logits(f"the ensemble, of {n!r},", outputs[n]["logits"]) for n in self._voices}
+            {n: whole_logits(f"the ensemble, of {n!r},", outputs[n]["logits"]) for n in self._weighted}
         )
         log_weights = self._log_weights(logits, board)
         if self.weighing != "fixed":
-            outputs["weights"] = dict(zip(self._voices, log_weights.exp(), strict=True))
+            outputs["weights"] = dict(zip(self._weighted, log_weights.exp(), strict=True))
         return {"logits": self._combined(logits, log_weights), **outputs}
 
     def _stacked(self, logits: Mapping[str, Tensor]) -> Tensor:
@@ -159,7 +159,7 @@ class Ensemble(nn.Module):
         logits = {name: z.float() if z.dtype in _half else z for name, z in logits.items()}
         if self._mask.numel():
             logits = {
-                name: _spread(name, z, known, count)
+                name: _fill_classes(name, z, known, count)
                 for (name, z), known, count in zip(logits.items(), self._mask, self._counts, strict=True)
             }
         shapes = {name: list(z.shape) for name, z in logits.items()}
@@ -176,9 +176,9 @@ class Ensemble(nn.Module):
         log_p = logits.detach().log_softmax(-1)
         if self.weighing == "entropy":
             return by_entropy(log_p).log()
-        target = at(board, self.target)
+        target = resolve(board, self.target)
         if self._mask.numel():
-            # A label that no member knows tells none from another.
+            # A label that no member knows gives all members the same weight.
             target = self._columns[target.clamp(min=0)].where(target >= 0, -100)
             target = target.where(target >= 0, -100)
         return by_confidence(log_p, target).log()
@@ -198,7 +198,7 @@ class Ensemble(nn.Module):
         return self.temperature * unified_probabilities(softened, self._mask, weights)
 
 
-def _spread(name: str, logits: Tensor, known: Tensor, count: int) -> Tensor:
+def _fill_classes(name: str, logits: Tensor, known: Tensor, count: int) -> Tensor:
     """The logits [*, K] of the K known among the C classes, as [*, C]."""
     if logits.shape[-1] != count:
         raise ArgumentError(f"the member {name!r} gives logits {list(logits.shape)}; it is to know {count} classes")

@@ -1,4 +1,4 @@
-"""A trained model that teaches and does not learn."""
+"""A trained model that is not trained further."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from limbeck.core import Address, Board, Outputs, Tapped, at
+from limbeck.core import Address, Board, Outputs, Tapped
+from limbeck.core.addresses import Inputs
 from limbeck.registry import register
 
 __all__ = ["Frozen"]
@@ -21,12 +22,12 @@ class Frozen(nn.Module):
     The model follows this module (and so the Distiller) to a device and dtype. Its parameters stop requiring grad.
 
     Args:
-        model: the teacher; a `Tapped` keeps its own taps and keywords if none are given here.
+        model: the teacher; a `Tapped` keeps its own taps, keywords and name of the output if none are given here.
         taps: name -> path, or several, as in `Tapped`.
-        inputs: the address that it is fed with.
+        inputs: the address that it is fed, or a mapping of its arguments to addresses, as in `Tapped`.
         call: keyword arguments of every call, as in `Tapped`.
-        preprocess: what is done to what it is fed with, such as `Resize`: for a teacher of another input size or
-            normalization than the student's.
+        preprocess: a module that changes what the model is fed, such as `Resize`: for a teacher with another input size
+            or normalization than the student's.
         differentiable: let taps and inputs carry gradients, although no weight does; for losses that differentiate the
             teacher with respect to its features.
 
@@ -40,7 +41,7 @@ class Frozen(nn.Module):
         model: nn.Module,
         taps: Mapping[str, str | Sequence[str]] | None = None,
         *,
-        inputs: Address = "batch.inputs",
+        inputs: Inputs = "batch.inputs",
         call: Mapping[str, Any] | None = None,
         preprocess: nn.Module | None = None,
         differentiable: bool = False,
@@ -62,14 +63,14 @@ class Frozen(nn.Module):
 
     @property
     def reads(self) -> tuple[Address, ...]:
-        return (self.model.inputs,)
+        return self.model.input_addresses
 
     def forward(self, board: Board) -> Outputs:
         model = self.model
         if model.model.training:
             model.eval()
         with torch.set_grad_enabled(self.differentiable and torch.is_grad_enabled()):
-            outputs: Outputs = model(self._hidden[1](at(board, model.inputs)))
+            outputs: Outputs = model(self._hidden[1](model.inputs_on(board)))
         return outputs
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:

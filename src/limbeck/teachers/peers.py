@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from limbeck.core import Address, Board, Outputs, Term, at
+from limbeck.core import Address, Board, Outputs, Term, resolve
 from limbeck.core.addresses import check_name, map_tensors
 from limbeck.errors import ArgumentError
 from limbeck.losses import KLDivergence
@@ -106,7 +106,7 @@ class PeerEnsemble(nn.Module):
         logits = torch.stack([board[name]["logits"].detach() for name in self.students])
         # Half precision would round the mean before any softmax sees it.
         logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-        target = at(board, self.target)
+        target = resolve(board, self.target)
         if target.is_floating_point() or target.shape != logits.shape[1:-1]:
             raise ArgumentError(
                 f"peer_ensemble: {self.target!r} is {target.dtype} {list(target.shape)}; expected one integer class "

@@ -69,12 +69,12 @@ class RandomTeacher(nn.Module):
 
     def _draw(self, step: int) -> str:
         # Python promises the same random() for the same seed in every version, and choices() not.
-        place = random.Random(f"{self.seed} {step}").random()
+        position = random.Random(f"{self.seed} {step}").random()
         chosen = ""
         for name, weight in self.weights.items():
-            if weight > 0 and place >= 0:
+            if weight > 0 and position >= 0:
                 chosen = name
-            place -= weight
+            position -= weight
         return chosen
 
     @property
@@ -91,8 +91,8 @@ class RandomTeacher(nn.Module):
             ArgumentError: if one gives other names or shapes than the first.
         """
         for board in boards:
-            found = {name: _shapes(member(board)) for name, member in self.members.items()}
-            (first, expected), *others = found.items()
+            shapes_of = {name: _shapes(member(board)) for name, member in self.members.items()}
+            (first, expected), *others = shapes_of.items()
             for name, shapes in others:
                 if shapes != expected:
                     raise ArgumentError(

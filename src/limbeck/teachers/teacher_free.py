@@ -1,4 +1,4 @@
-"""A teacher without a model: what the label says, softened."""
+"""A teacher without a model: the label, softened."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from limbeck.core import Address, Board, Outputs, at
+from limbeck.core import Address, Board, Outputs, resolve
 from limbeck.errors import ArgumentError
 from limbeck.registry import register
 
@@ -68,7 +68,7 @@ class TeacherFree(nn.Module):
         return (self.target,)
 
     def forward(self, board: Board) -> Outputs:
-        target = at(board, self.target)
+        target = resolve(board, self.target)
         if target.is_floating_point() or target.dtype == torch.bool:
             raise ArgumentError(f"teacher_free: {self.target!r} holds {target.dtype}; expected integer classes")
         known = target != _unknown

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, vstack
 from torch import Tensor, nn
 
-from limbeck.core import Board, Distiller, Term, at, map_tensors, source_of
+from limbeck.core import Board, Distiller, Term, map_tensors, resolve, source_of
 from limbeck.errors import ArgumentError
 from limbeck.losses import CrossEntropy, KLDivergence, SoftCrossEntropy
-from limbeck.students import Fitted, fitted_part
+from limbeck.models import SklearnModule, sklearn_part
 from limbeck.tasks import Batch
 from limbeck.training.events import EventLog
 from limbeck.training.loop import Job
@@ -102,7 +102,7 @@ def fit_at_once(
     set_seed(job.seed)
     began = time.monotonic()
     distiller = job.distiller.to(device).eval()
-    part = fitted_part(job.student)
+    part = sklearn_part(job.student)
     assert part is not None
     temperature = check_fitting(distiller)
     features, shares = _gathered(distiller, part, job.rows())
@@ -124,7 +124,7 @@ def fit_at_once(
 
 
 @torch.no_grad()
-def _gathered(distiller: Distiller, part: Fitted, batches: Iterable[Batch]) -> tuple[Any, NDArray[np.float64]]:
+def _gathered(distiller: Distiller, part: SklearnModule, batches: Iterable[Batch]) -> tuple[Any, NDArray[np.float64]]:
     """The features of all rows, and how much of each class they are, with a mean weight of 1 for a row that counts."""
     features: list[Any] = []
     shares: dict[str, list[Tensor]] = {name: [] for name in distiller.terms}
@@ -168,10 +168,10 @@ def _shares(term: Term, board: Board, classes: int) -> Tensor:
         target = board["batch"]["target"]
         shares = nn.functional.one_hot(target.clamp(min=0), classes).double() * (target >= 0).unsqueeze(1)
     else:
-        logits: Tensor = at(board, term.inputs["teacher"])
+        logits: Tensor = resolve(board, term.inputs["teacher"])
         shares = (logits.double() / _temperature(term)).softmax(1)
     if term.where is not None:
-        counted: Tensor = at(board, term.where)
+        counted: Tensor = resolve(board, term.where)
         shares = shares * counted.bool().unsqueeze(1)
     found: Tensor = shares.cpu()
     return found

@@ -36,6 +36,11 @@ class RunFolder:
         return self.path / "results.json"
 
     @property
+    def statistics(self) -> Path:
+        """The statistics of test rows, by which metrics and intervals can be computed again."""
+        return self.path / "statistics.npz"
+
+    @property
     def stages(self) -> Path:
         return self.path.parent / ".stages"
 
@@ -72,17 +77,17 @@ class RunFolder:
 
 
 @contextmanager
-def new_folder(paths: Iterator[Path], *, shared: bool) -> Iterator[RunFolder]:
-    """Make a run's folder. If the block fails, the folder goes again, with what it holds of a run that has not begun.
+def new_folder(paths: Iterator[Path], *, exclusive: bool) -> Iterator[RunFolder]:
+    """Create the folder of a run. If the block fails, the folder and the files in it are removed.
 
     Args:
-        paths: where it may stand; the first is taken that no other run has made meanwhile.
-        shared: it may be there already.
+        paths: candidates; the first that no other run has created is taken.
+        exclusive: whether the folder must not exist yet.
 
     Raises:
         RunError: if it cannot be made or written.
     """
-    path, new = _claim(paths, shared=shared)
+    path, new = _claim(paths, exclusive=exclusive)
     folder = RunFolder(path)
     try:
         yield folder
@@ -96,15 +101,15 @@ def new_folder(paths: Iterator[Path], *, shared: bool) -> Iterator[RunFolder]:
         raise
 
 
-def _claim(paths: Iterator[Path], *, shared: bool) -> tuple[Path, list[Path]]:
+def _claim(paths: Iterator[Path], *, exclusive: bool) -> tuple[Path, list[Path]]:
     """The folder, made, and which folders are new, inner first."""
     while True:
         path = next(paths)
         new = [folder for folder in (path, *path.parents) if not folder.exists()]
         try:
-            path.mkdir(parents=True, exist_ok=shared)
+            path.mkdir(parents=True, exist_ok=not exclusive)
         except OSError as error:
-            if isinstance(error, FileExistsError) and not shared and path.exists():
+            if isinstance(error, FileExistsError) and exclusive and path.exists():
                 continue
             _remove(new)
             raise _unmade(path, error) from error

@@ -29,7 +29,7 @@ class DistillerTrainer(Trainer):  # type: ignore[misc]
     Distiller reads, or a flat mapping: then ``inputs`` is what the first student's forward takes, ``labels`` become
     ``target``, and other keys stay. Each term is divided by its own count over all micro-batches and processes of a
     step. Evaluation gives ``eval_loss``, each term's mean over all rows as ``eval_<term>``, and the first student's
-    logits with ``target`` to ``compute_metrics``. A checkpoint is that student's own folder, with the tokenizer given
+    output with ``target`` to ``compute_metrics``. A checkpoint is that student's own folder, with the tokenizer given
     as ``processing_class``, and ``distiller.safetensors``.
 
     Raises:
@@ -88,7 +88,8 @@ class DistillerTrainer(Trainer):  # type: ignore[misc]
             self._totals[name] = self._totals.get(name, 0) + torch.stack([mean.sum, mean.count])
         if prediction_loss_only:
             return None, None, None
-        return None, out.outputs[next(iter(self._distiller.students))]["logits"], batch.get("target")
+        name, student = next(iter(self._distiller.students.items()))
+        return None, out.outputs[name][student.output], batch.get("target")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self.args.should_save:

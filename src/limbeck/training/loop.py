@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from limbeck.core import Distiller, Mean, StepOutput
 from limbeck.errors import DivergedError
-from limbeck.students import WithExits
-from limbeck.tasks import Batch, BatchSource
+from limbeck.models import WithExits
+from limbeck.tasks import Batch, BatchSource, OnPolicySource
+from limbeck.training.batch_stream import batch_stream
 from limbeck.training.checkpoint import Checkpoints, random_state, restore_random_state
 from limbeck.training.events import EventLog
 from limbeck.training.micro_batches import micro_batches
@@ -35,25 +36,32 @@ class Job:
     """What one stage trains, and on what.
 
     Args:
+        higher_is_better: the direction of the first score of ``validate``, which decides the best epoch and patience.
         own: the settings of learners with an optimizer of their own, by name.
-        left: gives what the training leaves in teachers, by name.
+        trained_states: gives the states that the training leaves in teachers, by name.
         rows: gives all rows once, as they are, for a student that is fitted at once.
     """
 
     stage: str
     seed: int
     distiller: Distiller
-    batches: BatchSource
+    batches: BatchSource | OnPolicySource
     steps_per_epoch: int
     settings: Settings
     validate: Callable[[nn.Module], Mapping[str, float]] | None
+    higher_is_better: bool = True
     own: Mapping[str, Settings] = field(default_factory=dict)
-    left: Callable[[], dict[str, dict[str, Tensor]]] = dict
+    trained_states: Callable[[], dict[str, dict[str, Tensor]]] = dict
     rows: Callable[[], Iterator[Batch]] = lambda: iter(())
 
     @property
     def total(self) -> int:
         return self.steps_per_epoch * self.settings.epochs
+
+    @property
+    def of_optimizers(self) -> list[Settings]:
+        """The settings of every optimizer, in the order in which they step."""
+        return [self.settings, *self.own.values()]
 
     @property
     def learners(self) -> dict[str, nn.Module]:
@@ -68,7 +76,7 @@ class Job:
 
     def weights(self) -> dict[str, dict[str, Tensor]]:
         """The weights of every learner, and what the training leaves in teachers."""
-        return {**{name: model.state_dict() for name, model in self.learners.items()}, **self.left()}
+        return {**{name: model.state_dict() for name, model in self.learners.items()}, **self.trained_states()}
 
 
 def fit(
@@ -115,8 +123,8 @@ class _Loop:
         job.distiller.to(accelerator.device).prepare(self._first_batches())
         set_seed(job.seed + accelerator.process_index)
         self.optimizers = make_optimizers(job.settings, job.own, job.distiller)
-        job.distiller.attach(*self.optimizers)
         self.step = 0
+        # The best score of validation so far; negated where lower is better.
         self.best = -math.inf
         self.waited = 0
         self.seconds = 0.0
@@ -161,7 +169,7 @@ class _Loop:
         job = self.job
         epoch = self.step // job.steps_per_epoch
         stop = (epoch + 1) * job.steps_per_epoch
-        for batch in job.batches.iterate(self.step, stop):
+        for batch in batch_stream(job.batches, self.step, stop, job.distiller):
             logged = self._logged
             means, loss, readings = self._train(batch)
             if logged:
@@ -175,12 +183,12 @@ class _Loop:
                 self.save()
 
     def _set_rates(self) -> None:
-        for optimizer, settings in zip(self.optimizers, [self.job.settings, *self.job.own.values()], strict=True):
+        for optimizer, settings in zip(self.optimizers, self.job.of_optimizers, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * rate_factor(settings, self.step, self.job.total)
 
     def _train(self, batch: Batch) -> tuple[dict[str, Mean], float, _Readings]:
-        settings, accelerator = self.job.settings, self.accelerator
+        accelerator = self.accelerator
         self._set_rates()
         parts = self._split(batch)
         alone = len(parts) == 1 and accelerator.num_processes == 1
@@ -198,14 +206,27 @@ class _Loop:
             for name, mean in output.terms.items():
                 before = means.get(name, Mean(torch.zeros_like(mean.sum), torch.zeros_like(mean.count)))
                 means[name] = Mean(before.sum + mean.sum.detach(), before.count + mean.count)
-        if settings.clip is not None:
-            accelerator.clip_grad_norm_(self.model.parameters(), settings.clip)
         # Before the step: what was in force in it.
         readings = self._readings(output) if self._logged else {}
-        for stepper in self.steppers:
-            stepper.step()
-            stepper.zero_grad()
+        self._move()
         return means, total, readings
+
+    def _move(self) -> None:
+        """One step of every optimizer whose turn it is, and of all state that follows the training step."""
+        stepping = []
+        for stepper, settings in zip(self.steppers, self.job.of_optimizers, strict=True):
+            if settings.steps_at(self.step):
+                stepping.append(stepper)
+            else:
+                # Before clipping, so that the norm is that of the gradients in use.
+                stepper.zero_grad()
+        if self.job.settings.clip is not None:
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.job.settings.clip)
+        for stepper in stepping:
+            stepper.step()
+        self.job.distiller.after_step()
+        for stepper in stepping:
+            stepper.zero_grad()
 
     def _readings(self, output: StepOutput) -> _Readings:
         """The weights in force, and what else the distiller has to tell; equal on all processes and micro-batches."""
@@ -215,7 +236,8 @@ class _Loop:
 
     def _first_batches(self) -> list[Batch]:
         """What losses learn from before the first step: on every process, the micro-batches of the main one."""
-        batches = list(self.job.batches.iterate(0, self.job.distiller.prepare_batches))
+        first = batch_stream(self.job.batches, 0, self.job.distiller.prepare_batches, self.job.distiller)
+        batches = list(first)
         if self.accelerator.num_processes > 1:
             broadcast_object_list(batches)
         return [part for batch in batches for part in self._split(batch)]
@@ -274,6 +296,8 @@ class _Loop:
             self.log.write({**self._place(epoch, self.step), "validation": scores})
         progress.validated(epoch, scores)
         score = self._from_main(next(iter(scores.values()), 0.0))
+        if not self.job.higher_is_better:
+            score = -score
         if score > self.best:
             self.best, self.waited = score, 0
             if self.job.settings.watches_validation and self.accelerator.is_main_process:

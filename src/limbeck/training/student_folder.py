@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limbeck.core import Distiller
 from limbeck.errors import RunError
-from limbeck.students import load_weights, save_weights
+from limbeck.models import load_weights, save_weights
 
 __all__ = ["load_student_folder", "save_student_folder"]
 

@@ -29,6 +29,14 @@ def test_float16_is_within_its_promise(scale: float) -> None:
     assert torch.equal(found, torch.from_numpy(exact.numpy().astype(np.float16)).float())
 
 
+@pytest.mark.parametrize("codec", [Float32(), Float16()], ids=repr)
+def test_one_number_for_each_row(codec: Float32 | Float16) -> None:
+    exact = values(1.0)[:, 0, 0].contiguous()
+    found, _ = passed(codec, exact)
+    assert found.shape == exact.shape
+    assert codec.errors(found, exact).tolist() == (found - exact).abs().tolist()
+
+
 def test_lower_precision_of_the_teacher_is_kept() -> None:
     exact = values(1.0).bfloat16()
     assert torch.equal(passed(Float32(), exact)[0], exact.float())

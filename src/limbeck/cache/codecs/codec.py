@@ -16,7 +16,7 @@ from limbeck.errors import ArgumentError, suggest
 from limbeck.functional import SparseLogits
 from limbeck.registry import lookup, names
 
-__all__ = ["Bytes", "Codec", "Encoded", "Shape", "codec_of", "section_of"]
+__all__ = ["Bytes", "Codec", "Encoded", "Shape", "codec_of", "row_values", "section_of"]
 
 Shape = tuple[int, ...]
 Bytes = NDArray[np.uint8]
@@ -130,3 +130,13 @@ def section_of(codec: Codec) -> dict[str, Any]:
     settings = {field.name: (field.type, getattr(codec, field.name)) for field in dataclasses.fields(codec)}  # type: ignore[arg-type]
     # A whole number may be given for a float, and 2 is written otherwise than 2.0.
     return {"use": name, **{key: float(value) if kind == "float" else value for key, (kind, value) in settings.items()}}
+
+
+def row_values(values: Tensor) -> Tensor:
+    """The values of each row in one axis, `[N, K]`: K is 1 where a row is one number.
+
+    >>> import torch
+    >>> row_values(torch.zeros(3)).shape, row_values(torch.zeros(3, 2, 4)).shape
+    (torch.Size([3, 1]), torch.Size([3, 8]))
+    """
+    return values.flatten(1) if values.ndim > 1 else values.unsqueeze(1)

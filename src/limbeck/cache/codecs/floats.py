@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape
+from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape, row_values
 from limbeck.errors import CacheError
 from limbeck.functional import SparseLogits
 from limbeck.registry import register
@@ -26,7 +26,7 @@ class _Floats(Codec):
         return math.prod(shape) * np.dtype(self.dtype).itemsize
 
     def encode(self, values: Tensor, first: int) -> Encoded:
-        exact = values.float().flatten(1).cpu()
+        exact = row_values(values.float()).cpu()
         with np.errstate(over="ignore"):
             kept = exact.numpy().astype(self.dtype)
         if not np.isfinite(kept).all():
@@ -43,7 +43,7 @@ class _Floats(Codec):
 
     def errors(self, found: Tensor | SparseLogits, live: Tensor) -> Tensor:
         assert isinstance(found, Tensor)
-        return (found - live.float()).abs().flatten(1).amax(1)
+        return row_values((found - live.float()).abs()).amax(1)
 
 
 @register("codec", "float32")

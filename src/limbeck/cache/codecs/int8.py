@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape
+from limbeck.cache.codecs.codec import Bytes, Codec, Encoded, Shape, row_values
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.functional import SparseLogits
 from limbeck.registry import register
@@ -52,7 +52,7 @@ class Int8(Codec):
         return 2 * 4 * shape[self.axis]
 
     def encode(self, values: Tensor, first: int) -> Encoded:
-        return Encoded(values.float().flatten(1).cpu().numpy().copy(), 0.0)
+        return Encoded(row_values(values.float()).cpu().numpy().copy(), 0.0)
 
     def seal(self, rows: NDArray[np.float32], shape: Shape) -> Encoded:
         exact = rows.reshape(len(rows), *shape)
@@ -77,7 +77,7 @@ class Int8(Codec):
 
     def errors(self, found: Tensor | SparseLogits, live: Tensor) -> Tensor:
         assert isinstance(found, Tensor)
-        return (found - live.float()).abs().flatten(1).amax(1)
+        return row_values((found - live.float()).abs()).amax(1)
 
     def _channels(self, shape: Shape) -> int:
         return 1 + self.axis % len(shape)

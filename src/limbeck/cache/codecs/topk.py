@@ -26,7 +26,7 @@ from limbeck.cache.codecs.sparse_records import (
 )
 from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits
-from limbeck.functional._sparse import log_buckets
+from limbeck.losses.sparse_logits import log_buckets
 from limbeck.registry import register
 
 __all__ = ["TopK"]

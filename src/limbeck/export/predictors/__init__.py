@@ -1,0 +1,1 @@
+"""From user input to predictions with an exported file. Nothing here imports torch."""

@@ -1,0 +1,87 @@
+"""What is trained: architectures for images and texts, checkpoints, and the model as it is shipped."""
+
+from limbeck.models.checkpoint import load_weights, save_weights
+from limbeck.models.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
+from limbeck.models.reused_classifier import ReusedClassifier
+from limbeck.models.sharing import share_
+from limbeck.models.shrinking import shrink
+from limbeck.models.sklearn_models import (
+    decision_tree,
+    decision_tree_of_words,
+    logistic_regression,
+    logistic_regression_of_words,
+    random_forest,
+    random_forest_of_words,
+)
+from limbeck.models.sklearn_module import SklearnModule, sklearn_part
+from limbeck.models.soft_labels import fit_classifier, fit_soft_labels
+from limbeck.models.text.bag_of_words import BagOfWords
+from limbeck.models.text.bilstm import BiLSTM
+from limbeck.models.text.bilstm_tagger import BiLSTMTagger
+from limbeck.models.text.hugging_face import (
+    folder_tokenizer,
+    hugging_face,
+    hugging_face_tagger,
+    masked_language_model,
+)
+from limbeck.models.text.small_bert import small_bert, small_bert_tagger
+from limbeck.models.text.tagging_words import tagging_words
+from limbeck.models.text.textcnn import TextCNN
+from limbeck.models.text.textcnn_tagger import TextCNNTagger
+from limbeck.models.text.word_counts import TfIdf, WordCounts, word_counts
+from limbeck.models.text.word_logits import with_word_logits
+from limbeck.models.text.word_tokenizer import word_tokenizer
+from limbeck.models.trees import Trees
+from limbeck.models.vision.mlp import MLP
+from limbeck.models.vision.mobilenet import MobileNet
+from limbeck.models.vision.normalized import Normalized
+from limbeck.models.vision.resnet import ResNet
+from limbeck.models.vision.timm_models import timm_model
+from limbeck.models.vision.torchvision_models import torchvision_model
+
+__all__ = [
+    "MLP",
+    "BagOfWords",
+    "BiLSTM",
+    "BiLSTMTagger",
+    "EarlyExit",
+    "Exit",
+    "MobileNet",
+    "Normalized",
+    "ResNet",
+    "ReusedClassifier",
+    "SklearnModule",
+    "TextCNN",
+    "TextCNNTagger",
+    "TfIdf",
+    "Trees",
+    "WithExits",
+    "WordCounts",
+    "decision_tree",
+    "decision_tree_of_words",
+    "exit_sections",
+    "exit_terms",
+    "fit_classifier",
+    "fit_soft_labels",
+    "folder_tokenizer",
+    "hugging_face",
+    "hugging_face_tagger",
+    "load_weights",
+    "logistic_regression",
+    "logistic_regression_of_words",
+    "masked_language_model",
+    "random_forest",
+    "random_forest_of_words",
+    "save_weights",
+    "share_",
+    "shrink",
+    "sklearn_part",
+    "small_bert",
+    "small_bert_tagger",
+    "tagging_words",
+    "timm_model",
+    "torchvision_model",
+    "with_word_logits",
+    "word_counts",
+    "word_tokenizer",
+]

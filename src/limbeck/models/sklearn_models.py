@@ -1,0 +1,201 @@
+"""Models of scikit-learn for texts and images, fitted to the probabilities of a teacher."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+from typing import Any, Literal
+
+from torch import nn
+
+from limbeck.errors import ArgumentError
+from limbeck.models.checks import check_positive
+from limbeck.models.sklearn_module import SklearnModule
+from limbeck.models.text.embeddings import check_text
+from limbeck.models.text.word_counts import TfIdf, WordCounts
+from limbeck.models.trees import Trees
+from limbeck.registry import register
+
+__all__ = [
+    "SKLEARN_MODELS",
+    "decision_tree",
+    "decision_tree_of_words",
+    "logistic_regression",
+    "logistic_regression_of_words",
+    "random_forest",
+    "random_forest_of_words",
+]
+
+SKLEARN_MODELS = ("logistic_regression", "decision_tree", "random_forest")
+
+Weighing = Literal["tf_idf", "counts"]
+
+
+@register("model", "logistic_regression")
+def logistic_regression(*, channels: int, classes: int, size: tuple[int, int], l2: float = 1.0) -> nn.Module:
+    """Logits that are linear in the pixels, fitted with a penalty on the weights.
+
+    Args:
+        channels: of the images.
+        classes: number of logits.
+        size: height and width.
+        l2: the penalty is l2 / 2 times the squared norm of the weights, beside the sum of the losses of all rows.
+
+    Raises:
+        ArgumentError: if a number is not above 0.
+
+    >>> import torch
+    >>> logistic_regression(channels=1, classes=3, size=(8, 8))(torch.zeros(2, 1, 8, 8)).shape
+    torch.Size([2, 3])
+    """
+    return _of_pixels(_linear(prod((channels, *size)), classes, l2))
+
+
+@register("model", "decision_tree")
+def decision_tree(
+    *, channels: int, classes: int, size: tuple[int, int], leaves: int = 64, depth: int = 16
+) -> nn.Module:
+    """A decision tree on pixels.
+
+    Args:
+        channels: of the images.
+        classes: number of logits.
+        size: height and width.
+        leaves: the most that it grows, those first that gain most.
+        depth: the longest way to a leaf.
+
+    Raises:
+        ArgumentError: if leaves is below 2 or depth below 1.
+    """
+    return _of_pixels(_grown(_tree, 1, classes, leaves, depth))
+
+
+@register("model", "random_forest")
+def random_forest(
+    *, channels: int, classes: int, size: tuple[int, int], trees: int = 50, leaves: int = 256, depth: int = 16
+) -> nn.Module:
+    """A forest of decision trees on pixels, each grown on rows and features drawn at random.
+
+    Args:
+        channels: of the images.
+        classes: number of logits.
+        size: height and width.
+        trees: their number.
+        leaves: the most that one grows, those first that gain most.
+        depth: the longest way to a leaf.
+
+    Raises:
+        ArgumentError: if leaves is below 2 or another number below 1.
+    """
+    return _of_pixels(_grown(partial(_forest, trees), trees, classes, leaves, depth))
+
+
+@register("text_model", "logistic_regression")
+def logistic_regression_of_words(
+    *, classes: int, vocabulary: int, words: Weighing = "tf_idf", l2: float = 1.0
+) -> nn.Module:
+    """Logits that are linear in the words of a text, fitted with a penalty on the weights.
+
+    Args:
+        classes: number of logits.
+        vocabulary: number of entries; 0 is padding.
+        words: what is read of a text: its counts of words, or these weighed by `TfIdf`.
+        l2: the penalty is l2 / 2 times the squared norm of the weights, beside the sum of the losses of all rows.
+
+    Raises:
+        ArgumentError: if a number is not above 0.
+
+    >>> import torch
+    >>> logistic_regression_of_words(classes=3, vocabulary=9)(input_ids=torch.tensor([[4, 7]])).shape
+    torch.Size([1, 3])
+    """
+    return _of_words(_linear(vocabulary, classes, l2), classes, vocabulary, words)
+
+
+@register("text_model", "decision_tree")
+def decision_tree_of_words(
+    *, classes: int, vocabulary: int, words: Weighing = "tf_idf", leaves: int = 64, depth: int = 16
+) -> nn.Module:
+    """A decision tree on the words of a text.
+
+    Args:
+        classes: number of logits.
+        vocabulary: number of entries; 0 is padding.
+        words: what is read of a text: its counts of words, or these weighed by `TfIdf`.
+        leaves: the most that it grows, those first that gain most.
+        depth: the longest way to a leaf.
+
+    Raises:
+        ArgumentError: if leaves is below 2 or another number below 1.
+    """
+    return _of_words(_grown(_tree, 1, classes, leaves, depth), classes, vocabulary, words)
+
+
+@register("text_model", "random_forest")
+def random_forest_of_words(
+    *,
+    classes: int,
+    vocabulary: int,
+    words: Weighing = "tf_idf",
+    trees: int = 50,
+    leaves: int = 256,
+    depth: int = 16,
+) -> nn.Module:
+    """A forest of decision trees on the words of a text, each grown on rows and words drawn at random.
+
+    Args:
+        classes: number of logits.
+        vocabulary: number of entries; 0 is padding.
+        words: what is read of a text: its counts of words, or these weighed by `TfIdf`.
+        trees: their number.
+        leaves: the most that one grows, those first that gain most.
+        depth: the longest way to a leaf.
+
+    Raises:
+        ArgumentError: if leaves is below 2 or another number below 1.
+    """
+    return _of_words(_grown(partial(_forest, trees), trees, classes, leaves, depth), classes, vocabulary, words)
+
+
+def _of_pixels(fitted: SklearnModule) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), fitted)
+
+
+def _of_words(fitted: SklearnModule, classes: int, vocabulary: int, words: Weighing) -> nn.Module:
+    check_text("a model of words", classes, vocabulary)
+    fitted.scaling = TfIdf(vocabulary) if words == "tf_idf" else None
+    return WordCounts(fitted, vocabulary)
+
+
+def _linear(features: int, classes: int, l2: float) -> SklearnModule:
+    check_positive("logistic_regression", features=features, classes=classes)
+    if not l2 > 0:
+        raise ArgumentError(f"logistic_regression: l2 is {l2}; expected a number above 0")
+    return SklearnModule(nn.Linear(features, classes), partial(_regression, l2))
+
+
+def _grown(estimator: Any, trees: int, classes: int, leaves: int, depth: int) -> SklearnModule:
+    check_positive("trees", trees=trees, classes=classes, depth=depth)
+    if leaves < 2:
+        raise ArgumentError(f"trees: leaves is {leaves}; expected at least 2")
+    # A tree has one leaf more than it has inner nodes.
+    model = Trees(trees=trees, nodes=2 * leaves - 1, depth=depth, classes=classes, probabilities=True)
+    return SklearnModule(model, partial(estimator, leaves, depth))
+
+
+def _regression(l2: float, seed: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=1 / l2, max_iter=10_000, random_state=seed)
+
+
+def _tree(leaves: int, depth: int, seed: int) -> Any:
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier(max_leaf_nodes=leaves, max_depth=depth, random_state=seed)
+
+
+def _forest(trees: int, leaves: int, depth: int, seed: int) -> Any:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(trees, max_leaf_nodes=leaves, max_depth=depth, random_state=seed)

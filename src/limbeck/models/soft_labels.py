@@ -1,0 +1,170 @@
+"""Linear models and trees of scikit-learn that learn from a teacher's outputs, as modules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from torch import Tensor, nn
+
+from limbeck.errors import ArgumentError
+from limbeck.models.trees import Trees
+
+__all__ = ["fit_classifier", "fit_soft_labels"]
+
+_tried = 256
+
+
+def fit_soft_labels(
+    estimator: Any, features: Any, logits: Tensor | NDArray[np.floating], *, temperature: float = 1.0
+) -> nn.Module:
+    r"""Fit a model of scikit-learn to a teacher's logits.
+
+    A regressor is fitted to the logits themselves, with one output for each class. A classifier is fitted to every row
+    once for each class k, with the weight p_k = softmax(z / T)_k: its log loss, or its impurity, is then that of the
+    teacher's probabilities.
+
+    Args:
+        estimator: linear (``Ridge``, ``LinearRegression``, ``Lasso``, ``LogisticRegression``, …), a decision tree, or a
+            forest of them, for regression or classification. It is fitted in place.
+        features: [N, F], an array or a sparse matrix.
+        logits: of the teacher, [N, C].
+        temperature: T, for classifiers.
+
+    Returns:
+        A module from features [B, F] to logits [B, C]: ``nn.Linear``, or `Trees`. Those of a classifier are logits of
+        its probabilities.
+
+    Raises:
+        ArgumentError: if shapes do not fit, a logit is not finite, the temperature is not above 0, or the module cannot
+            say what the estimator predicts.
+
+    >>> from sklearn.tree import DecisionTreeRegressor
+    >>> tree = fit_soft_labels(DecisionTreeRegressor(), np.eye(3), np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]))
+    >>> tree(torch.eye(3)).tolist()
+    [[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+
+    Ba, Caruana, 2014, "Do Deep Nets Really Need to be Deep?", arXiv:1312.6184 (regression on logits). Breiman, Shang,
+    1996, "Born Again Trees", University of California, Berkeley (a tree in place of a model that taught it).
+    """
+    from sklearn.base import is_classifier, is_regressor
+
+    target = np.asarray(logits, dtype=np.float64)
+    rows = features.shape[0]
+    if target.ndim != 2 or target.shape[0] != rows or not np.isfinite(target).all():
+        raise ArgumentError(
+            f"fit_soft_labels: logits of shape {list(target.shape)} for {rows} rows; expected finite ones, [{rows}, C]"
+        )
+    if not temperature > 0:
+        raise ArgumentError(f"fit_soft_labels: temperature is {temperature}; expected a number above 0")
+    if is_classifier(estimator):
+        return fit_classifier(estimator, features, softmax(target / temperature, axis=1))
+    if not is_regressor(estimator):
+        raise ArgumentError(f"fit_soft_labels: {type(estimator).__name__} is no regressor and no classifier")
+    estimator.fit(features, target)
+    return _told(estimator, features, classifier=False)
+
+
+def fit_classifier(estimator: Any, features: Any, shares: NDArray[np.float64]) -> nn.Module:
+    """Fit a classifier of scikit-learn to rows that belong to several classes at once, each with a weight of its own.
+
+    Args:
+        estimator: as in `fit_soft_labels`; fitted in place.
+        features: [N, F], an array or a sparse matrix.
+        shares: how much of each class a row is, at least 0, [N, C]. Rows of zeros do not count.
+
+    Returns:
+        A module from features [B, F] to logits [B, C].
+
+    Raises:
+        ArgumentError: if the module cannot say what the estimator predicts.
+
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> tree = fit_classifier(DecisionTreeClassifier(), np.eye(2), np.array([[3.0, 1.0], [0.0, 1.0]]))
+    >>> tree(torch.eye(2)).softmax(1).round(decimals=3)
+    tensor([[0.7500, 0.2500],
+            [0.0000, 1.0000]])
+    """
+    rows, classes = np.nonzero(shares)
+    # A class without any weight is still one of the logits.
+    absent = np.flatnonzero(shares.sum(0) == 0)
+    rows, classes = np.concatenate([rows, 0 * absent]), np.concatenate([classes, absent])
+    estimator.fit(features[rows], classes, sample_weight=shares[rows, classes])
+    return _told(estimator, features, classifier=True)
+
+
+def _told(estimator: Any, features: Any, *, classifier: bool) -> nn.Module:
+    module = _module(estimator, classifier=classifier)
+    _check(estimator, module, features[:_tried])
+    return module
+
+
+def _module(estimator: Any, *, classifier: bool) -> nn.Module:
+    if hasattr(estimator, "coef_"):
+        return _linear(np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_), classifier)
+    found = getattr(estimator, "estimators_", [estimator])
+    if not all(hasattr(tree, "tree_") for tree in found):
+        raise ArgumentError(
+            f"fit_soft_labels: {type(estimator).__name__} is not supported; take a linear model, a decision tree, or a "
+            "forest of them"
+        )
+    return _trees([tree.tree_ for tree in found], classifier)
+
+
+def _linear(weight: NDArray[np.float64], bias: NDArray[np.float64], classifier: bool) -> nn.Module:
+    if classifier and len(weight) == 1:  # of two classes, the score of the second
+        weight, bias = np.concatenate([0 * weight, weight]), np.concatenate([0 * bias, bias])
+    linear = nn.Linear(weight.shape[1], len(weight))
+    with torch.no_grad():
+        linear.weight.copy_(torch.from_numpy(weight))
+        linear.bias.copy_(torch.from_numpy(np.broadcast_to(bias, len(weight)).copy()))
+    return linear
+
+
+def _trees(found: Sequence[Any], classifier: bool) -> Trees:
+    leaves = [tree.value[:, 0, :] if classifier else tree.value[:, :, 0] for tree in found]
+    nodes = max(tree.node_count for tree in found)
+    module = Trees(
+        trees=len(found),
+        nodes=nodes,
+        depth=max(tree.max_depth for tree in found),
+        classes=leaves[0].shape[1],
+        probabilities=classifier,
+    )
+    for number, (tree, values) in enumerate(zip(found, leaves, strict=True)):
+        own = slice(number * nodes, number * nodes + tree.node_count)
+        places = np.arange(tree.node_count)
+        inner = tree.children_left >= 0
+        module.feature[own] = torch.from_numpy(np.where(inner, tree.feature, 0))
+        module.threshold[own] = torch.from_numpy(_at_most(tree.threshold))
+        module.below[own] = torch.from_numpy(np.where(inner, tree.children_left, places) + own.start)
+        module.above[own] = torch.from_numpy(np.where(inner, tree.children_right, places) + own.start)
+        module.leaf[own] = torch.from_numpy(values).float()
+    return module
+
+
+def _at_most(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The largest float32 that is no larger: features are compared as float32, and thresholds are not."""
+    near = thresholds.astype(np.float32)
+    return np.where(near > thresholds, np.nextafter(near, np.float32(-np.inf)), near)
+
+
+def _check(estimator: Any, module: nn.Module, features: Any) -> None:
+    """Refuse an estimator that does something else with what it has learnt."""
+    dense = np.asarray(features.toarray() if hasattr(features, "toarray") else features, dtype=np.float32)
+    with torch.no_grad():
+        found = module(torch.from_numpy(dense)).double()
+    if hasattr(estimator, "predict_proba"):
+        expected, found = estimator.predict_proba(dense), found.softmax(1)
+    else:
+        expected = estimator.predict(dense).reshape(found.shape)
+    difference = float(np.abs(expected - found.numpy()).max())
+    if not difference <= 1e-4 * max(1.0, float(np.abs(expected).max())):
+        raise ArgumentError(
+            f"fit_soft_labels: {type(estimator).__name__} predicts otherwise than its weights, by {difference:.3g}; "
+            "take one that is linear in the logits, a decision tree, or a forest of them"
+        )

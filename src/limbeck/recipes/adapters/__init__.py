@@ -1,0 +1,37 @@
+"""Adapters, which change a student while it trains, one file for each kind. The control has none.
+
+A new kind is a subclass of `Adapter` in a file of its own, added in the last line of this module.
+"""
+
+from limbeck.recipes.adapters.adapter import (
+    Adapter,
+    AdapterContext,
+    adapter_needs,
+    adapter_of,
+    add_adapters,
+    base_spec,
+    resolve_adapter,
+    take_adapter_options,
+)
+from limbeck.recipes.adapters.exits import Exits
+from limbeck.recipes.adapters.rebuilding import rebuilt
+from limbeck.recipes.adapters.reuse import Reuse, added_taps
+from limbeck.recipes.adapters.share import Share, is_tied
+
+__all__ = [
+    "Adapter",
+    "AdapterContext",
+    "Exits",
+    "Reuse",
+    "Share",
+    "adapter_needs",
+    "adapter_of",
+    "added_taps",
+    "base_spec",
+    "is_tied",
+    "rebuilt",
+    "resolve_adapter",
+    "take_adapter_options",
+]
+
+add_adapters(Exits(), Share(), Reuse())

@@ -1,0 +1,74 @@
+"""The classifier of a teacher in place of the student's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from limbeck.errors import RecipeError
+from limbeck.models import ReusedClassifier
+from limbeck.recipes.adapters.adapter import Adapter, AdapterContext, Spec
+from limbeck.recipes.adapters.share import with_weights
+from limbeck.recipes.model_io import tap_path
+from limbeck.recipes.options import construct, resolve_options
+
+__all__ = ["Reuse", "added_taps", "reusing"]
+
+
+def _options(*, student_features: str, teacher_features: str, teacher: str = "teacher", reduction: int = 2) -> None: ...
+
+
+class Reuse(Adapter):
+    """``reuse: {student_features: …, teacher_features: …, teacher: NAME}``; the term reads ``student.projected``."""
+
+    key = "reuse"
+    may_finetune = True
+
+    def resolve(self, given: Spec, path: str) -> dict[str, Any]:
+        place = f"{path}.reuse"
+        if not isinstance(given["reuse"], Mapping):
+            raise RecipeError(f"{place} is {given['reuse']!r}; write {{student_features: …, teacher_features: …}}")
+        options = resolve_options(_options, given["reuse"], path=place, name="reuse")
+        if options["teacher"] == "student":
+            raise RecipeError(f"{place}.teacher is the student itself; name another model")
+        return {"reuse": options}
+
+    def needs(self, spec: Spec) -> tuple[str, ...]:
+        return (spec["reuse"]["teacher"],)
+
+    def adds(self, spec: Spec) -> tuple[str, ...]:
+        return ("projected",)
+
+    def apply(self, model: nn.Module, spec: Spec, context: AdapterContext, path: str) -> nn.Module:
+        if spec["taps"]:
+            raise RecipeError(
+                f"{path}.taps: a student that reuses a classifier has the tap 'projected' alone; remove it"
+            )
+        teacher = with_weights(context, spec["reuse"]["teacher"], f"{path}.reuse")
+        return reusing(model, teacher, spec["reuse"], context.images(f"{path}.reuse"), f"{path}.reuse")
+
+    def describe(self, part: str, spec: Spec, models: Mapping[str, Spec | None]) -> Spec | None:
+        teacher = models[spec["reuse"]["teacher"]]
+        return None if teacher is None else {"reuse": {**spec["reuse"], "teacher": teacher}}
+
+
+def reusing(model: nn.Module, teacher: nn.Module, reuse: Spec, example: Any, path: str) -> ReusedClassifier:
+    """The model with the teacher's classifier.
+
+    Raises:
+        RecipeError: if the two do not fit.
+    """
+    paths = {
+        option: tap_path(of, reuse[option], f"{path}.{option}")
+        for option, of in (("student_features", model), ("teacher_features", teacher))
+    }
+    options = {"student": model, "teacher": teacher, **paths, "example": example, "reduction": reuse["reduction"]}
+    adapted: ReusedClassifier = construct(ReusedClassifier, options, path=path)
+    return adapted
+
+
+def added_taps(model: nn.Module) -> dict[str, str]:
+    """The taps that an adapter adds to those of the section."""
+    return {"projected": "projector"} if isinstance(model, ReusedClassifier) else {}

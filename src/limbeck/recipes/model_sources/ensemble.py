@@ -1,0 +1,85 @@
+"""An ensemble: several models whose outputs are combined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch import Tensor
+
+from limbeck.core import Teacher
+from limbeck.errors import RecipeError
+from limbeck.recipes.model_sources.members import with_weights
+from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.options import construct, resolve_options
+from limbeck.teachers import Ensemble
+
+__all__ = ["FromMembers"]
+
+
+def _options(
+    *,
+    ensemble: dict[str, float],
+    mean: Literal["probabilities", "logits"] = "probabilities",
+    temperature: float = 1.0,
+) -> None: ...
+
+
+def _weighed(
+    *,
+    ensemble: dict[str, float],
+    weights: Literal["learned", "confidence", "entropy"],
+    mean: Literal["probabilities", "logits"] = "probabilities",
+    temperature: float = 1.0,
+    target: str = "batch.target",
+) -> None: ...
+
+
+class FromMembers(ModelSource):
+    """``{ensemble: {a: 1, b: 2}, …}``: the weighted mean of other models."""
+
+    key = "ensemble"
+
+    def resolve(self, section: Section) -> dict[str, Any]:
+        section.refuse_training(self.key)
+        if section.read() != replace(section, reading={}).read():
+            raise RecipeError(
+                f"{section.path}: an ensemble has no taps, inputs or call of its own; give them to its members"
+            )
+        given = with_weights(section, self.key).options
+        if given.get("weights") is None:
+            given.pop("weights", None)
+            own = resolve_options(_options, given, path=section.path, name=self.key, beside=("weights",))
+        else:
+            own = resolve_options(_weighed, given, path=section.path, name=self.key)
+            if len(set(own[self.key].values())) > 1:
+                raise RecipeError(
+                    f"{section.path}.{self.key}: its weights are {own['weights']}; list the members alone"
+                )
+        return {**own, **section.read()}
+
+    def needs(self, spec: Spec) -> tuple[str, ...]:
+        return tuple(spec[self.key])
+
+    def is_model(self, spec: Spec) -> bool:
+        # Weights by confidence need the label.
+        return spec.get("weights") != "confidence"
+
+    def teacher(self, name: str, context: TeacherContext) -> Teacher:
+        spec = context.recipe["models"][name]
+        members = {member: context.teacher(member) for member in spec[self.key]}
+        options = {"weights": spec[self.key], **{key: spec[key] for key in _passed if key in spec}}
+        ensemble: Ensemble = construct(Ensemble, {"members": members, **options}, path=f"models.{name}")
+        if name in context.trained_states:
+            ensemble.load_state_dict(context.trained_states[name], strict=False)
+        return ensemble
+
+    def learns(self, spec: Spec) -> bool:
+        return spec.get("weights") == "learned"
+
+    def trained_state(self, teacher: Teacher) -> dict[str, Tensor]:
+        scores = teacher.scores if isinstance(teacher, Ensemble) else None
+        return {} if scores is None else {"scores": scores.detach()}
+
+
+_passed = ("weights", "mean", "temperature", "target")

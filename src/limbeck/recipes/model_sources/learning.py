@@ -1,0 +1,54 @@
+"""How a model of a recipe is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from limbeck.errors import RecipeError
+from limbeck.recipes.co_training import TOGETHER, is_co_trained, resolve_co_training
+from limbeck.recipes.model_sources.model_source import Section
+from limbeck.recipes.sections import resolve_train
+from limbeck.recipes.terms import resolve_objective
+
+__all__ = ["resolve_learning"]
+
+
+def resolve_learning(section: Section, *, ready: bool) -> dict[str, Any]:
+    """How a teacher learns: alone, from others, together with the student, or not at all.
+
+    Args:
+        section: of the model.
+        ready: whether it comes with weights; then it is trained only if ``train`` or ``objective`` is given.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    train, objective, path = section.train, section.objective, section.path
+    if section.name == "student":
+        return {}
+    if is_co_trained(train):
+        if objective is not None:
+            raise RecipeError(
+                f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
+            )
+        return {"train": resolve_co_training(train, f"{path}.train"), "objective": None}
+    if train is None and objective is None and ready:
+        return {"train": None, "objective": None}
+    if not isinstance(train, Mapping | None):
+        raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
+    settings = resolve_train(train or {}, f"{path}.train")
+    if settings["finetune"] is not None:
+        raise RecipeError(f"{path}.train.finetune: only the student and its control have a last stage; remove it")
+    if objective is None:
+        return {"train": settings, "objective": None}
+    if not isinstance(objective, Mapping) or not objective:
+        raise RecipeError(
+            f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
+        )
+    return {
+        "train": settings,
+        "objective": resolve_objective(
+            objective, f"{path}.objective", section.task.mask_address, section.task.main_output
+        ),
+    }

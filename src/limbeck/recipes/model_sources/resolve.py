@@ -1,0 +1,106 @@
+"""Resolves the sections under ``models``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from limbeck.core.addresses import check_name
+from limbeck.errors import LimbeckError, RecipeError
+from limbeck.recipes.adapters import resolve_adapter, take_adapter_options
+from limbeck.recipes.co_training import is_co_trained
+from limbeck.recipes.model_io import IO_OPTIONS
+from limbeck.recipes.model_sources.from_object import OBJECT
+from limbeck.recipes.model_sources.model_source import ModelSource, Section, WeightedModel, model_sources
+from limbeck.recipes.model_sources.teacher_wrappers import WRAPPER_OPTIONS, resolve_wrappers
+from limbeck.tasks import Task
+
+__all__ = ["resolve_model"]
+
+# Files of a run, rows of its table, and the batch on the board.
+_taken = ("batch", "control", "exported", "int8")
+
+
+def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> dict[str, Any]:
+    """A section under ``models`` with every default written out.
+
+    Args:
+        name: of the section.
+        spec: the section.
+        task: which one the recipe is for.
+        is_object: whether a real object stands for it.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    _check_name(name)
+    path = f"models.{name}"
+    if isinstance(spec, str):
+        spec = {"use": spec}
+    if not isinstance(spec, Mapping):
+        raise RecipeError(f"{path} is {spec!r}; write {{use: NAME}} with its options")
+    spec = dict(spec)
+    adapter = resolve_adapter(name, take_adapter_options(spec), path)
+    section = _section(name, spec, task, path)
+    if is_object:
+        return {**model_sources()[OBJECT].resolve(section), **_wrappers(section, model_sources()[OBJECT]), **adapter}
+    if OBJECT in spec:
+        raise RecipeError(
+            f"{path}: this model was given in Python; give it again: limbeck.run(…, models={{{name!r}: …}})"
+        )
+    said = [key for key in model_sources() if key in section.options]
+    if len(said) != 1:
+        known = ", ".join(key for key in model_sources() if key != OBJECT)
+        raise RecipeError(f"{path} has the keys {list(section.options)}; it must have one of {known}")
+    return {**model_sources()[said[0]].resolve(section), **_wrappers(section, model_sources()[said[0]]), **adapter}
+
+
+def _wrappers(section: Section, source: ModelSource) -> dict[str, Any]:
+    """The wrappers of a teacher, where its source allows them."""
+    learns = section.name == "student" or is_co_trained(section.train)
+    for option in section.wrappers:
+        if learns:
+            raise RecipeError(f"{section.path}.{option} is for teachers, and this model learns with the student")
+        if option != "confidence" and not isinstance(source, WeightedModel):
+            raise RecipeError(f"{section.path}.{option}: give it to the models that this one is made of")
+    if "classes" in section.wrappers and "use" in section.options and not _is_taken(section):
+        raise RecipeError(
+            f"{section.path}.classes: a model that this run trains knows the classes of the data; it is for one with a "
+            "checkpoint"
+        )
+    return dict(section.wrappers)
+
+
+def _is_taken(section: Section) -> bool:
+    return section.options.get("checkpoint") is not None and section.train is None and section.objective is None
+
+
+def _check_name(name: str) -> None:
+    try:
+        check_name("model", name)
+    except LimbeckError as error:
+        raise RecipeError(f"models: {error}") from error
+    if name in _taken:
+        raise RecipeError(f"models.{name}: a run keeps this name for itself; choose another one")
+
+
+def _section(name: str, spec: Mapping[str, Any], task: type[Task], path: str) -> Section:
+    options = dict(spec)
+    read = {option: options.pop(option) for option in IO_OPTIONS if option in options}
+    wrappers = resolve_wrappers({option: options.pop(option) for option in WRAPPER_OPTIONS if option in options}, path)
+    train, objective = options.pop("train", None), options.pop("objective", None)
+    for section, given in (("train", train), ("objective", objective)):
+        if given is not None and name == "student":
+            raise RecipeError(
+                f"{path}.{section}: the student learns as the section {section} at the top says; move it there"
+            )
+    return Section(
+        task=task,
+        name=name,
+        path=path,
+        options=options,
+        train=train,
+        objective=objective,
+        reading=read,
+        wrappers=wrappers,
+    )

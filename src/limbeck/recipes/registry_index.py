@@ -1,0 +1,128 @@
+"""The index of the registry: what the package's entries are and take, written by `make index`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from limbeck import functional, registry
+from limbeck.core.binding import arguments, default_address
+from limbeck.files import write_text
+from limbeck.recipes.cache_settings import CacheSettings
+from limbeck.recipes.docstrings import Docstring, read_docstring
+from limbeck.recipes.options import FROM_TRAIN, option_types
+from limbeck.recipes.registry_entries import Input, Option, RegistryEntry
+from limbeck.recipes.schema import ExportSettings, MeasureSettings
+from limbeck.tasks import Task
+from limbeck.training.settings import Settings
+
+__all__ = ["build_index", "describe_entry", "index_text"]
+
+_SECTIONS = {
+    "cache": CacheSettings,
+    "train": Settings,
+    "measure": MeasureSettings,
+    "export": ExportSettings,
+}
+
+
+def describe_entry(kind: str, name: str) -> RegistryEntry:
+    """The description of an entry from its constructor and its docstring, and from those of a loss's function."""
+    entry = registry.lookup(kind, name)
+    module_doc = read_docstring(entry)
+    function = getattr(functional, name, None) if kind == "loss" else None
+    main = module_doc if function is None else read_docstring(function)
+    parts = [module_doc] if main is module_doc else [main, module_doc]
+    return RegistryEntry(
+        kind=kind,
+        name=name,
+        module=entry.__module__,
+        knowledge=next((part.section("Knowledge") for part in parts if part.section("Knowledge")), None),
+        summary=main.summary,
+        explanation=main.body,
+        setup=() if main is module_doc else (module_doc.summary, *module_doc.body),
+        inputs=_inputs(entry, module_doc, main) if kind == "loss" else {},
+        options=_options(kind, entry),
+        returns=main.sections.get("Returns"),
+        cost=tuple(part.sections["Cost"] for part in parts if "Cost" in part.sections),
+        references=tuple(dict.fromkeys(paper for part in parts for paper in part.references)),
+        objects=tuple(_path(each) for each in (entry, function) if each is not None),
+    )
+
+
+def build_index() -> dict[str, Any]:
+    """The content of ``registry.json``, from the imported package."""
+    _import_everything()
+    kinds: dict[str, dict[str, Any]] = {}
+    for kind, name in registry.registered_by("limbeck."):
+        described = asdict(describe_entry(kind, name))
+        kinds.setdefault(kind, {})[name] = {k: v for k, v in described.items() if k not in ("kind", "name")}
+    sections = {name: option_types(settings) for name, settings in _SECTIONS.items()}
+    return {"schema": 1, "sections": sections, "kinds": kinds}
+
+
+def index_text() -> str:
+    """The index as text: the same on every machine."""
+    return json.dumps(build_index(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _import_everything() -> None:
+    for module in pkgutil.walk_packages([str(registry.INDEX_FILE.parent)], "limbeck."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+
+
+def _options(kind: str, entry: Any) -> dict[str, Option]:
+    # A task has its options in a class of their own: it is made of data, not of a recipe's section.
+    constructor = getattr(entry, "Settings", entry)
+    meanings = _meanings(constructor)
+    return {
+        option: Option(found["type"], "default" not in found, found.get("default"), meanings.get(option, ""))
+        for option, found in option_types(constructor, _supplied().get(kind, ())).items()
+    }
+
+
+def _meanings(constructor: Any) -> Mapping[str, str]:
+    """The meaning of each argument; a dataclass inherits those of its bases."""
+    bases = constructor.__mro__ if inspect.isclass(constructor) else (constructor,)
+    return {
+        name: meaning
+        for base in reversed(bases)
+        for name, meaning in read_docstring(base).arguments.get("Args", {}).items()
+    }
+
+
+def _supplied() -> Mapping[str, tuple[str, ...]]:
+    """For each kind the parameters that no recipe gives."""
+    tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
+    return {
+        "temperature": FROM_TRAIN,
+        **{kind: task.supplied for task in tasks for kind in task.models},
+        **{kind: part.supplied for task in tasks for part in task.parts.values() for kind in part.kinds},
+    }
+
+
+def _inputs(entry: Any, module_doc: Docstring, main: Docstring) -> dict[str, Input]:
+    meanings = {**main.arguments.get("Args", {}), **module_doc.arguments.get("Inputs", {})}
+    return {
+        name: Input(default_address(name), parameter.default is inspect.Parameter.empty, meanings.get(name, ""))
+        for name, parameter in arguments(entry).items()
+    }
+
+
+def _path(entry: Any) -> str:
+    """Where a user imports it from: packages export what their modules with an underscore define."""
+    name: str = entry.__qualname__
+    if getattr(functional, name, None) is entry:
+        return f"limbeck.functional.{name}"
+    public = [part for part in entry.__module__.split(".") if not part.startswith("_")]
+    return ".".join([*public, name])
+
+
+if __name__ == "__main__":
+    write_text(registry.INDEX_FILE, index_text())

@@ -1,0 +1,166 @@
+"""A dry run of every kind of stage, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import getitem
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from limbeck.core import Counts, Distiller, Term, map_rows, map_tensors
+from limbeck.errors import LimbeckError, RecipeError
+from limbeck.models import sklearn_part
+from limbeck.recipes.options import construct
+from limbeck.runs.build import for_training
+from limbeck.runs.checks import check_gradients
+from limbeck.runs.label_kind import check_label_kind
+from limbeck.tasks import BatchSource, OnPolicySource, Task, TrainingRows
+from limbeck.training.batch_stream import batch_stream
+from limbeck.training.fitting import check_fitting
+from limbeck.training.optimizers import make_optimizers
+from limbeck.training.precision import supports_bfloat16
+from limbeck.training.settings import Settings
+
+__all__ = ["DryRun", "check_rows"]
+
+# Batch normalization rejects one row; a step that works with two rows works with more.
+_rows = 2
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """A trial step of one kind of stage.
+
+    Args:
+        name: of the stage, in messages.
+        path: of its settings in the recipe.
+        train: its settings.
+        training: its rows.
+        distiller: builds its distiller.
+        learner_train: the settings of learners with an optimizer of their own, by name.
+        cached: gives the outputs that caches add to a batch; None if the distiller reads none.
+    """
+
+    name: str
+    path: str
+    train: Mapping[str, Any]
+    training: TrainingRows
+    distiller: Callable[[], Distiller]
+    learner_train: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cached: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+
+    def check_settings(self, task: Task, accelerator: Accelerator) -> None:
+        """Refuse settings that fit neither the data nor the machine.
+
+        Raises:
+            RecipeError: with the place in the recipe.
+        """
+        settings = Settings(**self.train)
+        if settings.watches_validation and not len(task.validation):
+            raise RecipeError(
+                f"{self.path}: select: best and patience need validation rows; set data.validation above 0"
+            )
+        if settings.precision == "bfloat16" and not supports_bfloat16(accelerator.device):
+            raise RecipeError(
+                f"{self.path}.precision is bfloat16, which this {accelerator.device.type} does not compute; "
+                "take auto or float32"
+            )
+        parts = accelerator.num_processes * settings.accumulate
+        if settings.batch_size % parts:
+            raise RecipeError(
+                f"{self.path}.batch_size is {settings.batch_size}, which {accelerator.num_processes} processes with "
+                f"accumulate={settings.accumulate} cannot share; choose a multiple of {parts}"
+            )
+
+    def step(self, task: Task, accelerator: Accelerator) -> list[str]:
+        """Compute one loss and its gradient.
+
+        Returns:
+            Lines on what a step will compute otherwise than its settings suggest.
+
+        Raises:
+            RecipeError: if it cannot be computed.
+        """
+        settings = Settings(**self.train)
+        batches, steps = self._batches(task)
+        parts = accelerator.num_processes * settings.accumulate
+        try:
+            distiller = for_training(self.distiller()).to(accelerator.device)
+            batch = map_tensors(next(batch_stream(batches, 0, 1, distiller)), Tensor.to, accelerator.device)
+            if self.cached is not None:
+                batch = {**batch, "cached": map_tensors(self.cached(batch), Tensor.to, accelerator.device)}
+            check_label_kind(distiller, task.scoring)
+            distiller.prepare([batch])
+            if sklearn_part(distiller.students["student"]) is not None:
+                check_fitting(distiller)
+            make_optimizers(
+                settings,
+                {name: _learner_settings(name, learner_train) for name, learner_train in self.learner_train.items()},
+                distiller,
+            )
+            size = min(_rows, settings.batch_size // parts)
+            output = distiller.train()(map_rows(batch, getitem, slice(size)))
+            output.loss(Counts({name: mean.count for name, mean in output.terms.items()}, 1, 1)).backward()
+            check_gradients(distiller, output)
+            _follow_schedules(distiller, steps * settings.epochs)
+            return self._notes(distiller, settings, accelerator.num_processes)
+        except RecipeError:
+            raise
+        except LimbeckError as error:
+            raise RecipeError(f"{self.name}: {_with_notes(error)}") from error
+        except Exception as error:  # of a model or loss that was given, or of torch under one of ours
+            raise RecipeError(f"{self.name} cannot train: {type(error).__name__}: {_with_notes(error)}") from error
+
+    def _notes(self, distiller: Distiller, settings: Settings, processes: int) -> list[str]:
+        notes = []
+        for name in distiller.relational_terms:
+            parts = settings.accumulate * (1 if distiller.terms[name].gather else processes)
+            if parts > 1:
+                rows = settings.batch_size // parts
+                notes.append(
+                    f"{self.name}: the term {name!r} compares rows with each other, and sees {rows} of the "
+                    f"{settings.batch_size} rows of a step at a time"
+                )
+        return notes
+
+    def _batches(self, task: Task) -> tuple[BatchSource | OnPolicySource, int]:
+        size, seed = self.train["batch_size"], self.train["seed"]
+        try:
+            return task.batches(self.training, batch_size=size, seed=seed, rank=0, world=1)
+        except LimbeckError as error:
+            raise RecipeError(f"{self.path}: {error}") from error
+
+
+def _learner_settings(name: str, settings: Mapping[str, Any]) -> Settings:
+    found: Settings = construct(Settings, settings, path=f"models.{name}.train")
+    return found
+
+
+def check_rows(task: Task) -> None:
+    """Refuse rows that nothing can be measured on.
+
+    Raises:
+        RecipeError: if a row for validation or the test has no label.
+    """
+    for name, rows in (("validation", task.validation), ("test", task.test)):
+        unknown = int((~rows.labelled).sum())
+        if unknown:
+            raise RecipeError(f"data: {unknown} of the {len(rows)} {name} rows have no label; label or drop them")
+
+
+def _follow_schedules(distiller: Distiller, total: int) -> None:
+    """Find weights and temperatures that become negative in a later epoch."""
+    modules: list[Any] = [module for term in distiller.terms.values() for module in term.modules()]
+    moving = [m for m in modules if hasattr(m, "follow_step") and not (isinstance(m, Term) and m.is_constant)]
+    with torch.no_grad():
+        for step in range(total + 1) if moving else ():
+            for module in moving:
+                module.follow_step(step)
+
+
+def _with_notes(error: Exception) -> str:
+    return " ".join([str(error).partition("\n")[0], *getattr(error, "__notes__", ())])

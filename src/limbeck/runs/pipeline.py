@@ -1,0 +1,151 @@
+"""The whole run: teachers, control, student, evaluation and export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from accelerate import Accelerator
+from torch import nn
+
+from limbeck.errors import RecipeError, suggest
+from limbeck.recipes.options import construct
+from limbeck.recipes.sklearn_models import check_sklearn_models, sklearn_notes
+from limbeck.recipes.terms import build_term, is_read
+from limbeck.runs import plan
+from limbeck.runs.artifacts import ArtifactWriter
+from limbeck.runs.cache import cached_outputs, plan_of
+from limbeck.runs.candidates import Candidates
+from limbeck.runs.checks import check_signal
+from limbeck.runs.default_stages import plan_run
+from limbeck.runs.dry_run import DryRun, check_rows
+from limbeck.runs.evaluation import check_int8
+from limbeck.runs.models import Models
+from limbeck.runs.stages import StageRunner
+from limbeck.runs.training import StageTrainer
+from limbeck.tasks import Task
+from limbeck.training.settings import Settings
+
+__all__ = ["Pipeline"]
+
+
+class Pipeline:
+    """Everything that one resolved recipe asks for.
+
+    Args:
+        recipe: as `resolve` gives it.
+        task: with the data loaded.
+        objects: models that were given as real objects, by name.
+    """
+
+    def __init__(self, recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> None:
+        self.recipe = recipe
+        self.task = task
+        self.models = Models(recipe, task, objects)
+        self.caching = plan_of(recipe, task)
+        self.peers = plan.peers(recipe)
+        self.used = plan.student(recipe, task).teachers(recipe)
+        self.seeds = [recipe["train"]["seed"] + number for number in range(recipe["seeds"])]
+
+    def check(self, accelerator: Accelerator) -> list[str]:
+        """Build everything once and try a step of every stage, before anything is written; returns notes.
+
+        Raises:
+            LimbeckError: if models, terms or data do not fit together.
+        """
+        check_rows(self.task)
+        models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
+        for name, model in models.items():
+            inputs = self.recipe["models"][name]["inputs"]
+            self.task.check_model(f"models.{name}", self.models.for_task(name, model), inputs)
+        if self.models.classes("student") is not None:
+            raise RecipeError("models.student knows other classes than the data; a student needs the same")
+        check_sklearn_models(self.recipe, models, self.task)
+        check_int8(self.recipe, models["student"])
+        self._check_read()
+        last = {**self.recipe["train"], "seed": self.seeds[-1]}
+        construct(Settings, last, path="seeds")
+        for dry_run in self._dry_runs(models):
+            dry_run.check_settings(self.task, accelerator)
+        notes = [line for dry_run in self._dry_runs(models) for line in dry_run.step(self.task, accelerator)]
+        for training in plan.trainings(self.recipe, self.task):
+            check_signal(training, self.recipe)
+        return [*sklearn_notes(self.recipe, self.task), *self._untrained(models), *notes]
+
+    def _untrained(self, models: Mapping[str, nn.Module]) -> Iterator[str]:
+        """What has random weights in models that came with others."""
+        for name, model in models.items():
+            what = getattr(model, "untrained", "")
+            if (
+                what
+                and self._names_classes()
+                and name != "student"
+                and self.recipe["models"][name].get("train") is None
+            ):
+                raise RecipeError(f"models.{name}: {what}; train it, as in train: {{epochs: 2}}")
+            if what:
+                yield f"models.{name}: {what}"
+
+    def _names_classes(self) -> bool:
+        """Whether a training reads logits: a head that none reads may be any."""
+        return any(
+            address.endswith(".logits")
+            for training in plan.trainings(self.recipe, self.task)
+            for name, spec in training.terms.items()
+            for address in build_term(spec, f"objective.{name}").addresses
+        )
+
+    def _check_read(self) -> None:
+        for name in self.models.objects:
+            if name not in (*self.used, *self.peers, "student"):
+                raise RecipeError(
+                    f"models.{name} was given as an object, but no term reads it.{suggest(name, self.used)}"
+                )
+        for name in self.peers:
+            if not is_read(name, self.recipe["objective"]):
+                raise RecipeError(
+                    f"models.{name} trains together with the student, but no term of the objective reads it"
+                )
+
+    def _dry_runs(self, models: Mapping[str, nn.Module]) -> Iterator[DryRun]:
+        for training in plan.trainings(self.recipe, self.task):
+            # What a recipe does not ask for changes nothing that a trial could find.
+            cached = self.caching.cached_in(training, self.recipe) if self.caching.requested else []
+            learners, classes = self.models.learners(training, self.seeds[0], models), self.task.names
+            distiller = partial(training.distiller, self.recipe, learners, models, classes=classes, cached=cached)
+            cached_of_batch = partial(cached_outputs, self.caching, cached, self.recipe, models) if cached else None
+            yield DryRun(
+                training.title,
+                training.path,
+                training.train,
+                training.rows,
+                distiller,
+                training.learner_train,
+                cached_of_batch,
+            )
+
+    def run(self, runner: StageRunner) -> dict[str, Any]:
+        """Train, measure, export; the content of results.json."""
+        for name, reason in self.caching.live.items():
+            runner.progress.note(f"cache: {name} stays live: {reason}")
+        trainer = StageTrainer(self.recipe, self.task, self.models, runner, self.caching)
+        run_plan = plan_run(self.recipe, self.task, self.seeds)
+        for stage in run_plan.stages:
+            trainer.result(stage)
+        controls = [trainer.result(stage) for stage in run_plan.of_role("control")]
+        students = [trainer.result(stage) for stage in run_plan.of_role("student")]
+        compressed = [trainer.compressed(one) for one in run_plan.of_role("compressed")]
+        teachers = {name: trainer.model(name) for name in self._leaves()}
+        teacher_keys = {name: trainer.key(name) for name in teachers}
+        writer = ArtifactWriter(self.recipe, self.task, self.seeds, runner, teacher_keys)
+        candidates = Candidates(self.recipe, self.models, self.used, teachers, students)
+        evaluated = candidates.evaluated_models(controls, writer.ship, compressed)
+        keys = [trainer.result(stage).key for stage in run_plan.last.values()]
+        upstream = [*keys, *teacher_keys.values()]
+        return writer.results(
+            evaluated, upstream, best=candidates.best(evaluated), chosen=len(candidates.choices(evaluated)) > 1
+        )
+
+    def _leaves(self) -> list[str]:
+        return [name for name in self.used if name in self.models.names]

@@ -1,0 +1,131 @@
+"""What the tasks on tables and images have in common: one tensor of inputs per row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from limbeck.cache import CachedRows
+from limbeck.core import resolve
+from limbeck.data import Augment, ImageSet, TableSet
+from limbeck.export import export_onnx
+from limbeck.tasks.batch_source import Batch, BatchSource
+from limbeck.tasks.image_inputs import ImageInputs, ImageSettings
+from limbeck.tasks.splits import TrainingRows, planned
+from limbeck.tasks.table_inputs import TableInputs
+from limbeck.tasks.task import Task
+
+__all__ = ["RowTask"]
+
+
+class RowTask(Task):
+    """The rows of a table, or images, with a target for each.
+
+    A task states `outputs`, `scoring`, and what stands behind the network in `complete`.
+
+    Args:
+        source: row sets of tables or of images.
+        settings: how to split them, and how to augment images.
+        unlabelled: row sets of a source of further rows.
+        test_from: row sets of the source of the test rows, where it is another one.
+
+    Raises:
+        DataError: if rows cannot be split as asked, or those of another source do not fit.
+    """
+
+    Settings: ClassVar[type] = ImageSettings
+    sections: ClassVar[Mapping[str, type]] = MappingProxyType({"augment": Augment})
+    supplied: ClassVar[tuple[str, ...]] = ("channels", "classes", "size")
+
+    def __init__(
+        self,
+        source: Mapping[str, TableSet | ImageSet],
+        settings: ImageSettings,
+        *,
+        unlabelled: Mapping[str, Any] | None = None,
+        test_from: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(source, settings, unlabelled=unlabelled, test_from=test_from)
+        rows = self.teacher_rows.rows
+        kind: Any = ImageInputs if isinstance(rows, ImageSet) else TableInputs
+        self.inputs: ImageInputs | TableInputs = kind(rows, settings)
+
+    def complete(self, net: nn.Module) -> nn.Module:
+        """The network behind the encoding of its inputs, with what stands behind it."""
+        return self.inputs.wrap(net)
+
+    @property
+    def output_count(self) -> int:
+        """The number of outputs of a network."""
+        return len(self.names)
+
+    def build(
+        self,
+        make: Callable[..., nn.Module],
+        role: str = "student",
+        parts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> nn.Module:
+        """A model for these rows, behind the encoding of its inputs."""
+        return self.complete(make(classes=self.output_count, **self.inputs.options))
+
+    def collate(self, rows: Any, numbers: Tensor, views: Tensor) -> Batch:
+        """The inputs of these rows as they are, and their targets."""
+        return {"inputs": self.inputs.collate(rows, numbers, views), "target": rows.target[numbers]}
+
+    def batches(
+        self,
+        training: TrainingRows,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world: int,
+        views: int | None = None,
+        cached: CachedRows | None = None,
+    ) -> tuple[BatchSource, int]:
+        """The batches that a model trains on, and the number of steps per epoch."""
+        plan = planned(training, self.settings, batch_size=batch_size, seed=seed)
+        batches = self.inputs.batches(
+            training, plan, self.collate, seed=seed, rank=rank, world=world, views=views, cached=cached
+        )
+        return batches, plan.steps_per_epoch
+
+    @property
+    def num_views(self) -> int | None:
+        return self.inputs.num_views
+
+    def views_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
+        """What decides the views of the rows that caches hold."""
+        return self.inputs.views_key(training, views)
+
+    def key(self, training: TrainingRows) -> dict[str, Any]:
+        """What decides these batches, and the encoding of the models that read them."""
+        return {**super().key(training), **self.inputs.key}
+
+    def evaluation(self, rows: Any) -> Iterator[Batch]:
+        """All rows in order, as they are."""
+        return self.inputs.evaluation(rows, self.collate)
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        return self.inputs.input
+
+    def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
+        """Write the model to an ONNX file."""
+        outputs = self.outputs
+        export_onnx(
+            model,
+            file,
+            example=resolve({"batch": self.example}, "batch.inputs"),
+            inputs={self.inputs.name: self.delivery.inputs.get(self.inputs.name, "")},
+            outputs={name: spec.export_axes for name, spec in outputs.items()},
+            names={
+                **{name: spec.names for name, spec in outputs.items() if spec.names is not None},
+                **self.inputs.names,
+            },
+            metadata={**self.inputs.metadata, **metadata},
+        )

@@ -1,0 +1,124 @@
+"""How the rows of tables become the inputs of models."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.cache import CachedRows
+from limbeck.data import Plan, TableSet
+from limbeck.data.row_batches import Collate, RowBatches, whole_rows
+from limbeck.errors import ArgumentError
+from limbeck.models.tabular.table_input import TableInput
+from limbeck.tasks.batch_source import Batch
+from limbeck.tasks.image_inputs import ImageSettings
+from limbeck.tasks.splits import TrainingRows
+
+__all__ = ["TableInputs"]
+
+_evaluation_batch = 256
+
+
+class TableInputs:
+    """The columns of a table as one tensor: the numbers, then the codes of the categories.
+
+    Args:
+        rows: the training rows, which decide the means and deviations of the columns of numbers.
+        settings: of the task; those of images are refused.
+
+    Raises:
+        ArgumentError: if the settings augment rows.
+    """
+
+    name: ClassVar = "features"
+
+    def __init__(self, rows: TableSet, settings: ImageSettings) -> None:
+        if settings.augment is not None:
+            raise ArgumentError("augment is for images, and these rows are tables; remove it")
+        self.rows = rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns, in the order of the tensor."""
+        numbers = [column.name for column in self.rows.columns if column.is_numeric]
+        return (*numbers, *(column.name for column in self.rows.columns if not column.is_numeric))
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What an exported file says about its inputs: the categories by column, whose codes begin with 1."""
+        categories = {column.name: column.categories for column in self.rows.columns if column.categories is not None}
+        return {"categories": json.dumps(categories)} if categories else {}
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """The names of the entries of the file's inputs."""
+        return {self.name: self.columns}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the data gives to the constructor of a model: the encoded columns are one line of one channel."""
+        return {"channels": 1, "size": (1, TableInput.encoded_size(self.rows.shape[0], self.rows.codes))}
+
+    @cached_property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each column of numbers, over the rows in which it is known."""
+        numbers = self.rows.numeric.double()
+        count = (~numbers.isnan()).sum(0).clamp(min=1)
+        mean = numbers.nan_to_num().sum(0) / count
+        std = (((numbers - mean) ** 2).nan_to_num().sum(0) / count).sqrt()
+        # A column that never changes carries nothing: leave its scale alone.
+        return mean.tolist(), std.where(std > 0, 1.0).tolist()
+
+    def wrap(self, net: nn.Module) -> nn.Module:
+        """The network behind the encoding of the columns."""
+        return TableInput(net, *self.statistics, self.rows.codes)
+
+    def collate(self, rows: TableSet, numbers: Tensor, views: Tensor) -> Tensor:
+        """These rows, float32 ``[B, F + G]``."""
+        return torch.cat([rows.numeric[numbers], rows.categorical[numbers].float()], dim=1)
+
+    def batches(
+        self,
+        training: TrainingRows,
+        plan: Plan,
+        collate: Collate,
+        *,
+        seed: int,
+        rank: int,
+        world: int,
+        views: int | None,
+        cached: CachedRows | None,
+    ) -> RowBatches:
+        """The batches of a plan."""
+        return RowBatches(training.rows, plan, collate, rank=rank, world=world, views=views, cached=cached)
+
+    num_views: ClassVar[int | None] = 1
+
+    def views_key(self, training: TrainingRows, views: int | None) -> dict[str, Any]:
+        """What decides the rows that caches hold outputs of."""
+        return {"table": training.rows.fingerprint()}
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What decides the inputs beside the rows."""
+        return {"statistics": self.statistics}
+
+    def evaluation(self, rows: TableSet, collate: Collate) -> Iterator[Batch]:
+        """All rows in order."""
+        return whole_rows(rows, _evaluation_batch, collate)
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """The shape of one input, for config.json and results.json."""
+        return {"columns": list(self.columns)}
+
+    @property
+    def description(self) -> str:
+        """The input in words."""
+        numbers, categories = self.rows.shape
+        return f"{numbers + categories} columns: {numbers} of numbers, {categories} of categories"

@@ -1,0 +1,17 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from limbeck.errors import ArgumentError
+from limbeck.functional import weight_match
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 3, 2, 2)])
+def test_it_is_torchs_mean(shape: tuple[int, ...]) -> None:
+    student, teacher = torch.randn((2, *shape), generator=torch.Generator().manual_seed(0)).double()
+    torch.testing.assert_close(weight_match(student, teacher), F.mse_loss(student, teacher).reshape(1))
+
+
+def test_other_shapes_are_rejected() -> None:
+    with pytest.raises(ArgumentError, match=r"student has shape \[3\] and teacher \[4\], expected one shape"):
+        weight_match(torch.zeros(3), torch.zeros(4))

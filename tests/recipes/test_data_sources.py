@@ -1,0 +1,75 @@
+"""The section data: sources of a task with every default written out, and data that are given in Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas
+import pytest
+
+from limbeck.data import ImageSet, TextSet
+from limbeck.errors import RecipeError
+from limbeck.recipes.data_sources import load_object, load_source, resolve_object, resolve_source
+from limbeck.tasks import ImageClassification, TextClassification, TokenClassification
+
+FRAME = pandas.DataFrame({"review": ["good", "bad", "fine", "poor"], "verdict": ["yes", "no", "yes", None]})
+
+
+def test_defaults_of_reader_rows_and_labels_are_written_out() -> None:
+    assert resolve_source(TextClassification, {"use": "csv", "file": "a.csv", "label": ["x", "y"]}, "data") == {
+        "use": "csv",
+        "file": "a.csv",
+        "validation_file": None,
+        "test_file": None,
+        "text": "text",
+        "pair": None,
+        "label": ["x", "y"],
+        "multi_label": False,
+        "separator": None,
+        "skip": False,
+    }
+    assert resolve_source(ImageClassification, "digits", "data") == {"use": "digits"}
+
+
+@pytest.mark.parametrize(
+    ("task", "spec", "message"),
+    [
+        (TextClassification, {"use": "csv"}, "data: csv needs 'file'; give it a value of type str"),
+        (TextClassification, {"use": "csv", "file": 5}, "data.file: "),
+        (TextClassification, {"use": "csv", "file": "a", "skp": True}, "data: csv takes no 'skp'. Did you mean 'skip'"),
+        (TextClassification, {"use": "txt", "file": "a", "label": "b"}, "data: txt takes no 'label'."),
+        (TokenClassification, {"use": "conll", "file": "a", "tags": "b"}, "data.tags: "),
+        (TextClassification, {"use": "digits"}, "data: the source 'digits' has other rows than this task takes"),
+        (TextClassification, {"file": "a"}, "data is {'file': 'a'}; write a name, or {use: NAME} with its options"),
+    ],
+)
+def test_a_section_that_cannot_be(task: Any, spec: Any, message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        resolve_source(task, spec, "data")
+    assert str(caught.value).startswith(message)
+
+
+def test_what_a_source_refuses_is_told_with_its_place() -> None:
+    spec = resolve_source(ImageClassification, {"use": "image_folder", "folder": "x", "size": 0}, "data.unlabelled")
+    with pytest.raises(RecipeError, match=r"data\.unlabelled: size is 0"):
+        load_source(ImageClassification, spec, "data.unlabelled")
+
+
+def test_a_data_frame_is_read_by_the_options_of_the_section() -> None:
+    spec = resolve_object(TextClassification, {"text": "review", "label": "verdict"})
+    assert (spec["use"], spec["pair"], spec["skip"]) == ("object", None, False)
+    data = load_object(TextClassification, {"train": FRAME, "test": FRAME[:2]}, spec)
+    assert data["train"].target.tolist() == [1, 0, 1, -100]
+    assert data["test"].texts == [("good",), ("bad",)]
+    with pytest.raises(RecipeError, match=r"data: data from Python takes no 'txet'\. Did you mean 'text'"):
+        resolve_object(TextClassification, {"txet": "review"})
+
+
+def test_other_objects_are_those_of_the_task() -> None:
+    sets = {
+        "train": load_object(TextClassification, FRAME, {"use": "object", "text": "review", "label": None})["train"]
+    }
+    assert isinstance(sets["train"], TextSet)
+    assert load_object(TextClassification, sets, {"use": "object"}) == sets
+    digits = load_source(ImageClassification, {"use": "digits"}, "data")
+    assert isinstance(load_object(ImageClassification, digits, {"use": "object"})["train"], ImageSet)

@@ -1,0 +1,92 @@
+"""How a recipe says what the board reads of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.errors import RecipeError
+from limbeck.models import Normalized
+from limbeck.recipes.model_sources.from_registry import build_model
+from limbeck.recipes.schema import resolve
+from limbeck.recipes.terms import hard_terms
+from limbeck.runs.build import build_distiller
+from limbeck.tasks import ImageClassification
+from recipes.shell import Shell
+from recipes.small import changed
+from runs.finished import digits
+
+
+@pytest.fixture(scope="module")
+def task() -> ImageClassification:
+    return digits(labels=100)
+
+
+class Asked(nn.Module):
+    """Gives its features where it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(64, 5), nn.Linear(5, 10)
+        self.alias = self.first
+
+    def forward(self, images: torch.Tensor, states: bool = False) -> Any:
+        first = self.first(images.flatten(1))
+        return {"logits": self.head(first), "states": (first,)} if states else self.head(first)
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification, normalized: bool) -> None:
+    reading = {
+        "taps": {"into": "head:input", "both": ["alias", "head"], "whole": ""}, "call": {"states": True},
+    }  # fmt: skip
+    recipe = resolve(
+        changed({"models.student": reading, "models.teacher": reading}), name="x", objects=["student", "teacher"]
+    )
+    student, teacher = (Normalized(Asked(), [0.5], [0.5]) if normalized else Asked() for _ in range(2))
+    learners = {"student": ("student", student)}
+    distiller = build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
+    batches, _ = task.batches(task.student_rows, batch_size=8, seed=0, rank=0, world=1)
+    outputs = distiller(next(batches.iterate(0, 1))).outputs
+    for name in ("student", "teacher"):
+        found = outputs[name]
+        assert found["into"] is found["states"][0]
+        assert found["both"][0] is found["into"]
+        assert found["whole"]["logits"] is found["logits"] is found["both"][1]
+
+
+@pytest.mark.parametrize(
+    ("taps", "message"),
+    [
+        ({"a": "stage5"}, r"models\.student\.taps\.a: the model has no module 'stage5'\. Did you mean 'stage\d'\?"),
+        ({"a": "stage5:input"}, r"models\.student\.taps\.a: .* Did you mean 'stage\d:input'\?"),
+        ({"a": ["stage1", "stge2"]}, r"models\.student\.taps\.a: .* Did you mean 'stage2'\?"),
+        ("auto", r"models\.student\.taps is auto, which is chosen when a run begins"),
+    ],
+    ids=str,
+)
+def test_a_wrong_tap_names_the_nearest_path(task: ImageClassification, taps: Any, message: str) -> None:
+    recipe = resolve(changed({"models.student": {"use": "resnet", "width": 4, "taps": taps}}), name="x")
+    student = build_model(recipe["models"]["student"], task, seed=0, path="models.student")
+    with pytest.raises(RecipeError, match=message):
+        build_distiller(recipe, hard_terms({"hard": {"loss": "cross_entropy"}}), {"student": ("student", student)}, {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models.teacher": {"ensemble": ["a"], "taps": "auto"}, "models.a": {"use": "mlp"}}, "taps"),
+        ({"models.student.taps": "all"}, "models.student.taps is 'all'; write auto"),
+        ({"models.student.taps": ["head"]}, "models.student.taps"),
+        ({"models.student.taps": {"a": ["head", 3]}}, "models.student.taps.a"),
+        ({"models.student.taps": {"a": []}}, "names no module"),
+        ({"models.student.call": {"states": True}}, "the student"),
+        ({"models.student.call": "states"}, "models.student.call"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_one_line(shell: Shell, changes: dict[str, Any], message: str) -> None:
+    assert message in shell.refused("run", shell.write(changed(changes)))
