@@ -14,7 +14,7 @@ from imdb_table import table
 from reviews import Review
 
 from limbeck.recipes.read import read_recipe
-from limbeck.recipes.schema import resolve
+from recipes.small import resolve
 
 
 def results(student: float = 0.83, low: float = 0.01, size: int = 3_000_000) -> dict[str, Any]:

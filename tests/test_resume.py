@@ -15,6 +15,7 @@ import pytest
 
 import limbeck.api
 from limbeck.errors import RunError
+from limbeck.runs.keys import STAGE_FORMAT
 from limbeck.training.folder import RunFolder
 from resume import recipes
 from resume.fork_server import ForkServer, Run, check_readable, check_same, fork_server
@@ -264,6 +265,19 @@ def test_inexact_goes_on_from_the_checkpoint(server, tmp_path, name, value):
 def test_damaged_files_of_a_run(server, half, file, content):
     with with_file(half, file, content):
         assert "RunError: " + str(half.folder) + " is no run that can be resumed: " in refused(server, half)
+
+
+@pytest.mark.parametrize("written", [None, 3, 99])
+def test_stages_of_another_format_are_refused_by_name(server, half, written):
+    environment = json.loads((half.folder / "environment.json").read_text(encoding="utf-8"))
+    if written is None:
+        del environment["stage_format"]
+    else:
+        environment["stage_format"] = written
+    with with_file(half, "environment.json", json.dumps(environment)):
+        line = refused(server, half)
+    assert f"its stages have the format {written or 3}, and this version reads {STAGE_FORMAT}" in line
+    assert f"limbeck run {half.folder / 'recipe.yaml'}" in line
 
 
 def test_a_corrupt_checkpoint_is_named_and_the_one_before_serves(server, unbroken, tmp_path):

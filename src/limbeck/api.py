@@ -22,9 +22,11 @@ from limbeck.errors import RunError
 from limbeck.files import write_json, write_text
 from limbeck.plugins import load_plugin
 from limbeck.recipes.read import parsed, recipe_text
-from limbeck.recipes.schema import resolve
+from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.schema import parse_recipe
 from limbeck.report import write_model_card, write_report
 from limbeck.runs.inputs import with_inputs
+from limbeck.runs.keys import STAGE_FORMAT
 from limbeck.runs.list_taps import list_taps
 from limbeck.runs.pipeline import Pipeline
 from limbeck.runs.precisions import with_precisions
@@ -72,7 +74,7 @@ def run(
     """
     accelerator = start_accelerator()
     pipeline, notes = prepare_pipeline(accelerator, recipe, models or {}, data, overrides, plugin)
-    paths = _paths(pipeline.recipe["name"], output)
+    paths = _paths(pipeline.recipe.name, output)
     # Every process looks before the main one creates it.
     accelerator.wait_for_everyone()
     path = Path()
@@ -98,7 +100,7 @@ def check(
     Raises:
         LimbeckError: if the recipe cannot be run.
     """
-    return dict(prepare_pipeline(start_accelerator(), recipe, {}, None, overrides, plugin)[0].recipe)
+    return prepare_pipeline(start_accelerator(), recipe, {}, None, overrides, plugin)[0].recipe.to_dict()
 
 
 def taps(
@@ -121,8 +123,8 @@ def taps(
     Raises:
         LimbeckError: if a model cannot be built, or does not fit the data.
     """
-    resolved, task = open_recipe(recipe, models or {}, data, (), plugin)
-    return list_taps(resolved, task, models or {})
+    parsed, task = open_recipe(recipe, models or {}, data, (), plugin)
+    return list_taps(parsed, task, models or {})
 
 
 def resume(
@@ -147,7 +149,7 @@ def resume(
         RunError: if it is no run, is in use, or cannot go on exactly.
     """
     folder = RunFolder(Path(path))
-    resolved, before = _begun(folder)
+    written, before = _begun(folder)
     plugin = before["plugin"]
     if plugin is not None:
         load_plugin(Path(plugin))
@@ -155,10 +157,10 @@ def resume(
     if not inexact:
         check_same(before, describe(accelerator.device, accelerator.num_processes))
     objects = {*(models or {}), *(() if data is None else ("data",))}
-    _check_objects(resolved, objects)
-    resolved = resolve(resolved, name=resolved["name"], objects=objects)
-    resolved, task = with_inputs(resolved, load_task(resolved, data), models or {})
-    pipeline = Pipeline(resolved, task, models or {})
+    _check_objects(written, objects)
+    opened = parse_recipe(written, name=written["name"], objects=objects)
+    parsed_recipe, task = with_inputs(opened, load_task(opened, data), models or {})
+    pipeline = Pipeline(parsed_recipe, task, models or {})
     return _go(pipeline, folder, accelerator, plugin=plugin, fresh=False, progress=progress)
 
 
@@ -185,7 +187,7 @@ def _go(
             folder.sweep()
             runner.store.sweep()
             results = pipeline.run(runner)
-            write_text(folder.recipe, recipe_text(with_precisions(pipeline.recipe, runner.precisions)))
+            write_text(folder.recipe, recipe_text(with_precisions(pipeline.recipe, runner.precisions).to_dict()))
             write_json(folder.results, results)
             write_tensorboard(folder.events, folder.path / "tensorboard")
             write_report(folder.path)
@@ -209,7 +211,7 @@ def _paths(name: str, output: str | Path | None) -> Iterator[Path]:
 
 def _create(
     paths: Iterator[Path],
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     plugin: str | Path | None,
     accelerator: Accelerator,
     *,
@@ -218,8 +220,9 @@ def _create(
     with new_folder(paths, exclusive=exclusive_folder) as folder:
         environment = describe(accelerator.device, accelerator.num_processes)
         environment["plugin"] = None if plugin is None else os.path.abspath(plugin)
+        environment["stage_format"] = STAGE_FORMAT
         write_json(folder.environment, environment)
-        write_text(folder.recipe, recipe_text(recipe))
+        write_text(folder.recipe, recipe_text(recipe.to_dict()))
     return folder.path
 
 
@@ -235,6 +238,13 @@ def _begun(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ValueError(f"no {missing[0]!r} in it")
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(f"{folder.path} is no run that can be resumed: {' '.join(str(error).split())}") from error
+    # The first edition of stages wrote no format.
+    format_ = environment.get("stage_format", 3)
+    if format_ != STAGE_FORMAT:
+        raise RunError(
+            f"{folder.path} was begun by another version of limbeck: its stages have the format {format_}, and this "
+            f"version reads {STAGE_FORMAT}. Run its recipe again: limbeck run {folder.recipe}"
+        )
     return recipe, environment
 
 

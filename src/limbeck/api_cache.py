@@ -18,10 +18,10 @@ from limbeck.cache import CacheReader, Manifest
 from limbeck.cache import verify as verify_store
 from limbeck.errors import CacheError, RecipeError
 from limbeck.files import canonical_hash, held, write_json
-from limbeck.recipes.cache_settings import AUTO, resolve_settings
+from limbeck.recipes.cache_settings import AUTO, parse_cache_settings
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.cache import Cache, CachePlan, plan_of
 from limbeck.runs.pipeline import Pipeline
-from limbeck.runs.plan import trainings
 from limbeck.runs.stages import StageRunner
 from limbeck.runs.training import StageTrainer
 from limbeck.training.environment import describe
@@ -206,13 +206,13 @@ def _caches(
 ) -> list[Cache]:
     """The caches of a recipe, its teachers trained."""
     pipeline, _ = prepare_pipeline(accelerator, recipe, {}, None, overrides, plugin)
-    resolved, plan = _planned(pipeline, output)
+    asking, plan = _planned(pipeline, output)
     digest = None if plugin is None else hashlib.sha256(Path(plugin).read_bytes()).hexdigest()
-    with _workplace(canonical_hash(pipeline.recipe)[:16], accelerator) as folder:
+    with _workplace(canonical_hash(pipeline.recipe.to_dict())[:16], accelerator) as folder:
         runner = StageRunner(
             folder, accelerator=accelerator, progress=progress, plugin=digest, fresh=False, finished_only=not train
         )
-        return _all(resolved, plan, pipeline, runner)
+        return _all(asking, plan, pipeline, runner)
 
 
 @contextmanager
@@ -237,18 +237,18 @@ def _workplace(name: str, accelerator: Accelerator) -> Iterator[RunFolder]:
                 shutil.rmtree(folder.path)
 
 
-def _planned(pipeline: Pipeline, output: str | Path | None) -> tuple[dict[str, Any], CachePlan]:
+def _planned(pipeline: Pipeline, output: str | Path | None) -> tuple[Recipe, CachePlan]:
     """The recipe as one that asks for caches, and what is cached of it.
 
     Raises:
         RecipeError: if nothing is.
     """
-    section = pipeline.recipe["cache"]
-    if section is False:
+    if pipeline.recipe.cache is False:
         raise RecipeError("cache: the recipe says false; give --set cache=auto, or a section")
     # Asked for here, whether or not it pays in a run.
-    recipe = {**pipeline.recipe, "cache": resolve_settings({}) if section == AUTO else section}
-    plan = plan_of(recipe, pipeline.task)
+    settings = parse_cache_settings({}) if pipeline.recipe.cache == AUTO else pipeline.recipe.cache
+    recipe = replace(pipeline.recipe, cache=settings)
+    plan = plan_of(recipe, pipeline.task, pipeline.trainings)
     if output is not None:
         plan = replace(plan, settings=replace(plan.settings, folder=str(output)))
     if not plan.outputs:
@@ -257,13 +257,13 @@ def _planned(pipeline: Pipeline, output: str | Path | None) -> tuple[dict[str, A
     return recipe, plan
 
 
-def _all(recipe: Mapping[str, Any], plan: CachePlan, pipeline: Pipeline, runner: StageRunner) -> list[Cache]:
+def _all(recipe: Recipe, plan: CachePlan, pipeline: Pipeline, runner: StageRunner) -> list[Cache]:
     trainer = StageTrainer(recipe, pipeline.task, pipeline.models, runner, plan)
     caches: dict[str, Cache] = {}
-    for training in trainings(recipe, pipeline.task):
-        for name in plan.cached_in(training, recipe):
+    for training in pipeline.trainings:
+        for name in plan.cached_in(training, recipe.models):
             if name not in caches:
-                precision = runner.precision(trainer.stage(training, training.train["seed"]))
+                precision = runner.precision(trainer.stage(training, training.train.seed))
                 found = trainer.caches.cache(name, training, trainer.model(name), precision)
                 assert isinstance(found, Cache)
                 caches[name] = found

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.schema import parse_recipe
 
 SMALL: dict[str, Any] = {
     "schema": 1,
@@ -46,3 +50,13 @@ def changed(changes: dict[str, Any]) -> dict[str, Any]:
         else:
             place[last] = copy.deepcopy(value)
     return recipe
+
+
+def parse(changes: Mapping[str, Any] = {}, *, objects: Collection[str] = ()) -> Recipe:
+    """`SMALL` with these changes, parsed."""
+    return parse_recipe(changed(dict(changes)), name="x", objects=objects)
+
+
+def resolve(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = ()) -> dict[str, Any]:
+    """A recipe with every default written out."""
+    return parse_recipe(recipe, name=name, objects=objects).to_dict()

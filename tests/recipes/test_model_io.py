@@ -10,13 +10,12 @@ from torch import nn
 
 from limbeck.errors import RecipeError
 from limbeck.models import Normalized
-from limbeck.recipes.model_sources.from_registry import build_model
-from limbeck.recipes.schema import resolve
-from limbeck.recipes.terms import hard_terms
+from limbeck.runs import plan
 from limbeck.runs.build import build_distiller
+from limbeck.runs.models import Models
 from limbeck.tasks import ImageClassification
 from recipes.shell import Shell
-from recipes.small import changed
+from recipes.small import changed, parse
 from runs.finished import digits
 
 
@@ -43,12 +42,10 @@ def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification,
     reading = {
         "taps": {"into": "head:input", "both": ["alias", "head"], "whole": ""}, "call": {"states": True},
     }  # fmt: skip
-    recipe = resolve(
-        changed({"models.student": reading, "models.teacher": reading}), name="x", objects=["student", "teacher"]
-    )
+    recipe = parse({"models.student": reading, "models.teacher": reading}, objects=["student", "teacher"])
     student, teacher = (Normalized(Asked(), [0.5], [0.5]) if normalized else Asked() for _ in range(2))
-    learners = {"student": ("student", student)}
-    distiller = build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
+    training = plan.student(recipe, task)
+    distiller = build_distiller(training, recipe.models, {"student": student}, {"teacher": teacher})
     batches, _ = task.batches(task.student_rows, batch_size=8, seed=0, rank=0, world=1)
     outputs = distiller(next(batches.iterate(0, 1))).outputs
     for name in ("student", "teacher"):
@@ -69,10 +66,10 @@ def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification,
     ids=str,
 )
 def test_a_wrong_tap_names_the_nearest_path(task: ImageClassification, taps: Any, message: str) -> None:
-    recipe = resolve(changed({"models.student": {"use": "resnet", "width": 4, "taps": taps}}), name="x")
-    student = build_model(recipe["models"]["student"], task, seed=0, path="models.student")
+    recipe = parse({"models.student": {"use": "resnet", "width": 4, "taps": taps}})
+    student = Models(recipe.models, task, {}).initial("student", 0)
     with pytest.raises(RecipeError, match=message):
-        build_distiller(recipe, hard_terms({"hard": {"loss": "cross_entropy"}}), {"student": ("student", student)}, {})
+        build_distiller(plan.control(recipe, task), recipe.models, {"student": student}, {})
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,10 @@ from limbeck import registry
 from limbeck.errors import RecipeError
 from limbeck.export import Delivery
 from limbeck.recipes.read import override, read_recipe, recipe_text
-from limbeck.recipes.schema import resolve
 from limbeck.tasks import ImageClassification
 from recipes.builtin import WHOLE
 from recipes.shell import Shell
-from recipes.small import GONE, SMALL, changed
+from recipes.small import GONE, SMALL, changed, resolve
 
 nan, inf = float("nan"), float("inf")
 

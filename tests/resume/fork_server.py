@@ -132,7 +132,7 @@ class Run:
 
 
 def check_readable(parent: Path) -> None:
-    """Whatever stands under its own name can be read; of the event log, all but the last line."""
+    """Whatever stands under its own name can be read; of an event log, all but the last line."""
     for path in parent.rglob("*"):
         if any(part.startswith(".") and part.endswith(".tmp") for part in path.parts) or not path.is_file():
             continue
@@ -142,7 +142,7 @@ def check_readable(parent: Path) -> None:
             load_file(path)
         elif path.suffix == ".pt":
             torch.load(path, weights_only=True)
-        elif path.name == "events.jsonl":
+        elif path.suffix == ".jsonl":
             lines = path.read_text(encoding="utf-8").split("\n")
             for line in lines[:-1]:
                 json.loads(line)

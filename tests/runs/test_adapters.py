@@ -18,11 +18,10 @@ from limbeck.errors import LimbeckError, RecipeError
 from limbeck.export import Session
 from limbeck.models import ResNet, WithExits
 from limbeck.recipes.model_sources.from_run import load_run_model
-from limbeck.recipes.schema import resolve
 from limbeck.runs import plan
 from limbeck.runs.models import Models
 from limbeck.training.loop import Job
-from recipes.small import GONE, changed
+from recipes.small import GONE, changed, parse, resolve
 from runs.finished import Go, Run, digits
 
 NET = {"use": "resnet", "width": 4, "depth": 1}
@@ -122,12 +121,12 @@ def test_the_control_is_the_plain_network(go: Go, jobs: list[tuple[Job, dict[str
 
 
 def test_the_exits_of_a_seed_begin_alike_and_those_of_another_do_not() -> None:
-    recipe, task = resolve(changed(own_teacher()), name="x"), digits(labels=100)
+    recipe, task = parse(own_teacher()), digits(labels=100)
     training = plan.student(recipe, task)
     heads = []
     for seed in (0, 0, 1):
         torch.rand(seed + 1)
-        student = Models(recipe, task, {}).learners(training, seed, {})["student"]
+        student = Models(recipe.models, task, {}).learners(training, seed, {})["student"]
         heads.append(student.state_dict()["_ends._early.head.weight"])
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])

@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 import limbeck
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.training.loop import Job
-from recipes.small import GONE, SMALL, changed
+from recipes.small import GONE, SMALL, changed, parse
 from runs.finished import Go, Run, digits
 from tasks import small_texts
 
@@ -84,17 +84,13 @@ def test_the_control_is_fair(go: Go, jobs: list[tuple[Job, dict[str, torch.Tenso
     ids=["no supervised term", "hard off", "two", "schedule", "ramp", "teacher in scale, self-distillation"],
 )
 def test_the_supervised_weights_of_the_control_sum_to_one(objective: Any, terms: dict[str, float]) -> None:
-    from limbeck.recipes.model_sources.from_registry import build_model
-    from limbeck.recipes.schema import resolve
-    from limbeck.recipes.terms import supervised_terms
+    from limbeck.runs import plan
     from limbeck.runs.build import build_distiller
+    from limbeck.runs.models import Models
 
-    recipe = resolve(changed({"objective": objective}), name="x")
-    model = build_model(recipe["models"]["student"], digits(), seed=0, path="models.student")
-    learners = {"student": ("student", model)}
-    distiller = build_distiller(
-        recipe, supervised_terms(recipe, {"hard": {"loss": "cross_entropy"}}), learners, {}, normalized_weights=True
-    )
+    recipe, task = parse({"objective": objective}), digits()
+    student = Models(recipe.models, task, {}).initial("student", 0)
+    distiller = build_distiller(plan.control(recipe, task), recipe.models, {"student": student}, {})
     assert {name: float(term.weight) for name, term in distiller.terms.items()} == terms
     for step in range(1, 12):
         for term in distiller.terms.values():

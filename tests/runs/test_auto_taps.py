@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,9 @@ from limbeck import api
 from limbeck.errors import RecipeError, RunError
 from limbeck.files import write_text
 from limbeck.recipes.read import read_recipe, recipe_text
-from limbeck.recipes.schema import resolve
 from limbeck.runs import auto_taps
 from limbeck.runs.auto_taps import with_taps
-from recipes.small import changed
+from recipes.small import parse
 from runs.finished import Go, Run, digits
 
 TASK = digits(labels=100)
@@ -34,12 +34,12 @@ STAGES = {"layer_1": "stage1", "layer_2": "stage2", "layer_3": "stage3"}
 def taps(changes: dict[str, Any], objects: dict[str, nn.Module] | None = None) -> tuple[dict[str, Any], list[str]]:
     """The taps of every model, and the notes about them."""
     given = objects or {}
-    recipe = resolve(changed(copy.deepcopy(changes)), name="x", objects=given)
-    resolved, notes = with_taps(recipe, TASK, given)
-    assert {**resolved, "models": None} == {**recipe, "models": None}
-    for name, spec in resolved["models"].items():
-        assert {**spec, "taps": None} == {**recipe["models"][name], "taps": None}
-    return {name: spec["taps"] for name, spec in resolved["models"].items()}, notes
+    recipe = parse(copy.deepcopy(changes), objects=given)
+    chosen, notes = with_taps(recipe, TASK, given)
+    assert replace(chosen, models={}) == replace(recipe, models={})
+    for name, spec in chosen.models.items():
+        assert spec.with_io(taps={}) == recipe.models[name].with_io(taps={})
+    return {name: spec.taps for name, spec in chosen.models.items()}, notes
 
 
 def test_both_sides_get_the_ends_of_their_stages_under_the_same_names() -> None:
@@ -131,7 +131,7 @@ def test_objects_and_checkpoints_are_trusted_and_fresh_weights_are_not(tmp_path:
     assert found["teacher"] == {"layer_1": "layers.0", "layer_2": "layers.1", "layer_3": "layers.2"}
     assert not any("have decided" in line for line in notes)
     spec = {"use": "mlp", "width": 16, "depth": 3}
-    build_models = auto_taps.build_models(resolve(changed({"models.student": spec}), name="x"), TASK, {})["student"]
+    build_models = auto_taps.build_models(parse({"models.student": spec}), TASK, {})["student"]
     save_file(build_models.state_dict(), tmp_path / "c.safetensors")
     ready = {**spec, "checkpoint": str(tmp_path / "c.safetensors"), "taps": "auto"}
     for student, teaching, message in (

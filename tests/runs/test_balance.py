@@ -10,10 +10,10 @@ import pytest
 import limbeck
 from limbeck.core import Fixed, GradientNorm, Uncertainty
 from limbeck.errors import RecipeError
-from limbeck.recipes.model_sources.from_registry import build_model
-from limbeck.recipes.schema import resolve
 from limbeck.runs import plan
-from recipes.small import changed
+from limbeck.runs.build import build_distiller
+from limbeck.runs.models import Models
+from recipes.small import changed, parse, resolve
 from runs.finished import Go, digits
 
 
@@ -30,11 +30,11 @@ def test_no_balance_is_the_default_and_defaults_are_written_out() -> None:
     ("balance", "kind"), [(None, Fixed), ("uncertainty", Uncertainty), ({"use": "gradient_norm"}, GradientNorm)]
 )
 def test_the_student_has_it_and_the_control_has_none(balance: Any, kind: type) -> None:
-    recipe = resolve(changed({"balance": balance}), name="x")
-    task = digits(labels=100)
-    models = {name: build_model(recipe["models"][name], task, seed=0, path=name) for name in ("teacher", "student")}
+    recipe, task = parse({"balance": balance}), digits(labels=100)
+    built = Models(recipe.models, task, {})
+    student, teacher = built.initial("student", 0), built.initial("teacher", 0)
     found = {
-        training.stage: training.distiller(recipe, {"student": models["student"]}, {"teacher": models["teacher"]})
+        training.stage: build_distiller(training, recipe.models, {"student": student}, {"teacher": teacher})
         for training in (plan.student(recipe, task), plan.control(recipe, task))
     }
     assert {stage: type(one.balance) for stage, one in found.items()} == {"student": kind, "control": Fixed}

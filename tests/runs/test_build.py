@@ -13,13 +13,12 @@ from limbeck.data import Digits
 from limbeck.errors import RecipeError
 from limbeck.losses import HintMSE
 from limbeck.recipes.model_sources import TeacherContext
-from limbeck.recipes.model_sources.from_registry import build_model
-from limbeck.recipes.schema import resolve
-from limbeck.recipes.terms import build_term
+from limbeck.runs import plan
 from limbeck.runs.build import build_distiller, for_training
+from limbeck.runs.models import Models
 from limbeck.runs.teachers import TeacherModel, teachers_in_use
 from limbeck.tasks import ImageClassification, ImageSettings
-from recipes.small import changed
+from recipes.small import parse
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +27,7 @@ def task() -> ImageClassification:
 
 
 def model(task: ImageClassification, spec: Any, seed: int = 0) -> torch.nn.Module:
-    resolved = resolve(changed({"models.student": spec}), name="x")["models"]["student"]
-    return build_model(resolved, task, seed=seed, path="models.student")
+    return Models(parse({"models.student": spec}).models, task, {}).initial("student", seed)
 
 
 def test_initial_weights_are_a_function_of_the_seed_and_leave_the_random_state_alone(task: ImageClassification) -> None:
@@ -74,17 +72,17 @@ TEACHERS = {
     ],
 )
 def test_teachers_in_use(changes: dict[str, Any], used: tuple[str, ...]) -> None:
-    recipe = resolve(changed({**TEACHERS, **changes}), name="x")
-    assert teachers_in_use(recipe, recipe["objective"], ("student",)) == used
+    recipe = parse({**TEACHERS, **changes})
+    assert teachers_in_use(recipe.models, recipe.objective, {"student": "student"}) == used
 
 
 def test_an_ensemble_in_an_ensemble_as_one_model(task: ImageClassification) -> None:
     changes = {**TEACHERS, "models.teacher": {"ensemble": {"c": 1, "pair": 3}, "mean": "logits"}}
-    recipe = resolve(changed(changes), name="x")
-    specs = recipe["models"]
-    models = {n: build_model(specs[n], task, seed=n_, path=n).eval() for n_, n in enumerate("abc")}
+    specs = parse(changes).models
+    built = Models(specs, task, {})
+    models = {name: built.initial(name, seed).eval() for seed, name in enumerate("abc")}
     whole = TeacherModel(
-        "teacher", TeacherContext(recipe=recipe, classes=task.classes, models={**models, "spare": model(task, "mlp")})
+        "teacher", TeacherContext(specs=specs, classes=task.classes, models={**models, "spare": model(task, "mlp")})
     ).eval()
     with torch.inference_mode():
         a, b, c = (one(task.example["inputs"]) for one in models.values())
@@ -94,23 +92,19 @@ def test_an_ensemble_in_an_ensemble_as_one_model(task: ImageClassification) -> N
 
 
 def test_for_training_leaves_a_projection_without_a_size_alone(task: ImageClassification) -> None:
-    recipe = resolve(
-        changed(
-            {
-                "models.teacher": {"use": "resnet", "width": 4, "taps": {"hint": "stage2"}},
-                "models.student": {"use": "resnet", "width": 3, "taps": {"hint": "stage2"}},
-                "objective.hint": {
-                    "loss": "hint_mse",
-                    "inputs": {"student": "student.hint", "teacher": "teacher.hint"},
-                },
-            }
-        ),
-        name="x",
+    recipe = parse(
+        {
+            "models.teacher": {"use": "resnet", "width": 4, "taps": {"hint": "stage2"}},
+            "models.student": {"use": "resnet", "width": 3, "taps": {"hint": "stage2"}},
+            "objective.hint": {
+                "loss": "hint_mse",
+                "inputs": {"student": "student.hint", "teacher": "teacher.hint"},
+            },
+        }
     )
-    teacher = build_model(recipe["models"]["teacher"], task, seed=0, path="models.teacher")
-    student = build_model(recipe["models"]["student"], task, seed=0, path="models.student")
-    learners = {"student": ("student", student)}
-    built = build_distiller(recipe, recipe["objective"], learners, {"teacher": teacher})
+    found = Models(recipe.models, task, {})
+    teacher, student = found.initial("teacher", 0), found.initial("student", 0)
+    built = build_distiller(plan.student(recipe, task), recipe.models, {"student": student}, {"teacher": teacher})
     distiller = for_training(built)
     for one in (student, teacher):
         assert one.net.stage1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)
@@ -125,7 +119,7 @@ def test_for_training_leaves_a_projection_without_a_size_alone(task: ImageClassi
 @pytest.mark.parametrize(("rows", "expected"), [(64, 4.0), (1024, 2.0)])
 def test_the_batch_law_gets_the_batch_size_of_the_section_train(rows: int, expected: float) -> None:
     law = {"use": "batch_law", "temperature": 4.0, "reference_batch_size": 64}
-    recipe = resolve(changed({"objective.soft.loss.temperature": law, "train.batch_size": rows}), name="x")
-    assert recipe["objective"]["soft"]["loss"]["temperature"] == law
-    term = build_term(recipe["objective"]["soft"], "objective.soft", recipe["train"])
-    assert term.loss.current_temperature == pytest.approx(expected)
+    recipe = parse({"objective.soft.loss.temperature": law, "train.batch_size": rows})
+    term = recipe.objective["soft"]
+    assert term.to_dict()["loss"]["temperature"] == law
+    assert term.build(recipe.train).loss.current_temperature == pytest.approx(expected)

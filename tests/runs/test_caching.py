@@ -15,12 +15,11 @@ from torch import Tensor
 import limbeck
 from limbeck.cache import CacheReader
 from limbeck.errors import CacheError, RecipeError
-from limbeck.recipes.schema import resolve
 from limbeck.runs import dry_run, stages, training
 from limbeck.runs.cache import CachePlan, plan_of
-from limbeck.runs.plan import control, student
+from limbeck.runs.plan import control, student, trainings
 from limbeck.training.loop import BatchSource, Job
-from recipes.small import GONE, changed
+from recipes.small import GONE, changed, parse
 from runs.finished import Go, Run, digits
 
 # Where a machine has bfloat16, whether it pays is measured anew in every folder.
@@ -30,9 +29,9 @@ VIEWS: dict[str, Any] = {"train.epochs": 4, "cache.views": 2, "models.teacher.tr
 
 
 def plan(changes: Mapping[str, Any]) -> CachePlan:
-    recipe = resolve(changed(dict(changes)), name="x")
-    task = digits(labels=recipe["data"]["labels"], augment=recipe["data"]["augment"])
-    return plan_of(recipe, task)
+    recipe = parse(changes)
+    task = digits(**{option: recipe.data.settings[option] for option in ("labels", "augment")})
+    return plan_of(recipe, task, list(trainings(recipe, task)))
 
 
 def caches(run: Run) -> list[Path]:
@@ -171,8 +170,8 @@ def test_the_student_sees_what_the_teacher_saw_and_the_control_the_same_views(
 def model_of(run: Run, weights: Mapping[str, Tensor]) -> torch.nn.Module:
     from limbeck.runs.models import Models
 
-    recipe = resolve(changed({"models.teacher.train.seed": 31}), name="x")
-    return Models(recipe, digits(labels=100, augment={"crop": 1}), {}).trained("teacher", weights).eval()
+    recipe = parse({"models.teacher.train.seed": 31})
+    return Models(recipe.models, digits(labels=100, augment={"crop": 1}), {}).trained("teacher", weights).eval()
 
 
 def test_seeds_and_runs_share_one_cache(go: Go) -> None:
@@ -287,10 +286,10 @@ def test_the_number_of_views_is_part_of_the_keys_of_student_and_control() -> Non
 
 
 def reads(changes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    recipe = resolve(changed(dict(changes)), name="x")
-    task = digits(labels=100, augment=recipe["data"]["augment"])
-    found = plan_of(recipe, task)
-    return [found.reads(training, recipe, task) for training in (student(recipe, task), control(recipe, task))]
+    recipe = parse(changes)
+    task = digits(labels=100, augment=recipe.data.settings["augment"])
+    found = plan_of(recipe, task, list(trainings(recipe, task)))
+    return [found.reads(training, recipe.models, task) for training in (student(recipe, task), control(recipe, task))]
 
 
 def test_a_sparse_codec_that_a_term_does_not_take_is_refused_before_anything_is_trained(

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from limbeck.recipes.schema import resolve
 from recipes.shell import Shell
-from recipes.small import GONE, changed
+from recipes.small import GONE, changed, resolve
 from runs.finished import Go
 
 HARD = {"loss": "cross_entropy", "where": "batch.labelled"}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from limbeck.recipes.co_training import learner_settings
-from limbeck.recipes.schema import resolve
+from limbeck.recipes.co_training import parse_co_training
 from limbeck.teachers import mutual_terms
 from limbeck.training.loop import Job
+from limbeck.training.settings import Settings
 from recipes.shell import Shell
-from recipes.small import changed
+from recipes.small import changed, resolve
 from runs.finished import Go
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
@@ -63,11 +64,14 @@ def test_the_settings_of_a_peer_move_that_peer_alone(go: Go) -> None:
 
 
 def test_what_a_peer_does_not_say_is_as_the_student_has_it() -> None:
-    student = {"learning_rate": 0.5, "weight_decay": 0.1, "optimizer": "adamw", "optimizer_options": {"eps": 1e-6}}
-    assert learner_settings("together", student) is None
-    assert learner_settings({"together": True, "weight_decay": 0.0}, student) == {**student, "weight_decay": 0.0}
-    other = learner_settings({"together": True, "optimizer": "sgd"}, student)
-    assert other == {**student, "optimizer": "sgd", "optimizer_options": {}}
+    student = Settings(learning_rate=0.5, weight_decay=0.1, optimizer="adamw", optimizer_options={"eps": 1e-6})
+
+    def settings(section: Any) -> Settings | None:
+        return parse_co_training(section, "models.peer.train").settings(student)
+
+    assert settings("together") is None
+    assert settings({"together": True, "weight_decay": 0.0}) == replace(student, weight_decay=0.0)
+    assert settings({"together": True, "optimizer": "sgd"}) == replace(student, optimizer="sgd", optimizer_options={})
 
 
 def test_two_peers_with_the_same_settings_are_two() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from accelerate import Accelerator
 
 from limbeck.errors import RecipeError
-from limbeck.recipes.schema import resolve
 from limbeck.runs.dry_run import DryRun
 from limbeck.runs.setup import prepare_pipeline
+from limbeck.training.settings import Settings
 from recipes.shell import Shell
 from recipes.small import changed
 
@@ -33,8 +35,9 @@ def test_a_precision_that_the_machine_lacks_is_one_line(
 def test_processes_and_micro_batches_share_a_batch(
     monkeypatch: pytest.MonkeyPatch, batch_size: int, accumulate: int, refused: bool
 ) -> None:
-    train = resolve(changed({"train.batch_size": batch_size}), name="x")["train"] | {"accumulate": accumulate}
-    trial = DryRun("the student", "train", train, None, None)  # type: ignore[arg-type]
+    train = SimpleNamespace(**{**asdict(Settings(batch_size=batch_size)), "accumulate": accumulate})
+    train.watches_validation = False
+    trial = DryRun(SimpleNamespace(train=train, path="train"), None)  # type: ignore[arg-type]
     accelerator = Accelerator()
     monkeypatch.setattr(Accelerator, "num_processes", 2)
     if refused:

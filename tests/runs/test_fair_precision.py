@@ -10,9 +10,8 @@ import torch
 
 import limbeck
 from limbeck.recipes.read import read_recipe
-from limbeck.recipes.schema import resolve
 from limbeck.runs import dry_run, stages
-from recipes.small import changed
+from recipes.small import changed, resolve
 from runs.finished import Run
 
 

@@ -13,7 +13,7 @@ from limbeck.data import Digits
 from limbeck.errors import RecipeError
 from limbeck.runs.setup import load_task
 from limbeck.training.loop import Job
-from recipes.small import changed
+from recipes.small import changed, parse
 from runs.finished import Go
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
@@ -48,7 +48,7 @@ def test_another_domain_without_labels(inverted: str, go: Go, jobs: Jobs) -> Non
 def test_unlabelled_rows_and_test_rows_of_one_source_are_apart(inverted: str) -> None:
 
     other = {"use": "npz", "file": inverted}
-    recipe = check(changed({"data": {"use": "digits", "labels": 100, "unlabelled": other, "test_from": other}}))
+    recipe = parse({"data": {"use": "digits", "labels": 100, "unlabelled": other, "test_from": other}})
     task = load_task(recipe, None)
     rows = task.student_rows.rows
     taught = rows.images.take(torch.arange(len(rows))).flatten(1)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from limbeck.data import Digits
-from limbeck.recipes.schema import resolve
-from limbeck.runs.keys import data_key, initial_key, settings_key, stage_key
+from limbeck.runs.keys import data_key, stage_key
 from limbeck.tasks import ImageClassification, ImageSettings
-from recipes.small import changed
+from recipes.small import parse
 
 
 def key_of_data(settings: dict[str, Any], train: dict[str, Any]) -> dict[str, Any]:
     task = ImageClassification(Digits().load(), ImageSettings(**settings))
-    resolved = resolve(changed({"train": train}), name="x")
-    return data_key(task, task.student_rows, resolved["train"])
+    return data_key(task, task.student_rows, parse({"train": train}).train)
 
 
 def test_a_key_is_a_function_of_the_content_alone() -> None:
@@ -52,12 +51,12 @@ def test_validation_rows_count_where_they_decide_something() -> None:
 
 @pytest.mark.parametrize("option", ["log_every", "checkpoint_every", "keep_checkpoints"])
 def test_what_is_only_written_changes_no_key(option: str) -> None:
-    train = resolve(changed({}), name="x")["train"]
-    assert settings_key(train) == settings_key({**train, option: 99})
-    assert settings_key(train) != settings_key({**train, "learning_rate": 99})
+    train = parse().train
+    assert train.key == replace(train, **{option: 99}).key
+    assert train.key != replace(train, learning_rate=99).key
 
 
 def test_how_a_model_is_trained_or_tapped_does_not_decide_its_initial_weights() -> None:
-    spec = resolve(changed({}), name="x")["models"]["teacher"]
-    assert initial_key(spec) == initial_key({**spec, "taps": {"a": "b"}, "train": None})
-    assert initial_key(spec) != initial_key({**spec, "width": 9})
+    spec = parse().models["teacher"]
+    assert spec.weights_key == replace(spec.with_io(taps={"a": "b"}), learning=None).weights_key
+    assert spec.weights_key != replace(spec, options={**spec.options, "width": 9}).weights_key

@@ -9,14 +9,14 @@ import torch
 
 from limbeck import api, registry
 from limbeck.errors import RecipeError
-from limbeck.recipes.model_sources.from_registry import build_model
 from limbeck.recipes.registry_entries import find
-from limbeck.recipes.schema import resolve
-from limbeck.recipes.terms import build_term
+from limbeck.recipes.schema import parse_recipe
 from limbeck.runs import plan
+from limbeck.runs.build import build_distiller
+from limbeck.runs.models import Models
 from limbeck.teachers import Frozen
 from limbeck.training.loop import Job
-from recipes.small import changed
+from recipes.small import changed, parse
 from runs.finished import Go, digits
 
 TAPS = {"early": "stage1", "late": "stage2", "first": "stem", "second": "stage1", "pooled": "head"}
@@ -117,11 +117,11 @@ def test_no_other_teacher_is_differentiated_but_the_members_of_an_ensemble_are()
             "inputs": {"student": "student.late", "teacher": "pair.a.late", "teacher_logits": "pair.logits"},
         },
     }
-    resolved, task = resolve(changed(changes), name="x"), digits(labels=100)
-    specs = resolved["models"]
-    models = {n: build_model(specs[n], task, seed=0, path=n) for n in ("teacher", "a", "b", "student")}
+    parsed, task = parse(changes), digits(labels=100)
+    found = Models(parsed.models, task, {})
+    models = {name: found.initial(name, 0) for name in ("teacher", "a", "b", "student")}
     student = models.pop("student")
-    distiller = plan.student(resolved, task).distiller(resolved, {"student": student}, models)
+    distiller = build_distiller(plan.student(parsed, task), parsed.models, {"student": student}, models)
     teacher, pair = distiller.teachers["teacher"], distiller.teachers["pair"]
     assert isinstance(teacher, Frozen)
     assert not teacher.differentiable
@@ -134,11 +134,10 @@ def test_no_other_teacher_is_differentiated_but_the_members_of_an_ensemble_are()
 
 def test_a_recipe_says_what_is_detached_and_what_is_gathered() -> None:
     spec = {"inputs": {"teacher": "student.late", "student": "student.early"}, "detach": ["student"]}
-    resolved = resolve(recipe("attention_transfer", **spec), name="x")
-    term = build_term(resolved["objective"]["other"], "objective.other")
-    assert term.detach == {"student"}
-    resolved = resolve(recipe("rkd_distance", gather=True), name="x")
-    assert build_term(resolved["objective"]["other"], "objective.other").gather
+    parsed = parse_recipe(recipe("attention_transfer", **spec), name="x")
+    assert parsed.objective["other"].build(parsed.train).detach == {"student"}
+    parsed = parse_recipe(recipe("rkd_distance", gather=True), name="x")
+    assert parsed.objective["other"].build(parsed.train).gather
     with pytest.raises(RecipeError, match=r"objective\.other: gather=True is for relational losses"):
         api.check(recipe("hint_mse", gather=True))
     with pytest.raises(
@@ -148,11 +147,11 @@ def test_a_recipe_says_what_is_detached_and_what_is_gathered() -> None:
 
 
 def test_parameters_are_named_by_their_path_in_the_network() -> None:
-    task, resolved = digits(labels=100), resolve(recipe("weight_match"), name="x")
-    student, teacher = (
-        build_model(resolved["models"][name], task, seed=0, path=name) for name in ("student", "teacher")
-    )
-    distiller = plan.student(resolved, task).distiller(resolved, {"student": student}, {"teacher": teacher})
+    task, parsed = digits(labels=100), parse_recipe(recipe("weight_match"), name="x")
+    found = Models(parsed.models, task, {})
+    student, teacher = (found.initial(name, 0) for name in ("student", "teacher"))
+    training = plan.student(parsed, task)
+    distiller = build_distiller(training, parsed.models, {"student": student}, {"teacher": teacher})
     batches, _ = task.batches(task.student_rows, batch_size=8, seed=0, rank=0, world=1)
     (batch,) = batches.iterate(0, 1)
     mean = distiller.prepare([batch])(batch).terms["other"]

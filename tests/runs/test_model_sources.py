@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from limbeck.recipes.read import recipe_text
-from limbeck.recipes.schema import resolve
 from limbeck.runs.candidates import Candidates
 from limbeck.runs.evaluation import EvaluatedModel
 from limbeck.runs.models import Models
@@ -16,7 +15,7 @@ from limbeck.runs.stages import Trained
 from limbeck.teachers import EMA, Dynamic, Ensemble, PeerEnsemble, RandomTeacher, TeacherFree
 from limbeck.training.loop import Job
 from recipes.shell import Shell
-from recipes.small import changed
+from recipes.small import changed, parse, resolve
 from runs.finished import Go, Run, digits
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
@@ -79,10 +78,10 @@ def test_a_mean_teacher_of_the_best_epoch_is_that_of_the_student(go: Go, jobs: J
 
 @pytest.mark.parametrize("best", ["student", "teacher"])
 def test_the_average_is_exported_where_it_is_the_best(monkeypatch: pytest.MonkeyPatch, best: str) -> None:
-    recipe, task = resolve(changed(MEAN), name="x"), digits(labels=100)
+    recipe, task = parse(MEAN), digits(labels=100)
     models = {name: torch.nn.Linear(1, 1) for name in ("student", "teacher")}
     trained = Trained("key", {name: dict(model.state_dict()) for name, model in models.items()})
-    candidates = Candidates(recipe, Models(recipe, task, {}), ["teacher"], {}, [trained])
+    candidates = Candidates(Models(recipe.models, task, {}), ["teacher"], {}, [trained])
     monkeypatch.setattr(task, "validate", lambda model, inputs: {"accuracy": float(model is models[best])})
     assert candidates.best({name: EvaluatedModel([model], None) for name, model in models.items()}) == best
 
@@ -90,11 +89,11 @@ def test_the_average_is_exported_where_it_is_the_best(monkeypatch: pytest.Monkey
 def test_a_larger_peer_is_measured_but_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its control would be another one than the student's, and none was trained."""
     changes = {f"models.{name}": small(8, train="together") for name in ("alike", "larger")}
-    recipe, task = resolve(changed(changes), name="x"), digits(labels=100)
+    recipe, task = parse(changes), digits(labels=100)
     widths = {"student": 1, "alike": 1, "larger": 2}
     models = {name: torch.nn.Linear(1, width) for name, width in widths.items()}
     trained = Trained("key", {name: dict(model.state_dict()) for name, model in models.items()})
-    candidates = Candidates(recipe, Models(recipe, task, {}), [], {}, [trained])
+    candidates = Candidates(Models(recipe.models, task, {}), [], {}, [trained])
     evaluated = {name: EvaluatedModel([model], None) for name, model in models.items()}
     assert candidates.choices(evaluated) == ["student", "alike"]
     scores = {models[name]: score for name, score in (("student", 0.0), ("alike", 0.1), ("larger", 0.9))}

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from limbeck.runs import outputs
 from limbeck.tasks import ImageClassification
 from limbeck.training.stage_store import StageStore
+from recipes.small import parse
 from runs.finished import Go, digits
 
-RECIPE = {"task": "image_classification", "models": {"teacher": {"use": "mlp"}, "student": {"use": "mlp"}}}
+RECIPE = parse()
 
 
 class Counting(nn.Module):
@@ -87,7 +88,7 @@ def test_a_finished_teacher_runs_once_for_all_runs(tmp_path: Path, model: Counti
         {"teacher_keys": {"teacher": "other weights"}},
         {"machine": ["another"]},
         {"task": digits(test=0.3)},
-        {"recipe": {**RECIPE, "models": {"teacher": {"use": "mlp", "preprocess": {"use": "resize", "size": 4}}}}},
+        {"recipe": parse({"models.teacher.preprocess": {"use": "resize", "size": [4, 4]}})},
         {"teacher_keys": {}},
     ],
     ids=["weights", "machine", "rows", "section", "unfinished"],

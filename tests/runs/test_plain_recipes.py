@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 import limbeck
 from limbeck.errors import RecipeError
 from limbeck.recipes.read import builtin_text, override, read_recipe
-from limbeck.recipes.schema import resolve
 from limbeck.training.loop import Job
 from recipes.builtin import PLAIN, copies, given
 from recipes.shell import Shell
+from recipes.small import resolve
 from runs.finished import Run
 from tasks.small_texts import bert
 

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck.recipes.schema import resolve
 from limbeck.runs import plan
 from limbeck.runs.models import Models
 from limbeck.training.loop import Job
-from recipes.small import changed
+from recipes.small import parse
 from runs.finished import Go, Run, digits
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
@@ -113,8 +112,10 @@ def test_the_better_on_validation_rows_is_exported(go: Go, width: int, seed: int
         }
     )
     models, task = run.results["models"], digits(labels=100, augment={"crop": 1})
-    recipe = resolve(changed({"models.peer": small(width, train="together")}), name="x")
-    built = {name: Models(recipe, task, {}).trained(name, run.weights(name)).eval() for name in ("student", "peer")}
+    recipe = parse({"models.peer": small(width, train="together")})
+    built = {
+        name: Models(recipe.models, task, {}).trained(name, run.weights(name)).eval() for name in ("student", "peer")
+    }
     accuracy = {name: task.validate(model)["accuracy"] for name, model in built.items()}
     assert accuracy["student"] != accuracy["peer"]
     best = max(accuracy, key=accuracy.__getitem__)
@@ -133,8 +134,8 @@ def test_a_larger_peer_that_is_better_is_not_exported(go: Go) -> None:
 
 
 def test_peers_of_one_architecture_begin_apart() -> None:
-    recipe = resolve(changed(MUTUAL), name="x")
+    recipe = parse(MUTUAL)
     task = digits(labels=100)
-    models = Models(recipe, task, {}).learners(plan.student(recipe, task), seed=0, teachers={})
+    models = Models(recipe.models, task, {}).learners(plan.student(recipe, task), seed=0, teachers={})
     assert list(models) == ["student", "peer"]
     assert not torch.equal(models["student"].net.head.weight, models["peer"].net.head.weight)

@@ -12,9 +12,17 @@ from limbeck.errors import ArgumentError, RecipeError
 from limbeck.runs import RunPlan, RunProtocol, StageSpec
 from limbeck.runs.plan import TrainingSpec
 from limbeck.tasks import TrainingRows
+from limbeck.training.settings import Settings
 
 TRAINING = TrainingSpec(
-    stage="student", title="", path="train", learners={"student": "student"}, train={}, rows=TrainingRows([]), terms={}
+    stage="student",
+    title="",
+    path="train",
+    learners={"student": "student"},
+    teachers=(),
+    train=Settings(),
+    rows=TrainingRows([]),
+    terms={},
 )
 
 

@@ -16,9 +16,8 @@ from limbeck import api
 from limbeck.errors import RecipeError
 from limbeck.models import SklearnModule, folder_tokenizer
 from limbeck.recipes.read import read_recipe
-from limbeck.recipes.schema import resolve
 from limbeck.runs.prediction import predict
-from recipes.small import GONE, changed
+from recipes.small import GONE, changed, resolve
 from runs.finished import Go, Run
 from tasks.small_texts import recipe, review, write_csv
 from tasks.small_topics import topics_recipe

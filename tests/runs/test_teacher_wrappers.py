@@ -15,12 +15,11 @@ from torch.utils.data import TensorDataset
 
 import limbeck
 from limbeck.errors import LimbeckError
-from limbeck.recipes.schema import resolve
 from limbeck.runs.classes import PadClasses
 from limbeck.teachers import Confidence, Frozen, MapClasses, Preprocessed
 from limbeck.training.loop import Job
 from recipes.shell import Shell
-from recipes.small import SMALL, changed
+from recipes.small import SMALL, changed, resolve
 from runs.finished import Go, Run, digits
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]

@@ -13,10 +13,10 @@ import limbeck
 from limbeck import api
 from limbeck.errors import RecipeError
 from limbeck.recipes.read import builtin_text, override, read_recipe
-from limbeck.recipes.schema import resolve
 from limbeck.training.loop import Job
 from recipes.builtin import TEXTS, given
 from recipes.shell import Shell
+from recipes.small import resolve
 from runs.finished import Run
 from tasks import small_texts
 

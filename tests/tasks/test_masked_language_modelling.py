@@ -20,8 +20,8 @@ from limbeck.core import outputs_of
 from limbeck.data import MlmMasking
 from limbeck.errors import ArgumentError, DataError, RecipeError
 from limbeck.models import masked_language_model
-from limbeck.recipes.schema import resolve
 from limbeck.tasks import MaskedLanguageModelling, MaskedSettings
+from recipes.small import resolve
 from tasks.small_masked import masked_bert
 from tasks.small_texts import bert, review, write_csv
 from tasks.small_texts import recipe as reviews

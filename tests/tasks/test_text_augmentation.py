@@ -14,9 +14,9 @@ import limbeck.api
 from data.record_files import texts
 from limbeck.errors import ArgumentError, RecipeError
 from limbeck.models import hugging_face
-from limbeck.recipes.schema import resolve
+from limbeck.recipes.schema import parse_recipe
 from limbeck.runs.cache import plan_of
-from limbeck.runs.plan import student
+from limbeck.runs.plan import student, trainings
 from limbeck.tasks import TextClassification, TextSettings
 from limbeck.training.progress import SilentProgress
 from tasks.small_masked import masked_bert
@@ -115,17 +115,18 @@ def test_a_cache_holds_all_looks_and_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("epochs", "live"), [(12, False), (11, True)])
 def test_it_pays_from_four_passes_of_each_look(tmp_path: Path, epochs: int, live: bool) -> None:
-    resolved = resolve(augmented(tmp_path, train={"epochs": epochs}), name="x")
-    plan = plan_of(resolved, task(tmp_path))
-    assert (plan.cached_in(student(resolved, task(tmp_path)), resolved) == []) is live
+    recipe, made = parse_recipe(augmented(tmp_path, train={"epochs": epochs}), name="x"), task(tmp_path)
+    plan = plan_of(recipe, made, list(trainings(recipe, made)))
+    assert (plan.cached_in(student(recipe, made), recipe.models) == []) is live
     assert plan.views == COPIES + 1
 
 
 def test_stages_are_shared_between_runs_with_caches_and_without(tmp_path: Path) -> None:
     made, found = task(tmp_path), []
     for cache in ("auto", False):
-        resolved = resolve(augmented(tmp_path, cache=cache), name="x")
-        found.append(plan_of(resolved, made).reads(student(resolved, made), resolved, made))
+        recipe = parse_recipe(augmented(tmp_path, cache=cache), name="x")
+        plan = plan_of(recipe, made, list(trainings(recipe, made)))
+        found.append(plan.reads(student(recipe, made), recipe.models, made))
     assert found == [{"views": COPIES + 1}] * 2
 
 

@@ -20,10 +20,10 @@ from data.record_files import sentences
 from limbeck.data import TagSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
 from limbeck.models import hugging_face_tagger
-from limbeck.recipes.schema import resolve
 from limbeck.runs.prediction import predict, predictions
 from limbeck.tasks import TokenClassification
 from limbeck.tasks.text_task import LengthSettings
+from recipes.small import resolve
 from runs.without_torch import predicted_without_torch
 from tasks.small_tags import CLASSES, bert, recipe, sentence, write_jsonl
 

@@ -1,4 +1,4 @@
-"""The log of a run, cut back to where a stage goes on."""
+"""The log of one training, cut back to where it goes on, and the log of a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.training.events import EventLog
+from limbeck.training.events import EventLog, join_events
 
 
 def read(path: Path) -> list[dict[str, int]]:
@@ -21,7 +21,7 @@ def path(tmp_path):
 
 
 def test_one_object_a_line(path):
-    log = EventLog(path, 0)
+    log = EventLog(path)
     for step in range(3):
         log.write({"step": step})
     assert read(path) == [{"step": 0}, {"step": 1}, {"step": 2}]
@@ -30,21 +30,19 @@ def test_one_object_a_line(path):
 
 
 def test_a_cut_goes_back_to_a_checkpoint(path):
-    first = EventLog(path, 0)
-    first.write({"step": 0})
-    second = EventLog(path, first.position)
-    second.write({"step": 1})
-    position = second.position
-    second.write({"step": 2})
-    second.cut(position)
-    assert read(path) == [{"step": 0}, {"step": 1}]
-    assert second.written() == b'{"step": 1}\n'
-    second.cut(0)
+    log = EventLog(path)
+    log.write({"step": 0})
+    position = log.position
+    log.write({"step": 1})
+    log.cut(position)
     assert read(path) == [{"step": 0}]
+    assert log.written() == b'{"step": 0}\n'
+    log.cut(0)
+    assert read(path) == []
 
 
 def test_a_cut_beyond_the_end_adds_nothing(path):
-    log = EventLog(path, 0)
+    log = EventLog(path)
     log.cut(100)
     assert path.read_bytes() == b""
     log.write({"step": 0})
@@ -53,7 +51,7 @@ def test_a_cut_beyond_the_end_adds_nothing(path):
 
 
 def test_half_a_line_goes(path):
-    log = EventLog(path, 0)
+    log = EventLog(path)
     log.write({"step": 0})
     position = log.position
     with path.open("a", encoding="utf-8") as file:
@@ -63,32 +61,39 @@ def test_half_a_line_goes(path):
     assert read(path) == [{"step": 0}, {"step": 1}]
 
 
-def test_a_taken_stage_keeps_what_later_ones_have_written(path):
-    """A run that was killed in its second stage finds the first in the store."""
-    lines = b'{"step": 0}\n{"step": 1}\n'
-    path.write_bytes(lines + b'{"step": 2}\n{"step": 3}\n')
-    EventLog(path, 0).replay(lines)
-    second = EventLog(path, len(lines))
-    second.cut(len(b'{"step": 2}\n'))
-    assert read(path) == [{"step": 0}, {"step": 1}, {"step": 2}]
+@pytest.mark.parametrize("before", [None, b"", b'{"step": 0', b'{"step": 9}\n{"step": 8}\n{"step": 7}\n'])
+def test_events_of_another_run_take_the_place_of_those_that_are_there(path, before):
+    """Nothing is there yet, a line that was being written, or the events of a training of another run."""
+    if before is not None:
+        path.write_bytes(before)
+    EventLog(path).replace(b'{"step": 0}\n{"step": 1}\n')
+    assert read(path) == [{"step": 0}, {"step": 1}]
 
 
-@pytest.mark.parametrize("before", [b"", b'{"step": 0', b'{"step": 9}\n{"step": 8}\n{"step": 7}\n'])
-def test_a_taken_stage_takes_the_place_of_another(path, before):
-    """Nothing is there yet, a line that was being written, or the events of a stage that another run has finished."""
-    path.write_bytes(b"{}\n" + before)
-    EventLog(path, 3).replay(b'{"step": 0}\n{"step": 1}\n')
-    assert read(path) == [{}, {"step": 0}, {"step": 1}]
+def test_a_log_makes_its_folder(tmp_path):
+    log = EventLog(tmp_path / "events" / "student-seed0.jsonl")
+    log.cut(0)
+    log.write({"step": 0})
+    assert read(log.path) == [{"step": 0}]
 
 
-def test_a_taken_stage_makes_the_file(path):
-    EventLog(path, 0).replay(b'{"step": 0}\n')
-    assert read(path) == [{"step": 0}]
+def test_the_logs_of_several_trainings_are_joined_in_order(tmp_path):
+    logs = [EventLog(tmp_path / f"{name}.jsonl") for name in ("teacher", "student")]
+    for number, log in enumerate(logs):
+        log.write({"step": number})
+    file = tmp_path / "events.jsonl"
+    join_events(file, reversed(logs))
+    assert read(file) == [{"step": 1}, {"step": 0}]
+    written = file.stat()
+    join_events(file, reversed(logs))
+    assert file.stat().st_ino == written.st_ino
+    join_events(file, logs[:1])
+    assert read(file) == [{"step": 0}]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_line_that_is_no_json(path, value):
-    log = EventLog(path, 0)
+    log = EventLog(path)
     log.write({"loss": 1.0})
     with pytest.raises(ValueError, match="not JSON compliant"):
         log.write({"loss": value})
@@ -96,7 +101,7 @@ def test_no_line_that_is_no_json(path, value):
 
 
 def test_a_full_disk_loses_no_line(path, monkeypatch):
-    log = EventLog(path, 0)
+    log = EventLog(path)
     log.write({"step": 0})
     position = log.position
 
@@ -109,6 +114,6 @@ def test_a_full_disk_loses_no_line(path, monkeypatch):
         with pytest.raises(OSError, match="No space"):
             log.write({"step": 1})
         with pytest.raises(OSError, match="No space"):
-            log.replay(b'{"step": 5}\n')
+            log.replace(b'{"step": 5}\n')
     assert read(path) == [{"step": 0}]
     assert log.position == position

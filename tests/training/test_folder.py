@@ -18,6 +18,7 @@ def test_names(tmp_path):
         "recipe.yaml": folder.recipe,
         "environment.json": folder.environment,
         "events.jsonl": folder.events,
+        "events/student-seed0.jsonl": folder.stage_events("student", 0),
         "results.json": folder.results,
         "checkpoints/student-seed0": folder.checkpoints("student-seed0"),
         "models/student": folder.model("student"),

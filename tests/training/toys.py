@@ -74,7 +74,7 @@ class Place:
 
     def __init__(self, folder: Path, *, key: str = "key", keep: int = 2) -> None:
         folder.mkdir(exist_ok=True)
-        self.log = EventLog(folder / "events.jsonl", 0)
+        self.log = EventLog(folder / "events.jsonl")
         self.checkpoints = Checkpoints(folder / "checkpoints", key=key, keep=keep)
 
     def fit(self, job: Job, precision: torch.dtype = torch.float32) -> dict[str, Tensor]:

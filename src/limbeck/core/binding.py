@@ -45,13 +45,13 @@ def arguments(loss: nn.Module | type[nn.Module]) -> dict[str, inspect.Parameter]
     }
 
 
-def bind(loss: nn.Module, inputs: Mapping[str, Address], main: str = "logits") -> dict[str, Address]:
+def bind(loss: nn.Module | type[nn.Module], inputs: Mapping[str, Address], main: str = "logits") -> dict[str, Address]:
     """The address of every argument that has one; ``main`` as in `default_address`.
 
     Raises:
         ArgumentError: if an argument is unknown, or needs an address and has none.
     """
-    name, known = type(loss).__name__, arguments(loss)
+    name, known = (loss if isinstance(loss, type) else type(loss)).__name__, arguments(loss)
     for argument in inputs:
         if argument not in known:
             raise ArgumentError(f"{name} has no argument {argument!r}.{suggest(argument, known)}")

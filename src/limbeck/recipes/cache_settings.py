@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 import limbeck.cache  # noqa: F401  # registers the codecs
 from limbeck.cache import Codec
 from limbeck.cache.codecs import codec_of
 from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.options import resolve_use
-from limbeck.recipes.sections import resolve_section
+from limbeck.recipes.sections import parse_section
 
-__all__ = ["AUTO", "CacheSettings", "resolve_cache", "resolve_settings"]
+__all__ = ["AUTO", "CacheSettings", "CacheSpec", "parse_cache", "parse_cache_settings"]
 
-AUTO = "auto"
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,12 @@ class CacheSettings:
         return section
 
 
-def resolve_cache(given: Any) -> str | bool | dict[str, Any]:
-    """The section with every default written out; ``auto``, or false.
+CacheSpec: TypeAlias = CacheSettings | Literal["auto", False]
+"""The section ``cache``: settings where a recipe asks for caches."""
+
+
+def parse_cache(given: Any) -> CacheSpec:
+    """The section ``cache``.
 
     Raises:
         RecipeError: if it is something else, or what it says cannot be right.
@@ -67,11 +71,11 @@ def resolve_cache(given: Any) -> str | bool | dict[str, Any]:
         return False
     if not isinstance(given, Mapping):
         raise RecipeError(f"cache is {given!r}; write {AUTO}, false, or a section with keys of its own")
-    return resolve_settings(given)
+    return parse_cache_settings(given)
 
 
-def resolve_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `CacheSettings` with every default written out.
+def parse_cache_settings(given: Mapping[str, Any]) -> CacheSettings:
+    """`CacheSettings` whose codecs have every default written out.
 
     Raises:
         RecipeError: with the place in the recipe.
@@ -80,4 +84,4 @@ def resolve_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     settings = {**given, **({"folder": str(folder)} if isinstance(folder, Path) else {})}
     for option in ("codec", "features"):
         settings[option] = resolve_use(["codec"], settings.get(option, "float32"), f"cache.{option}")
-    return resolve_section(CacheSettings, settings, "cache")
+    return parse_section(CacheSettings, settings, "cache")

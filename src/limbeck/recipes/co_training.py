@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from limbeck.errors import RecipeError
 from limbeck.recipes.options import resolve_options
+from limbeck.training.settings import Settings
 
-__all__ = ["TOGETHER", "is_co_trained", "learner_settings", "resolve_co_training"]
+__all__ = ["TOGETHER", "CoTraining", "is_co_trained", "parse_co_training"]
 
 # The value of `train` for such a model, or a key of it beside settings of its own.
 TOGETHER = "together"
@@ -29,26 +31,38 @@ def is_co_trained(train: Any) -> bool:
     return train == TOGETHER or (isinstance(train, Mapping) and TOGETHER in train)
 
 
-def resolve_co_training(train: Any, path: str) -> Any:
-    """The section ``train`` of such a model: what it does not give is as the student has it.
+@dataclass(frozen=True)
+class CoTraining:
+    """How a model trains together with the student.
+
+    Args:
+        options: the settings of an optimizer of its own; none if it shares that of the student.
+    """
+
+    options: Mapping[str, Any]
+
+    def settings(self, student: Settings) -> Settings | None:
+        """The settings of its own optimizer: what it does not give is as the student has it. None if it has none."""
+        if not self.options:
+            return None
+        # The options of one optimizer are not those of another.
+        own = {"optimizer_options": {}, **self.options} if "optimizer" in self.options else self.options
+        return replace(student, **own)
+
+    def to_dict(self) -> Any:
+        """As a recipe has it."""
+        return {TOGETHER: True, **self.options} if self.options else TOGETHER
+
+
+def parse_co_training(train: Any, path: str) -> CoTraining:
+    """The section ``train`` of such a model.
 
     Raises:
         RecipeError: with the place in the recipe.
     """
     if train == TOGETHER:
-        return TOGETHER
+        return CoTraining({})
     found = resolve_options(_options, train, path=path, name=TOGETHER)
-    if not found[TOGETHER]:
+    if not found.pop(TOGETHER):
         raise RecipeError(f"{path}.{TOGETHER} is false; leave it out, or write true")
-    own = {option: value for option, value in found.items() if value is not None}
-    return TOGETHER if own == {TOGETHER: True} else own
-
-
-def learner_settings(train: Any, student: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The settings of such a model's own optimizer, from its section and the student's; None if it has none."""
-    if train == TOGETHER:
-        return None
-    own = {option: value for option, value in train.items() if option != TOGETHER}
-    # The options of one optimizer are not those of another.
-    options: dict[str, Any] = {"optimizer_options": {}} if "optimizer" in own else {}
-    return {**student, **options, **own}
+    return CoTraining({option: value for option, value in found.items() if value is not None})

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from limbeck.data import object_constructor, source_constructor
 from limbeck.data.readers.objects import is_table
 from limbeck.errors import ArgumentError, RecipeError
-from limbeck.recipes.options import construct, resolve_options
+from limbeck.recipes.options import construct, option_types, resolve_options
+from limbeck.recipes.sections import resolve_section
 from limbeck.tasks import Task
 
-__all__ = ["load_object", "load_source", "resolve_object", "resolve_source"]
+__all__ = ["DataSpec", "load_object", "load_source", "parse_data", "resolve_object", "resolve_source"]
+
+# The source of rows that are given in Python.
+OBJECT = "object"
+# The settings of a task that are sources of their own.
+_further = ("unlabelled", "test_from")
 
 
 def resolve_source(task: type[Task], spec: Any, path: str, beside: Collection[str] = ()) -> dict[str, Any]:
@@ -43,7 +50,84 @@ def resolve_object(task: type[Task], spec: Mapping[str, Any], beside: Collection
     """
     constructor = object_constructor(task.row_type, task.label_type, None, spec)
     options = resolve_options(constructor, _options(spec), path="data", name="data from Python", beside=beside)
-    return {"use": "object", **options}
+    return {"use": OBJECT, **options}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """The section ``data``.
+
+    Args:
+        source: ``use`` and the options of the source.
+        settings: those of the task, with the sections ``unlabelled`` and ``test_from`` of further sources.
+    """
+
+    source: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the rows are given in Python."""
+        return bool(self.source["use"] == OBJECT)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a recipe has it."""
+        return {**self.source, **self.settings}
+
+    def load(self, task: type[Task], data: Any = None) -> Task:
+        """The task with these rows.
+
+        Args:
+            task: takes the rows.
+            data: given in Python, in place of those of the source; None for none.
+
+        Raises:
+            LimbeckError: if they cannot be read.
+        """
+        rows = load_source(task, self.source, "data") if data is None else load_object(task, data, self.source)
+        others = {
+            name: load_source(task, self.settings[name], f"data.{name}") for name in _further if self.settings.get(name)
+        }
+        loaded: Task = construct(
+            lambda **given: task(rows, task.Settings(**given), **others), self.settings, path="data"
+        )
+        return loaded
+
+
+def parse_data(given: Mapping[str, Any], task: type[Task], is_object: bool) -> DataSpec:
+    """The section ``data`` with every default written out.
+
+    Args:
+        given: the section.
+        task: takes the rows.
+        is_object: whether the rows are given in Python.
+
+    Raises:
+        RecipeError: if there is no such source, or an option cannot be right.
+    """
+    own = option_types(task.Settings)
+    source = {option: value for option, value in given.items() if option not in own}
+    settings = _settings({option: value for option, value in given.items() if option in own}, task)
+    if is_object and source.get("use", OBJECT) == OBJECT:
+        options = resolve_object(task, source, beside=own) if set(source) - {"use"} else {"use": OBJECT}
+        return DataSpec(source=options, settings=settings)
+    if source.get("use") == OBJECT:
+        raise RecipeError("data: this run had its data from Python; give it again, as in limbeck.run(…, data=…)")
+    if not source:
+        raise RecipeError("data names no source; give data: {use: NAME}, as in data: {use: digits}")
+    options = resolve_source(task, source, "data", beside=own)
+    return DataSpec(source={"use": OBJECT} if is_object else options, settings=settings)
+
+
+def _settings(given: Mapping[str, Any], task: type[Task]) -> dict[str, Any]:
+    settings = resolve_section(task.Settings, given, "data")
+    for section, entry in task.sections.items():
+        if settings[section] is not None:
+            settings[section] = resolve_section(entry, settings[section], f"data.{section}")
+    for other in _further:
+        if settings.get(other) is not None:
+            settings[other] = resolve_source(task, settings[other], f"data.{other}")
+    return settings
 
 
 def load_source(task: type[Task], spec: Mapping[str, Any], path: str) -> Any:
@@ -58,7 +142,7 @@ def load_object(task: type[Task], data: Any, spec: Mapping[str, Any]) -> Any:
         sets = task.from_objects(data)
         return sets if task.label_type is None else task.label_type.adapt(sets, "data")
     constructor = object_constructor(task.row_type, task.label_type, data, spec)
-    return construct(constructor, _options(spec) if spec.get("use") == "object" else {}, path="data").load()
+    return construct(constructor, _options(spec) if spec.get("use") == OBJECT else {}, path="data").load()
 
 
 def _constructor(task: type[Task], spec: Mapping[str, Any], path: str) -> Callable[..., Any]:

@@ -14,12 +14,12 @@ __all__ = ["expanded"]
 Spec = Mapping[str, Any]
 
 
-def expanded(objective: Spec, student: Spec) -> dict[str, Any]:
+def expanded(objective: Spec, adapter: Spec) -> dict[str, Any]:
     """The objective with ``{terms: own_teacher, …}`` written out: be-your-own-teacher, for the student's exits.
 
     Args:
         objective: what the recipe says.
-        student: its resolved section.
+        adapter: the options of the student's adapter.
 
     Raises:
         RecipeError: if there is no such group, its options are wrong, or it has a term of the name of another.
@@ -27,7 +27,7 @@ def expanded(objective: Spec, student: Spec) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, spec in objective.items():
         is_group = isinstance(spec, Mapping) and "terms" in spec
-        for own, term in (_own_teacher(spec, student, f"objective.{name}") if is_group else {name: spec}).items():
+        for own, term in (_own_teacher(spec, adapter, f"objective.{name}") if is_group else {name: spec}).items():
             if own in found or (own != name and own in objective):
                 raise RecipeError(f"objective.{name}: the objective has another term {own!r}; rename that one")
             found[own] = term
@@ -39,15 +39,15 @@ def _options(
 ) -> None: ...
 
 
-def _own_teacher(spec: Spec, student: Spec, path: str) -> dict[str, Any]:
+def _own_teacher(spec: Spec, adapter: Spec, path: str) -> dict[str, Any]:
     if spec["terms"] != "own_teacher":
         raise RecipeError(f"{path}: no terms {spec['terms']!r}.{suggest(str(spec['terms']), ['own_teacher'])}")
-    if "exits" not in student:
+    if "exits" not in adapter:
         raise RecipeError(
             f"{path}: own_teacher teaches the exits of the student, and it has none; give models.student.exits, as in "
             "{exit1: stage1}, and features, the path of its deepest map"
         )
     options = resolve_options(_options, spec, path=path, name="own_teacher")
     del options["terms"]
-    terms: dict[str, Any] = construct(exit_sections, {"exits": list(student["exits"]), **options}, path=path)
+    terms: dict[str, Any] = construct(exit_sections, {"exits": list(adapter["exits"]), **options}, path=path)
     return terms

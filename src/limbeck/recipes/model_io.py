@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -13,7 +14,7 @@ from limbeck.errors import RecipeError, suggest
 from limbeck.models.network import network
 from limbeck.recipes.options import construct
 
-__all__ = ["ATTENTION", "AUTO", "IO_OPTIONS", "check_taps", "reading", "tap_path", "term_in_models"]
+__all__ = ["ATTENTION", "AUTO", "IO_OPTIONS", "ModelIO", "check_taps", "inputs_in_models", "tap_path"]
 
 AUTO = "auto"
 ATTENTION = "attention"
@@ -36,22 +37,35 @@ def check_taps(taps: Any, path: str) -> None:
             raise RecipeError(f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths")
 
 
-def reading(model: nn.Module, spec: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The arguments of `Tapped` and `Frozen` from a model's section.
+@dataclass(frozen=True, kw_only=True)
+class ModelIO:
+    """What a model reads, and what is read of it.
 
-    Raises:
-        RecipeError: if a path names no module, or the taps are not chosen yet.
+    Args:
+        taps: the paths of modules by the names of the taps; ``auto`` or ``attention`` until they are chosen.
+        inputs: the address of its inputs.
+        call: further arguments of its call.
     """
-    taps = spec["taps"]
-    if taps in (AUTO, ATTENTION):
-        raise RecipeError(f"{path}.taps is {taps}, which is chosen when a run begins; name the modules here")
-    paths = {
-        name: tap_path(model, given, f"{path}.taps.{name}")
-        if isinstance(given, str)
-        else [tap_path(model, one, f"{path}.taps.{name}") for one in given]
-        for name, given in taps.items()
-    }
-    return {"taps": paths, "inputs": spec["inputs"], "call": spec["call"]}
+
+    taps: Any = field(default_factory=dict)
+    inputs: str = "batch.inputs"
+    call: Mapping[str, Any] = field(default_factory=dict)
+
+    def arguments(self, model: nn.Module, path: str) -> dict[str, Any]:
+        """The arguments of `Tapped` and `Frozen` for this model; ``path`` is its place in the recipe, for errors.
+
+        Raises:
+            RecipeError: if a path names no module, or the taps are not chosen yet.
+        """
+        if self.taps in (AUTO, ATTENTION):
+            raise RecipeError(f"{path}.taps is {self.taps}, which is chosen when a run begins; name the modules here")
+        paths = {
+            name: tap_path(model, given, f"{path}.taps.{name}")
+            if isinstance(given, str)
+            else [tap_path(model, one, f"{path}.taps.{name}") for one in given]
+            for name, given in self.taps.items()
+        }
+        return {"taps": paths, "inputs": self.inputs, "call": self.call}
 
 
 def tap_path(model: nn.Module, given: str, path: str) -> str:
@@ -67,17 +81,13 @@ def tap_path(model: nn.Module, given: str, path: str) -> str:
     return inner if what == "output" else f"{inner}:{what}"
 
 
-def term_in_models(spec: Mapping[str, Any], models: Mapping[str, nn.Module], path: str) -> dict[str, Any]:
-    """A resolved term with addresses of parameters as paths in these models.
+def inputs_in_models(inputs: Mapping[str, Address], models: Mapping[str, nn.Module], path: str) -> dict[str, Address]:
+    """The addresses of a term with those of parameters as paths in these models.
 
     Raises:
         RecipeError: if a network has no such parameter.
     """
-    inputs = {
-        argument: _in_model(address, models, f"{path}.inputs.{argument}")
-        for argument, address in (spec["inputs"] or {}).items()
-    }
-    return {**spec, "inputs": inputs}
+    return {argument: _in_model(address, models, f"{path}.inputs.{argument}") for argument, address in inputs.items()}
 
 
 def _in_model(address: Address, models: Mapping[str, nn.Module], path: str) -> Address:

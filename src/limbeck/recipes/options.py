@@ -15,7 +15,7 @@ import pydantic
 from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError, suggest
 
-__all__ = ["FROM_TRAIN", "construct", "lookup", "option_types", "resolve_options", "resolve_use"]
+__all__ = ["FROM_TRAIN", "construct", "lookup", "option_types", "plain", "resolve_options", "resolve_use"]
 
 # What the section train supplies to an entry that stands in an option of another, as a temperature does in a loss.
 FROM_TRAIN = ("batch_size",)
@@ -59,7 +59,7 @@ def resolve_options(
     for option, (kind, default) in fields.items():
         if option not in given and default is ...:
             raise RecipeError(f"{path}: {name} needs {option!r}; give it a value of type {_type_name(kind)}")
-        values[option] = _checked(kind, given[option], f"{path}.{option}") if option in given else _plain(default)
+        values[option] = _checked(kind, given[option], f"{path}.{option}") if option in given else plain(default)
     return values
 
 
@@ -106,7 +106,7 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
         kind = float
     try:
         text = json.dumps(value, default=str)
-        return _plain(pydantic.TypeAdapter(kind).validate_json(text, strict=True))
+        return plain(pydantic.TypeAdapter(kind).validate_json(text, strict=True))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, (path, *first["loc"])))
@@ -143,7 +143,12 @@ def construct(
     Raises:
         RecipeError: if the constructor refuses a value.
     """
-    options = {option: _constructed(entry, option, value, path, supplied) for option, value in options.items()}
+    options = {
+        option: _constructed(entry, option, value, path, supplied)
+        if isinstance(value, Mapping) and "use" in value
+        else value
+        for option, value in options.items()
+    }
     try:
         return entry(**options)
     except RecipeError:
@@ -156,8 +161,6 @@ def construct(
 
 
 def _constructed(entry: Callable[..., Any], option: str, value: Any, path: str, supplied: Mapping[str, Any]) -> Any:
-    if not (isinstance(value, Mapping) and "use" in value):
-        return value
     kinds = _kinds(_fields(entry, (), path).get(option, (Any,))[0])
     if kinds is None:
         return value
@@ -178,7 +181,7 @@ def option_types(entry: Callable[..., Any], supplied: Collection[str] = ()) -> d
     for option, (kind, default) in _fields(entry, supplied, "options").items():
         found[option] = {"type": _type_name(kind)}
         if default is not ...:
-            found[option]["default"] = _plain(default)
+            found[option]["default"] = plain(default)
     return found
 
 
@@ -206,10 +209,10 @@ def _fields(entry: Callable[..., Any], supplied: Collection[str], path: str) -> 
     return fields
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same value in the types that YAML has."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

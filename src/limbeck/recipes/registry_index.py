@@ -16,8 +16,8 @@ from limbeck.files import write_text
 from limbeck.recipes.cache_settings import CacheSettings
 from limbeck.recipes.docstrings import Docstring, read_docstring
 from limbeck.recipes.options import FROM_TRAIN, option_types
+from limbeck.recipes.recipe import ExportSettings, MeasureSettings
 from limbeck.recipes.registry_entries import Input, Option, RegistryEntry
-from limbeck.recipes.schema import ExportSettings, MeasureSettings
 from limbeck.tasks import Task
 from limbeck.training.settings import Settings
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
 
 from limbeck.errors import RecipeError
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.training.settings import Settings
 
-__all__ = ["resolve_section", "resolve_train"]
+__all__ = ["parse_section", "parse_train", "resolve_section"]
+
+T = TypeVar("T")
 
 
 def resolve_section(settings: Callable[..., Any], given: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -23,18 +26,30 @@ def resolve_section(settings: Callable[..., Any], given: Mapping[str, Any], path
     return options
 
 
-def resolve_train(given: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """A section ``train``, and the last stage in it.
+def parse_section(settings: Callable[..., T], given: Mapping[str, Any], path: str) -> T:
+    """What a constructor makes of a section.
 
     Raises:
         RecipeError: with the place in the recipe.
     """
-    options = resolve_section(Settings, given, path)
-    changed = options["finetune"]
-    if changed is not None:
-        if changed.get("finetune") is not None:
-            raise RecipeError(f"{path}.finetune.finetune: there is one last stage; remove it")
-        if changed.get("seed", options["seed"]) != options["seed"]:
-            raise RecipeError(f"{path}.finetune.seed: the last stage has the seed of the stage before; remove it")
-        options["finetune"] = resolve_section(Settings, {**options, "finetune": None, **changed}, f"{path}.finetune")
-    return options
+    options = resolve_options(settings, given, path=path, name=path)
+    parsed: T = construct(settings, options, path=path)
+    return parsed
+
+
+def parse_train(given: Mapping[str, Any], path: str) -> Settings:
+    """The settings of a section ``train``, with those of the last stage in it.
+
+    Raises:
+        RecipeError: with the place in the recipe.
+    """
+    settings = parse_section(Settings, given, path)
+    changed = settings.finetune
+    if changed is None:
+        return settings
+    if changed.get("finetune") is not None:
+        raise RecipeError(f"{path}.finetune.finetune: there is one last stage; remove it")
+    if changed.get("seed", settings.seed) != settings.seed:
+        raise RecipeError(f"{path}.finetune.seed: the last stage has the seed of the stage before; remove it")
+    last = parse_section(Settings, {**asdict(settings), "finetune": None, **changed}, f"{path}.finetune")
+    return replace(settings, finetune=asdict(last))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 from limbeck.core import Address
 from limbeck.files import atomic, write_json
 from limbeck.models import save_weights
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.evaluation import (
     EvaluatedModel,
     Exported,
@@ -43,7 +45,7 @@ class ArtifactWriter:
     """Writes the models of a run, exports its student and evaluates all of them.
 
     Args:
-        recipe: as `resolve` gives it.
+        recipe: parsed.
         task: with the data loaded.
         seeds: of the students, in order.
         runner: stores finished files.
@@ -52,7 +54,7 @@ class ArtifactWriter:
 
     def __init__(
         self,
-        recipe: Mapping[str, Any],
+        recipe: Recipe,
         task: Task,
         seeds: Sequence[int],
         runner: StageRunner,
@@ -86,7 +88,7 @@ class ArtifactWriter:
             config = {
                 **self.task.ship(model, folder),
                 "schema": 1,
-                "task": self.recipe["task"],
+                "task": self.recipe.task,
                 "model": architecture,
                 "classes": list(classes or self.task.names),
                 "input": self.task.input,
@@ -109,17 +111,17 @@ class ArtifactWriter:
             chosen: whether it was chosen on validation rows.
         """
         exported = None
-        if self.recipe["export"]["formats"]:
+        if self.recipe.export.formats:
             exported = {"model": best, **self._export(evaluated[best], [*upstream, best], "student")}
-            exits = {name: f"student_{name}" for name in self.recipe["export"]["exits"]}
-            if "int8" in self.recipe["export"]["formats"]:
+            exits = {name: f"student_{name}" for name in self.recipe.export.exits}
+            if "int8" in self.recipe.export.formats:
                 exported["int8"] = self._int8(best, evaluated[best], [*upstream, best])
             if exits:
                 exported["exits"] = {
                     name: self._export(evaluated[title], [*upstream, title], title) for name, title in exits.items()
                 }
         # With the chosen precisions, as in the recipe that the run writes: a run of that recipe has the same key.
-        recipe = with_precisions(self.recipe, self.runner.precisions)
+        recipe = with_precisions(self.recipe, self.runner.precisions).to_dict()
         key = stage_key(
             stage="measure",
             results_version=3,
@@ -138,14 +140,14 @@ class ArtifactWriter:
         return results
 
     def _export(self, model: EvaluatedModel, upstream: Sequence[str], title: str) -> dict[str, Any]:
-        settings, name = self.recipe["export"], self.recipe["name"]
+        settings, name = self.recipe.export, self.recipe.name
         test = self.task.test.fingerprint()
-        key = stage_key(stage="export", recipe=name, upstream=upstream, settings=settings, test=test)
+        key = stage_key(stage="export", recipe=name, upstream=upstream, settings=asdict(settings), test=test)
 
         def write(beside: Path) -> None:
             self.runner.progress.note("export: writing the ONNX file and checking it against the model")
             file = beside / "student.onnx"
-            made = export_student(model, file, self.task, recipe=name, tolerance=settings["tolerance"])
+            made = export_student(model, file, self.task, recipe=name, tolerance=settings.tolerance)
             write_json(beside / "export.json", made)
 
         folder = self.runner.get_or_create(key, "export", write, kind="export")
@@ -160,7 +162,7 @@ class ArtifactWriter:
 
     def _int8(self, title: str, model: EvaluatedModel, upstream: Sequence[str]) -> dict[str, Any]:
         # Like the file that it is made from, it contains the name of the recipe.
-        name = self.recipe["name"]
+        name = self.recipe.name
         key = stage_key(stage="int8", recipe=name, upstream=upstream, test=self.task.test.fingerprint())
         source, file = self.runner.folder.export("student"), self.runner.folder.export("student.int8")
 
@@ -197,7 +199,7 @@ class ArtifactWriter:
         best = evaluated["student" if exported is None else exported["model"]]
         files = self._files(exported, best.inputs)
         found, sentence, statistics = evaluate_models(
-            self.outputs, evaluated, files, subject=subject, draws=self.recipe["measure"]["draws"]
+            self.outputs, evaluated, files, subject=subject, draws=self.recipe.measure.draws
         )
         for name, model in evaluated.items():
             found["models"][name]["cost"] = cost_of_model(model, example)
@@ -211,14 +213,14 @@ class ArtifactWriter:
         write_json(beside / "results.json", {**self._facts(chosen), **found, "export": exported, "verdict": sentence})
 
     def _facts(self, chosen: bool) -> dict[str, Any]:
-        train = self.recipe["train"]
-        sections = [train] if train["finetune"] is None else [train, train["finetune"]]
-        watched = chosen or any(Settings(**section).watches_validation for section in sections)
+        train = self.recipe.train
+        last = train if train.finetune is None else Settings(**train.finetune)
+        watched = chosen or train.watches_validation or last.watches_validation
         budget, delivery = self.task.budget(), self.task.delivery
         return {
             "schema": 1,
-            "recipe": self.recipe["name"],
-            "task": self.recipe["task"],
+            "recipe": self.recipe.name,
+            "task": self.recipe.task,
             "classes": list(self.task.names),
             "input": self.task.input,
             "task_description": self.task.description.to_json(),

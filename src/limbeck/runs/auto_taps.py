@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from operator import itemgetter
 from typing import Any
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from limbeck.core import attention_taps, map_rows, resolve
 from limbeck.errors import RecipeError
-from limbeck.layers.attention_heads import leaves_open, with_heads
 from limbeck.layers.match import Pair, Similarity, features, pairs, similarity, words_of
 from limbeck.layers.trace import Layer, Trace, stages, trace
 from limbeck.models.network import network
 from limbeck.recipes.model_io import ATTENTION, AUTO
-from limbeck.recipes.model_sources import weighted_model_of
+from limbeck.recipes.model_sources import ModelSpec
 from limbeck.recipes.options import construct
+from limbeck.recipes.recipe import Recipe
+from limbeck.runs.attention_heads import leaves_open, with_heads
 from limbeck.runs.models import Models
 from limbeck.tasks import Batch, Inputs, Task
 
@@ -63,73 +64,70 @@ class Choice:
     matches: Sequence[Match]
 
 
-def with_taps(
-    recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]
-) -> tuple[dict[str, Any], list[str]]:
+def with_taps(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> tuple[Recipe, list[str]]:
     """The recipe with modules in place of `taps: auto` or `attention`, with numbers of heads wherever a loss
     left them open, and notes about the choices.
 
     Raises:
         RecipeError: if a model has no layer that fits, no attention that is known, or heads that do not fit.
     """
-    said = [spec.get("taps") for spec in recipe["models"].values()]
-    if AUTO not in said and ATTENTION not in said and not leaves_open(recipe):
-        return dict(recipe), []
+    given = [spec.taps for spec in recipe.models.values()]
+    if AUTO not in given and ATTENTION not in given and not leaves_open(recipe):
+        return recipe, []
     made = build_models(recipe, task, objects)
     recipe, notes = with_heads(recipe, made)
-    recipe = {**recipe, "models": {name: _attentive(name, spec, made) for name, spec in recipe["models"].items()}}
-    if AUTO not in said:
+    specs = {name: _attentive(spec, made) for name, spec in recipe.models.items()}
+    recipe = replace(recipe, models=specs)
+    if AUTO not in given:
         return recipe, notes
-    apart = unmatched_reason(recipe, made)
+    apart = unmatched_reason(specs, made)
     if apart is not None:
         raise RecipeError(f"taps: {AUTO}: {apart}; name modules, which `limbeck taps RECIPE` lists")
-    choice = choose_taps(recipe, made, task.sample(SAMPLE))
+    choice = choose_taps(specs, made, task.sample(SAMPLE))
     for name, taps in choice.taps.items():
         if not taps:
             raise RecipeError(
                 f"models.{name}.taps: {AUTO} finds no layer that fits; name modules, which `limbeck taps RECIPE` lists"
             )
-    models = {
-        name: {**spec, "taps": dict(choice.taps[name])} if name in choice.taps else spec
-        for name, spec in recipe["models"].items()
+    chosen = {
+        name: spec.with_io(taps=dict(choice.taps[name])) if name in choice.taps else spec
+        for name, spec in specs.items()
     }
-    return {**recipe, "models": models}, [*notes, *(line for match in choice.matches for line in match.lines())]
+    return replace(recipe, models=chosen), [*notes, *(line for match in choice.matches for line in match.lines())]
 
 
-def _attentive(name: str, spec: Mapping[str, Any], models: Mapping[str, nn.Module]) -> Mapping[str, Any]:
+def _attentive(spec: ModelSpec, models: Mapping[str, nn.Module]) -> ModelSpec:
     """The section with the queries, keys and values of all layers named, where it asks for them."""
-    if spec.get("taps") != ATTENTION:
+    if spec.taps != ATTENTION:
         return spec
-    found = construct(attention_taps, {"model": network(models[name])[0]}, path=f"models.{name}.taps")
-    return {**spec, "taps": {"query": found.query, "key": found.key, "value": found.value}}
+    found = construct(attention_taps, {"model": network(models[spec.name])[0]}, path=f"{spec.path}.taps")
+    return spec.with_io(taps={"query": found.query, "key": found.key, "value": found.value})
 
 
-def build_models(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+def build_models(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     """The models of a recipe that have weights of their own, before training.
 
     Raises:
         LimbeckError: if one cannot be built, or does not fit the task.
     """
-    found = Models(recipe, task, objects)
-    models = {name: found.initial(name, recipe["train"]["seed"]) for name in found.names}
+    found = Models(recipe.models, task, objects)
+    models = {name: found.initial(name, recipe.train.seed) for name in found.names}
     for name, model in models.items():
-        inputs = recipe["models"][name]["inputs"]
-        task.check_model(f"models.{name}", found.for_task(name, model), inputs)
+        task.check_model(f"models.{name}", found.for_task(name, model), recipe.models[name].inputs)
     return models
 
 
-def unmatched_reason(recipe: Mapping[str, Any], models: Mapping[str, nn.Module]) -> str | None:
+def unmatched_reason(specs: Mapping[str, ModelSpec], models: Mapping[str, nn.Module]) -> str | None:
     """Why layers of these models cannot be paired; None if they can. Positions of other tokens are other words."""
-    specs = recipe["models"]
     anchor = _anchor(specs, models)
     for name in models:
-        address, other = specs[anchor]["inputs"], specs[name]["inputs"]
-        if specs[name]["taps"] == AUTO and other != address:
+        address, other = specs[anchor].inputs, specs[name].inputs
+        if specs[name].taps == AUTO and other != address:
             return f"layers belong together where models read the same; {anchor} reads {address}, {name} reads {other}"
     return None
 
 
-def choose_taps(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], batch: Batch) -> Choice:
+def choose_taps(specs: Mapping[str, ModelSpec], models: Mapping[str, nn.Module], batch: Batch) -> Choice:
     """The taps of every model whose section says `taps: auto`.
 
     One model is the anchor: the student, or where its own taps are open the first model that names some. The others get
@@ -137,17 +135,16 @@ def choose_taps(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], batc
     student's layers at the ends of its stages, at most six.
 
     Args:
-        recipe: the resolved recipe.
+        specs: the sections of the recipe.
         models: those with weights of their own, before training, by section.
         batch: that they read, all at one address.
     """
-    specs = recipe["models"]
     anchor = _anchor(specs, models)
-    wanted = [name for name in models if specs[name]["taps"] == AUTO]
-    inputs: Inputs = resolve({"batch": batch}, specs[anchor]["inputs"])
+    wanted = [name for name in models if specs[name].taps == AUTO]
+    inputs: Inputs = resolve({"batch": batch}, specs[anchor].inputs)
     few: Inputs = map_rows(inputs, itemgetter(slice(_traced_rows)))
     traces = {name: trace(models[name], few) for name in dict.fromkeys((anchor, *wanted))}
-    layers, names = _anchored(specs[anchor]["taps"], traces[anchor])
+    layers, names = _anchored(specs[anchor].taps, traces[anchor])
     given = features(models[anchor], layers, inputs)
     found: dict[str, list[Pair]] = {}
     for name in wanted:
@@ -166,8 +163,8 @@ def choose_taps(recipe: Mapping[str, Any], models: Mapping[str, nn.Module], batc
     return Choice(taps, matches)
 
 
-def _anchor(specs: Mapping[str, Any], models: Iterable[str]) -> str:
-    naming = [name for name in models if specs[name]["taps"] not in (AUTO, {})]
+def _anchor(specs: Mapping[str, ModelSpec], models: Iterable[str]) -> str:
+    naming = [name for name in models if specs[name].taps not in (AUTO, {})]
     return "student" if not naming or "student" in naming else naming[0]
 
 
@@ -199,13 +196,13 @@ def _similarity(first: Mapping[str, Tensor], second: Mapping[str, Tensor], words
     return lambda one, other: alike(one.path, other.path)
 
 
-def _untrusted(names: Iterable[str], specs: Mapping[str, Any]) -> tuple[str, ...]:
+def _untrusted(names: Iterable[str], specs: Mapping[str, ModelSpec]) -> tuple[str, ...]:
     """Why the weights that models have now do not say what they will compute."""
     found = []
     for name in names:
         spec = specs[name]
-        if spec.get("train") is not None:
+        if spec.train is not None or spec.co_training is not None:
             found.append(f"{name} has its weights from before its training in this run")
-        elif weighted_model_of(spec).random_init(spec):
+        elif spec.weighted.random_init(spec):
             found.append(f"{name} begins from random weights")
     return tuple(found)

@@ -3,116 +3,110 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import nn
 
-from limbeck import registry
 from limbeck.core import Distiller, Tapped, Term, source_of
 from limbeck.recipes.adapters import added_taps
-from limbeck.recipes.model_io import reading, term_in_models
-from limbeck.recipes.model_sources import TeacherContext, has_weights, model_source_of
+from limbeck.recipes.model_io import ModelIO, inputs_in_models
+from limbeck.recipes.model_sources import ModelSpec, TeacherContext
 from limbeck.recipes.options import construct
-from limbeck.recipes.terms import build_term, is_read, normalize_weights
-from limbeck.runs.teachers import made_of, teachers_in_use
+from limbeck.recipes.supervised_terms import normalize_weights
+from limbeck.runs.plan import TrainingSpec
+from limbeck.runs.teachers import made_of
 from limbeck.teachers.map_classes import known_by
 
 __all__ = ["build_distiller", "for_training"]
 
-Spec = Mapping[str, Any]
-
 
 def build_distiller(
-    recipe: Spec,
-    terms: Mapping[str, Spec],
-    learners: Mapping[str, tuple[str, nn.Module]],
+    training: TrainingSpec,
+    specs: Mapping[str, ModelSpec],
+    learners: Mapping[str, nn.Module],
     teachers: Mapping[str, nn.Module],
     *,
     classes: Sequence[str] = (),
-    balance: Spec | None = None,
-    train: Spec | None = None,
-    normalized_weights: bool = False,
     cached: Collection[str] = (),
 ) -> Distiller:
     """The distiller of one training.
 
     Args:
-        recipe: the resolved recipe.
-        terms: resolved terms, by name.
-        learners: name on the board -> section under ``models`` and the model itself.
-        teachers: the models that need no other, by name.
+        training: its terms, and how they are weighed.
+        specs: the sections of the recipe, as this training sees them.
+        learners: by their name on the board.
+        teachers: the models with weights of their own, by section.
         classes: of the task.
-        balance: how the terms are weighed beside their own weights.
-        train: its settings; those at the top of the recipe by default.
-        normalized_weights: whether the weights of the terms are divided by their sum.
         cached: the names of the teachers whose outputs the batch brings along.
+
+    Raises:
+        RecipeError: if a term, a teacher or a tap does not fit the models.
     """
-    students = {
-        name: _tapped(model, recipe["models"][section], f"models.{section}")
-        for name, (section, model) in learners.items()
-    }
-    models = {**teachers, **{name: model for name, (_, model) in learners.items()}}
-    weighed, train = (
-        normalize_weights(terms) if normalized_weights else terms,
-        recipe["train"] if train is None else train,
-    )
-    placed = {name: term_in_models(term, models, f"objective.{name}") for name, term in weighed.items()}
-    built = {name: build_term(term, f"objective.{name}", train, classes) for name, term in placed.items()}
-    needed = teachers_in_use(recipe, terms, learners)
-    specs = [recipe["models"][name] for name in needed]
-    read = {source for spec in specs for source in model_source_of(spec).reads(spec)}
-    used = [name for name in needed if name in read or is_read(name, terms)]
     context = TeacherContext(
-        recipe=recipe,
+        specs=specs,
         classes=classes,
         models=teachers,
         learners=tuple(learners),
-        differentiated=_differentiated(built, recipe),
+        differentiated=_differentiated(training, specs),
         cached=cached,
     )
-    for name, known in _restricted(built, context).items():
-        built[name] = build_term({**placed[name], "classes": known}, f"objective.{name}", train, classes)
     options = {
-        "student": students,
-        "terms": built,
-        "teachers": {name: context.teacher(name) for name in used},
-        "balance": None if balance is None else _balance(balance),
+        "student": {name: _tapped(model, specs[training.learners[name]]) for name, model in learners.items()},
+        "terms": _terms(training, context, {**teachers, **learners}),
+        "teachers": {name: context.teacher(name) for name in _on_the_board(training, specs)},
+        "balance": None if training.balance is None else training.balance.build(),
     }
     distiller: Distiller = construct(Distiller, options, path="objective")
     return distiller
 
 
-def _restricted(terms: Mapping[str, Term], context: TeacherContext) -> dict[str, list[str]]:
-    """The terms whose teacher knows some of the classes, and these; not those that name classes themselves."""
-    found = {}
+def _on_the_board(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> list[str]:
+    """The teachers whose outputs terms or other teachers read."""
+    read = {source for name in training.teachers for source in specs[name].source.reads(specs[name])}
+    return [name for name in training.teachers if name in read or training.reads(name)]
+
+
+def _terms(training: TrainingSpec, context: TeacherContext, models: Mapping[str, nn.Module]) -> dict[str, Term]:
+    terms = normalize_weights(training.terms) if training.normalized_weights else training.terms
+    built = {}
     for name, term in terms.items():
-        for argument, address in term.inputs.items():
-            source = source_of(address)
-            if argument.startswith("teacher") and address == f"{source}.logits" and source in context.recipe["models"]:
-                known = known_by(context.teacher(source))
-                if known is not None and term.classes is None:
-                    found[name] = [context.classes[place] for place in known.classes]
-    return found
+        inputs = inputs_in_models(term.inputs, models, term.path)
+        known = _known_classes(inputs, context) if term.classes is None else None
+        restricted = term if known is None else replace(term, classes=known)
+        built[name] = restricted.build(training.train, context.classes, inputs)
+    return built
 
 
-def _tapped(model: nn.Module, spec: Spec, path: str) -> Tapped:
-    read = reading(model, spec, path)
-    taps = {**read["taps"], **added_taps(model)}
-    tapped: Tapped = construct(Tapped, {"model": model, **read, "taps": taps}, path=path)
+def _known_classes(inputs: Mapping[str, str], context: TeacherContext) -> list[str] | None:
+    """The classes that the teacher of a term knows, where it does not know all."""
+    known = None
+    for argument, address in inputs.items():
+        source = source_of(address)
+        if argument.startswith("teacher") and address == f"{source}.logits" and source in context.specs:
+            of_teacher = known_by(context.teacher(source))
+            if of_teacher is not None:
+                known = [context.classes[position] for position in of_teacher.classes]
+    return known
+
+
+def _tapped(model: nn.Module, spec: ModelSpec) -> Tapped:
+    arguments = (spec.io or ModelIO()).arguments(model, spec.path)
+    taps = {**arguments["taps"], **added_taps(model)}
+    tapped: Tapped = construct(Tapped, {"model": model, **arguments, "taps": taps}, path=spec.path)
     return tapped
 
 
-def _balance(spec: Spec) -> Any:
-    entry = construct(registry.lookup, {"kind": "balance", "name": spec["use"]}, path="balance")
-    return construct(entry, {key: value for key, value in spec.items() if key != "use"}, path="balance")
-
-
-def _differentiated(terms: Mapping[str, Term], recipe: Spec) -> set[str]:
+def _differentiated(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> set[str]:
     """The models that a loss differentiates, and those that such a teacher is made of."""
-    whole = [name for name, spec in recipe["models"].items() if has_weights(spec)]
-    read = {source_of(a) for term in terms.values() if term.differentiates for a in term.inputs.values()}
-    return {leaf for name in read & recipe["models"].keys() for leaf in made_of(name, recipe, whole)}
+    whole = [name for name, spec in specs.items() if spec.has_weights]
+    read = {
+        source_of(address)
+        for term in training.terms.values()
+        if term.differentiates
+        for address in term.inputs.values()
+    }
+    return {leaf for name in read & specs.keys() for leaf in made_of(name, specs, whole)}
 
 
 def for_training(distiller: Distiller) -> Distiller:

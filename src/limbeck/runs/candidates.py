@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from limbeck.core import Address
-from limbeck.recipes.model_sources import TeacherContext, model_source_of
+from limbeck.recipes.model_sources import TeacherContext
 from limbeck.runs import plan
 from limbeck.runs.classes import PadClasses
 from limbeck.runs.evaluation import EvaluatedModel
@@ -28,7 +28,6 @@ class Candidates:
     """The models that can be evaluated once everything is trained.
 
     Args:
-        recipe: as `resolve` gives it.
         models: of the recipe.
         used: the names of the teachers in use.
         teachers: trained models with weights among them, by name.
@@ -37,14 +36,13 @@ class Candidates:
 
     def __init__(
         self,
-        recipe: Mapping[str, Any],
         models: Models,
         used: Sequence[str],
         teachers: Mapping[str, nn.Module],
         students: Sequence[Trained],
     ) -> None:
-        self.recipe = recipe
         self.models = models
+        self.specs = models.specs
         self.teachers = teachers
         self.students = students
         measured = [name for name in used if self._is_measured(name)]
@@ -54,18 +52,18 @@ class Candidates:
 
     def _is_measured(self, name: str) -> bool:
         trained_states = self.students[0].weights
-        specs = {part: self.recipe["models"][part] for part in closure(name, self.recipe)}
+        specs = {part: self.specs[part] for part in closure(name, self.specs)}
         return all(
-            model_source_of(spec).is_model(spec) and (part in trained_states or not model_source_of(spec).learns(spec))
+            spec.source.is_model(spec) and (part in trained_states or not spec.source.learns(spec))
             for part, spec in specs.items()
         )
 
     def _per_seed_parts(self, name: str) -> list[str]:
-        return [part for part in closure(name, self.recipe) if part in self.students[0].weights]
+        return [part for part in closure(name, self.specs) if part in self.students[0].weights]
 
     def _follows(self, name: str) -> str | None:
-        spec = self.recipe["models"][name]
-        return model_source_of(spec).follows(spec)
+        spec = self.specs[name]
+        return spec.source.follows(spec)
 
     @property
     def _averages(self) -> list[str]:
@@ -95,7 +93,7 @@ class Candidates:
         if controls:
             models = [self.models.trained("student", one.weights["student"]) for one in controls]
             found["control"] = self._shipped("control", models, "student", None, ship)
-        for name in ("student", *plan.peers(self.recipe)):
+        for name in ("student", *plan.peers(self.specs)):
             found.update(self._trained(name, name, ship))
         for name in self._averages:
             found.update(self._trained(name, str(self._follows(name)), ship))
@@ -126,19 +124,18 @@ class Candidates:
         return EvaluatedModel(models, size, inputs=self._inputs(section))
 
     def _inputs(self, section: str) -> Address:
-        address: Address = self.recipe["models"][section]["inputs"]
-        return address
+        return self.specs[section].inputs
 
     def _joined(self, name: str, student: Trained | None = None) -> nn.Module:
         """A teacher made of several models, some of which this training may have produced."""
         models, trained_states = dict(self.teachers), {} if student is None else student.weights
-        for part in closure(name, self.recipe):
+        for part in closure(name, self.specs):
             section = self._follows(part) or part
             if part in trained_states and section in self.models.names:
                 models[part] = self.models.shipped(section, trained_states[part], self.teachers)[""]
         classes = self.models.task.names
         model = TeacherModel(
-            name, TeacherContext(recipe=self.recipe, classes=classes, models=models, trained_states=trained_states)
+            name, TeacherContext(specs=self.specs, classes=classes, models=models, trained_states=trained_states)
         )
         known = known_by(model.teacher)
         return model if known is None else PadClasses(model, [classes[at] for at in known.classes], classes)
@@ -149,7 +146,7 @@ class Candidates:
         Another architecture would need a control of its own, and none is trained.
         """
         same = _network(evaluated["student"].models[0])
-        others = [*plan.peers(self.recipe), *self._averages] if len(self.models.task.validation) else []
+        others = [*plan.peers(self.specs), *self._averages] if len(self.models.task.validation) else []
         return ["student", *(name for name in others if _network(evaluated[name].models[0]) == same)]
 
     def best(self, evaluated: Mapping[str, EvaluatedModel]) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from limbeck.core import Distiller, StepOutput
 from limbeck.errors import RecipeError
-from limbeck.recipes.adapters import Exits, adapter_of
-from limbeck.recipes.model_sources import has_weights, weighted_model_of
-from limbeck.recipes.terms import build_term
+from limbeck.recipes.adapters import Exits
+from limbeck.recipes.model_sources import ModelSpec
 from limbeck.runs.plan import TrainingSpec
 
 __all__ = ["check_gradients", "check_signal"]
@@ -17,49 +15,49 @@ __all__ = ["check_gradients", "check_signal"]
 _labels = ("batch.target", "batch.labelled")
 
 
-def check_signal(training: TrainingSpec, recipe: Mapping[str, Any]) -> None:
+def check_signal(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> None:
     """Reject terms that read labels no row has, trainings without labels or a pretrained teacher, and unused exits.
 
     Raises:
         RecipeError: with the place in the recipe.
     """
     if not training.without_adapter:
-        _check_exits(training, recipe)
+        _check_exits(training, specs)
     if training.rows.labelled_only or bool(training.rows.rows.labelled.any()):
         return
-    for name, spec in training.terms.items():
-        for address in build_term(spec, f"objective.{name}").addresses:
-            if address in _labels and spec["weight"] != 0:
+    for name, term in training.terms.items():
+        for address in term.addresses:
+            if address in _labels and term.weight != 0:
                 raise RecipeError(
                     f"{training.title}: the term {name!r} reads {address}, and none of its rows has a label; remove "
                     "the term, or give labels"
                 )
-    if not any(_pretrained(training, recipe)):
+    if not any(_pretrained(training, specs)):
         raise RecipeError(
             f"{training.title}: none of its rows has a label, and every teacher consists of models that start to "
             "learn here; give a trained teacher, or labels"
         )
 
 
-def _pretrained(training: TrainingSpec, recipe: Mapping[str, Any]) -> Iterator[bool]:
+def _pretrained(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> Iterator[bool]:
     """For every model with weights in a training, whether it is trained before this training starts."""
-    models = recipe["models"]
     learners = set(training.learners.values())
-    for name in (*training.teachers(recipe), *learners):
-        if has_weights(models[name]):
-            yield name not in learners or not weighted_model_of(models[name]).random_init(models[name])
+    for name in (*training.teachers, *learners):
+        spec = specs[name]
+        if spec.has_weights:
+            yield name not in learners or not spec.weighted.random_init(spec)
 
 
-def _check_exits(training: TrainingSpec, recipe: Mapping[str, Any]) -> None:
+def _check_exits(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> None:
+    addresses = [address for term in training.terms.values() for address in term.addresses]
     for name, section in training.learners.items():
-        spec = recipe["models"][section]
-        if not isinstance(adapter_of(spec), Exits):
+        spec = specs[section]
+        if not isinstance(spec.adapter, Exits):
             continue
-        read = [a for term, one in training.terms.items() for a in build_term(one, f"objective.{term}").addresses]
-        for given in spec["exits"]:
-            if not any(address.startswith(f"{name}.{given}.") for address in read):
+        for given in spec.adapter_options["exits"]:
+            if not any(address.startswith(f"{name}.{given}.") for address in addresses):
                 raise RecipeError(
-                    f"models.{section}.exits.{given}: no term reads it, so it would not learn; remove it, or give "
+                    f"{spec.path}.exits.{given}: no term reads it, so it would not learn; remove it, or give "
                     "the terms of exits, as in own: {terms: own_teacher}"
                 )
 

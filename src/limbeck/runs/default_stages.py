@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from limbeck import registry
-from limbeck.recipes.options import construct
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs import plan
 from limbeck.runs.run_plan import RunPlan, RunProtocol, StageSpec
 from limbeck.tasks import Task
@@ -14,27 +13,24 @@ from limbeck.tasks import Task
 __all__ = ["default_stages", "plan_run"]
 
 
-def plan_run(recipe: Mapping[str, Any], task: Task, seeds: Sequence[int]) -> RunPlan:
+def plan_run(recipe: Recipe, task: Task, seeds: Sequence[int]) -> RunPlan:
     """All stages of a run but its teachers, which train when a stage first needs them.
 
     Raises:
         RecipeError: if the protocol cannot be built, or makes no graph of the stages.
     """
     stages: Sequence[StageSpec] = list(default_stages(recipe, task, seeds))
-    section = recipe["protocol"]
-    if section is not None:
-        entry = registry.lookup("protocol", section["use"])
-        options = {key: value for key, value in section.items() if key != "use"}
-        protocol: RunProtocol = construct(entry, options, path="protocol")
+    if recipe.protocol is not None:
+        protocol: RunProtocol = recipe.protocol.build()
         stages = protocol.stages(stages)
     return RunPlan([*stages, *_compressed(recipe, stages)])
 
 
-def default_stages(recipe: Mapping[str, Any], task: Task, seeds: Sequence[int]) -> Iterator[StageSpec]:
+def default_stages(recipe: Recipe, task: Task, seeds: Sequence[int]) -> Iterator[StageSpec]:
     """For each seed the last stages of the control, where there is one, and of the student."""
     for seed in seeds:
         student = _stage(plan.student(recipe, task), seed, "student")
-        if recipe["control"]:
+        if recipe.control:
             # A fair control computes in the student's precision.
             control = _stage(plan.control(recipe, task), seed, "control", like=student)
             yield _finetuned(control, recipe, task, like=student)
@@ -45,7 +41,7 @@ def _stage(training: plan.TrainingSpec, seed: int, role: str, **options: Any) ->
     return StageSpec(name=training.stage, seed=seed, role=role, training=training, **options)
 
 
-def _finetuned(stage: StageSpec, recipe: Mapping[str, Any], task: Task, like: StageSpec) -> StageSpec:
+def _finetuned(stage: StageSpec, recipe: Recipe, task: Task, like: StageSpec) -> StageSpec:
     """The stage, or the finetuning after it where the recipe asks for one."""
     training = plan.finetune(stage.role, recipe, task)
     if training is None:
@@ -53,15 +49,15 @@ def _finetuned(stage: StageSpec, recipe: Mapping[str, Any], task: Task, like: St
     return _stage(training, stage.seed, stage.role, like=like, needs=(stage,), initial={"student": stage})
 
 
-def _compressed(recipe: Mapping[str, Any], stages: Sequence[StageSpec]) -> Iterator[StageSpec]:
+def _compressed(recipe: Recipe, stages: Sequence[StageSpec]) -> Iterator[StageSpec]:
     """For each seed the last of the compression steps that come after the student."""
-    steps = recipe["compress"]
+    steps = recipe.compress
     for stage in stages if steps else ():
         if stage.role != "student":
             continue
         for number, step in enumerate(steps, start=1):
             name = "compressed" if number == len(steps) else f"compressed_step{number}"
             stage = StageSpec(
-                name=name, seed=stage.seed, role="compressed", kind="compress", needs=(stage,), options=step
+                name=name, seed=stage.seed, role="compressed", kind="compress", needs=(stage,), compressor=step
             )
         yield stage

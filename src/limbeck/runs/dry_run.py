@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import getitem
 from typing import Any
 
@@ -14,11 +14,11 @@ from torch import Tensor
 from limbeck.core import Counts, Distiller, Term, map_rows, map_tensors
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.models import sklearn_part
-from limbeck.recipes.options import construct
 from limbeck.runs.build import for_training
 from limbeck.runs.checks import check_gradients
 from limbeck.runs.label_kind import check_label_kind
-from limbeck.tasks import BatchSource, OnPolicySource, Task, TrainingRows
+from limbeck.runs.plan import TrainingSpec
+from limbeck.tasks import BatchSource, OnPolicySource, Task
 from limbeck.training.batch_stream import batch_stream
 from limbeck.training.fitting import check_fitting
 from limbeck.training.optimizers import make_optimizers
@@ -36,21 +36,13 @@ class DryRun:
     """A trial step of one kind of stage.
 
     Args:
-        name: of the stage, in messages.
-        path: of its settings in the recipe.
-        train: its settings.
-        training: its rows.
+        training: of the stage.
         distiller: builds its distiller.
-        learner_train: the settings of learners with an optimizer of their own, by name.
         cached: gives the outputs that caches add to a batch; None if the distiller reads none.
     """
 
-    name: str
-    path: str
-    train: Mapping[str, Any]
-    training: TrainingRows
+    training: TrainingSpec
     distiller: Callable[[], Distiller]
-    learner_train: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cached: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
 
     def check_settings(self, task: Task, accelerator: Accelerator) -> None:
@@ -59,20 +51,18 @@ class DryRun:
         Raises:
             RecipeError: with the place in the recipe.
         """
-        settings = Settings(**self.train)
+        settings, path = self.training.train, self.training.path
         if settings.watches_validation and not len(task.validation):
-            raise RecipeError(
-                f"{self.path}: select: best and patience need validation rows; set data.validation above 0"
-            )
+            raise RecipeError(f"{path}: select: best and patience need validation rows; set data.validation above 0")
         if settings.precision == "bfloat16" and not supports_bfloat16(accelerator.device):
             raise RecipeError(
-                f"{self.path}.precision is bfloat16, which this {accelerator.device.type} does not compute; "
+                f"{path}.precision is bfloat16, which this {accelerator.device.type} does not compute; "
                 "take auto or float32"
             )
         parts = accelerator.num_processes * settings.accumulate
         if settings.batch_size % parts:
             raise RecipeError(
-                f"{self.path}.batch_size is {settings.batch_size}, which {accelerator.num_processes} processes with "
+                f"{path}.batch_size is {settings.batch_size}, which {accelerator.num_processes} processes with "
                 f"accumulate={settings.accumulate} cannot share; choose a multiple of {parts}"
             )
 
@@ -85,7 +75,7 @@ class DryRun:
         Raises:
             RecipeError: if it cannot be computed.
         """
-        settings = Settings(**self.train)
+        settings = self.training.train
         batches, steps = self._batches(task)
         parts = accelerator.num_processes * settings.accumulate
         try:
@@ -97,11 +87,7 @@ class DryRun:
             distiller.prepare([batch])
             if sklearn_part(distiller.students["student"]) is not None:
                 check_fitting(distiller)
-            make_optimizers(
-                settings,
-                {name: _learner_settings(name, learner_train) for name, learner_train in self.learner_train.items()},
-                distiller,
-            )
+            make_optimizers(settings, self.training.learner_train, distiller)
             size = min(_rows, settings.batch_size // parts)
             output = distiller.train()(map_rows(batch, getitem, slice(size)))
             output.loss(Counts({name: mean.count for name, mean in output.terms.items()}, 1, 1)).backward()
@@ -111,9 +97,11 @@ class DryRun:
         except RecipeError:
             raise
         except LimbeckError as error:
-            raise RecipeError(f"{self.name}: {_with_notes(error)}") from error
+            raise RecipeError(f"{self.training.title}: {_with_notes(error)}") from error
         except Exception as error:  # of a model or loss that was given, or of torch under one of ours
-            raise RecipeError(f"{self.name} cannot train: {type(error).__name__}: {_with_notes(error)}") from error
+            raise RecipeError(
+                f"{self.training.title} cannot train: {type(error).__name__}: {_with_notes(error)}"
+            ) from error
 
     def _notes(self, distiller: Distiller, settings: Settings, processes: int) -> list[str]:
         notes = []
@@ -122,22 +110,17 @@ class DryRun:
             if parts > 1:
                 rows = settings.batch_size // parts
                 notes.append(
-                    f"{self.name}: the term {name!r} compares rows with each other, and sees {rows} of the "
+                    f"{self.training.title}: the term {name!r} compares rows with each other, and sees {rows} of the "
                     f"{settings.batch_size} rows of a step at a time"
                 )
         return notes
 
     def _batches(self, task: Task) -> tuple[BatchSource | OnPolicySource, int]:
-        size, seed = self.train["batch_size"], self.train["seed"]
+        size, seed = self.training.train.batch_size, self.training.train.seed
         try:
-            return task.batches(self.training, batch_size=size, seed=seed, rank=0, world=1)
+            return task.batches(self.training.rows, batch_size=size, seed=seed, rank=0, world=1)
         except LimbeckError as error:
-            raise RecipeError(f"{self.path}: {error}") from error
-
-
-def _learner_settings(name: str, settings: Mapping[str, Any]) -> Settings:
-    found: Settings = construct(Settings, settings, path=f"models.{name}.train")
-    return found
+            raise RecipeError(f"{self.training.path}: {error}") from error
 
 
 def check_rows(task: Task) -> None:

@@ -18,6 +18,7 @@ from limbeck.errors import RecipeError
 from limbeck.export import Session, check_parity, quantize_int8
 from limbeck.measure import ClassScoring, Scoring, evaluate, flops, latency, parameters, throughput, verdict
 from limbeck.models import BagOfWords, Trees, sklearn_part
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.outputs import TestOutputs
 from limbeck.tasks import Arrays, Batch, Inputs, Task
 
@@ -181,7 +182,7 @@ def export_student(
     }
 
 
-def check_int8(recipe: Mapping[str, Any], student: nn.Module) -> None:
+def check_int8(recipe: Recipe, student: nn.Module) -> None:
     """Reject INT8 for models without matrix products, before any training.
 
     Raises:
@@ -189,7 +190,7 @@ def check_int8(recipe: Mapping[str, Any], student: nn.Module) -> None:
     """
     part = sklearn_part(student)
     computes = student if part is None else part.model
-    if isinstance(computes, Trees | BagOfWords) and "int8" in recipe["export"]["formats"]:
+    if isinstance(computes, Trees | BagOfWords) and "int8" in recipe.export.formats:
         raise RecipeError(
             f"export.formats: {type(computes).__name__} has no products to compute in 8 bits; write [onnx]"
         )

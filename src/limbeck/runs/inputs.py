@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from torch import nn
 
+from limbeck.recipes.model_io import ModelIO
+from limbeck.recipes.model_sources import ModelSpec
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.models import Models
 from limbeck.tasks import Task
 
 __all__ = ["alone", "with_inputs"]
 
-_first = "batch.inputs"
+_first = ModelIO().inputs
 
 
-def with_inputs(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> tuple[dict[str, Any], Task]:
+def with_inputs(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> tuple[Recipe, Task]:
     """The recipe with the address of every model that does not read what the student reads, and the task that fills it.
 
     Raises:
         LimbeckError: if a model cannot be built, or cannot read the data.
     """
-    found = Models(recipe, task, objects)
+    found = Models(recipe.models, task, objects)
 
     def built() -> dict[str, nn.Module]:
         names = sorted(found.names, key=lambda name: name != "student")
-        return {name: found.initial(name, recipe["train"]["seed"]) for name in names}
+        return {name: found.initial(name, recipe.train.seed) for name in names}
 
     bound, addresses = task.reading(built)
     models = {
-        name: {**spec, "inputs": addresses[name]} if name in addresses and spec["inputs"] == _first else spec
-        for name, spec in recipe["models"].items()
+        name: spec.with_io(inputs=addresses[name]) if name in addresses and spec.inputs == _first else spec
+        for name, spec in recipe.models.items()
     }
-    return {**recipe, "models": models}, bound
+    return replace(recipe, models=models), bound
 
 
-def alone(recipe: Mapping[str, Any], task: Task, name: str) -> tuple[dict[str, Any], Task]:
-    """The recipe and the task for one of its models by itself: batches that no other model has a part in."""
-    inputs = recipe["models"][name]["inputs"]
+def alone(specs: Mapping[str, ModelSpec], task: Task, name: str) -> tuple[dict[str, ModelSpec], Task]:
+    """The sections and the task for one of the models by itself: batches that no other model has a part in."""
+    inputs = specs[name].inputs
     bound, address = task.alone(inputs)
-    models = {
-        other: {**spec, "inputs": address} if spec.get("inputs") == inputs else spec
-        for other, spec in recipe["models"].items()
-    }
-    return {**recipe, "models": models}, bound
+    found = {other: spec.with_io(inputs=address) if spec.inputs == inputs else spec for other, spec in specs.items()}
+    return found, bound

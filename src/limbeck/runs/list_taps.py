@@ -11,28 +11,28 @@ from torch import nn
 from limbeck.core import resolve, rows_of
 from limbeck.layers.trace import modules
 from limbeck.recipes.model_io import ATTENTION, AUTO
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.auto_taps import SAMPLE, Choice, build_models, choose_taps, unmatched_reason
 from limbeck.tasks import Task
 
 __all__ = ["list_taps", "taps_text"]
 
 
-def list_taps(recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> dict[str, Any]:
+def list_taps(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> dict[str, Any]:
     """The modules of every model, and the taps that it would get where the recipe names no module."""
     models, sample = build_models(recipe, task, objects), task.sample(SAMPLE)
     board = {"batch": sample}
-    open_ = {
-        name: {**spec, "taps": AUTO} if name in models and spec["taps"] in ({}, ATTENTION) else spec
-        for name, spec in recipe["models"].items()
+    left_open = {
+        name: spec.with_io(taps=AUTO) if name in models and spec.taps in ({}, ATTENTION) else spec
+        for name, spec in recipe.models.items()
     }
-    left_open = {**recipe, "models": open_}
     choice = choose_taps(left_open, models, sample) if unmatched_reason(left_open, models) is None else Choice({}, ())
     return {
         "schema": 1,
-        "recipe": recipe["name"],
+        "recipe": recipe.name,
         "rows": rows_of(sample),
         "models": {
-            name: {"modules": [asdict(one) for one in modules(model, resolve(board, recipe["models"][name]["inputs"]))]}
+            name: {"modules": [asdict(one) for one in modules(model, resolve(board, recipe.models[name].inputs))]}
             for name, model in models.items()
         },
         "taps": {name: dict(taps) for name, taps in choice.taps.items()},

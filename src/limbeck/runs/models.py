@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from limbeck.core import map_rows, resolve
 from limbeck.errors import RecipeError, suggest
 from limbeck.files import canonical_hash
-from limbeck.recipes.adapters import AdapterContext, adapter_of, base_spec
-from limbeck.recipes.co_training import is_co_trained
-from limbeck.recipes.model_sources import ModelContext, has_weights, weighted_model_of
+from limbeck.recipes.adapters import AdapterContext
+from limbeck.recipes.model_sources import ModelContext, ModelSpec
 from limbeck.runs.classes import PadClasses
-from limbeck.runs.keys import initial_key
 from limbeck.runs.plan import TrainingSpec
 from limbeck.tasks import Task
 
@@ -34,15 +32,16 @@ class Models:
     """Builds every model that a section under ``models`` describes by itself: not those made of others.
 
     Args:
-        recipe: as `resolve` gives it.
+        specs: the sections of the recipe, by name.
         task: with the data loaded.
         objects: models that were given as real objects, by name.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> None:
-        self.specs: Mapping[str, Any] = recipe["models"]
+    def __init__(self, specs: Mapping[str, ModelSpec], task: Task, objects: Mapping[str, nn.Module]) -> None:
+        self.specs = specs
         self.task = task
         self.objects = objects
+        self._fingerprints: dict[str, str] = {}
         self._trained: Callable[[str], nn.Module] | None = None
 
     def with_trained(self, taught: Callable[[str], nn.Module]) -> Models:
@@ -52,13 +51,13 @@ class Models:
             taught: gives a model by name, ready to teach.
         """
         found = copy.copy(self)
-        found._trained = taught
+        found._trained, found._fingerprints = taught, {}
         return found
 
     @property
     def names(self) -> list[str]:
         """The sections that describe a model with weights of its own."""
-        return [name for name, spec in self.specs.items() if has_weights(spec)]
+        return [name for name, spec in self.specs.items() if spec.has_weights]
 
     def initial(self, name: str, seed: int) -> nn.Module:
         """A model before training: built, taken from a run or another model, or a copy of the object that was given."""
@@ -67,7 +66,7 @@ class Models:
     def _initial(self, name: str, seed: int, above: tuple[str, ...]) -> nn.Module:
         spec, other = self.specs[name], partial(self._other, above=(*above, name))
         context = ModelContext(task=self.task, objects=self.objects, other=other, rows=self._rows)
-        return weighted_model_of(spec).initial(spec, context, seed=seed, path=f"models.{name}")
+        return spec.weighted.initial(spec, context, seed=seed)
 
     def _other(self, name: str, above: tuple[str, ...]) -> nn.Module:
         """A model that the last of those above begins from."""
@@ -76,7 +75,7 @@ class Models:
             raise RecipeError(f"{path}: no model {name!r} with weights of its own.{suggest(name, self.names)}")
         if name in above:
             raise RecipeError(f"{path} needs itself: {' -> '.join((*above, name))}")
-        if is_co_trained(self.specs[name].get("train")):
+        if self.specs[name].co_training is not None:
             raise RecipeError(f"{path}: {name} trains together with the student, so nothing can begin from it")
         if self.classes(name) is not None:
             raise RecipeError(f"{path}: {name} knows other classes than the data; a model from it would too")
@@ -85,7 +84,7 @@ class Models:
     def _rows(self, name: str) -> Iterator[Mapping[str, Tensor]]:
         if self._trained is not None:
             batch = self.task.sample(_sampled)
-            inputs = resolve({"batch": batch}, self.specs[name]["inputs"])
+            inputs = resolve({"batch": batch}, self.specs[name].inputs)
             for start in range(0, len(batch["target"]), _at_once):
                 yield map_rows(inputs, getitem, slice(start, start + _at_once))
 
@@ -112,12 +111,11 @@ class Models:
 
     def _adapted(self, name: str, model: nn.Module, context: AdapterContext, seed: int) -> nn.Module:
         spec = self.specs[name]
-        adapter = adapter_of(spec)
-        if adapter is None:
+        if spec.adapter is None:
             return model
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_derived_seed(seed, adapter.key))
-            return adapter.apply(model, spec, context, f"models.{name}")
+            torch.manual_seed(_derived_seed(seed, spec.adapter.key))
+            return spec.adapter.apply(model, spec, context)
 
     def trained(self, name: str, weights: Mapping[str, Tensor]) -> nn.Module:
         """The same model with these weights."""
@@ -127,7 +125,8 @@ class Models:
 
     def classes(self, name: str) -> Sequence[str] | None:
         """What the logits of a model stand for, where it is not the classes of the task in their order."""
-        names = weighted_model_of(self.specs[name]).classes(self.specs[name], f"models.{name}")
+        spec = self.specs[name]
+        names = spec.weighted.classes(spec)
         return None if names is None or list(names) == list(self.task.names) else names
 
     def for_task(self, name: str, model: nn.Module) -> nn.Module:
@@ -140,31 +139,35 @@ class Models:
     ) -> dict[str, nn.Module]:
         """What there is to ship of a learner with these weights: the whole under ``""``, and parts of it by name."""
         spec = self.specs[name]
-        adapter = adapter_of(spec)
-        if adapter is None:
+        if spec.adapter is None:
             return {"": self.trained(name, weights)}
         context = AdapterContext(task=self.task, models=teachers)
-        return adapter.shipped(self.initial(name, 0), weights, spec, context, f"models.{name}")
+        return spec.adapter.shipped(self.initial(name, 0), weights, spec, context)
 
     def architecture(self, name: str, part: str | None = None) -> Mapping[str, Any] | None:
         """What builds a model again, or a part of it as `shipped` calls it; None if no section does."""
         spec = self.specs[name]
-        base = weighted_model_of(spec).architecture(spec, f"models.{name}")
-        adapter = adapter_of(spec)
-        if base is None or part is None or adapter is None:
+        base = spec.weighted.architecture(spec)
+        if base is None or part is None or spec.adapter is None:
             return base
-        beside = adapter.describe(part, spec, {other: self.architecture(other) for other in adapter.needs(spec)})
+        others = {other: self.architecture(other) for other in spec.adapter.needs(spec)}
+        beside = spec.adapter.describe(part, spec, others)
         return None if beside is None else {**base, **beside}
 
     def identity(self, name: str, *, without_adapter: bool = False) -> dict[str, Any]:
         """What decides the initial weights of a model, beside the seed."""
-        spec = base_spec(self.specs[name]) if without_adapter else self.specs[name]
-        known = initial_key(spec)
-        if weighted_model_of(spec).random_init(spec):
+        spec = self.specs[name]
+        known = (spec.without_adapter if without_adapter else spec).weights_key
+        if spec.weighted.random_init(spec):
             return known
-        found = {**known, "weights": _fingerprint(self.initial(name, 0))}
+        found = {**known, "weights": self._fingerprint(name)}
         names = self.classes(name)
         return found if names is None else {**found, "classes": list(names)}
+
+    def _fingerprint(self, name: str) -> str:
+        if name not in self._fingerprints:
+            self._fingerprints[name] = _fingerprint(self.initial(name, 0))
+        return self._fingerprints[name]
 
     def key(self, name: str) -> str:
         """The key of a model that is taken as it comes."""

@@ -12,7 +12,8 @@ from torch import nn
 
 from limbeck.core import Address, outputs_of
 from limbeck.files import file_hash
-from limbeck.runs.keys import initial_key, stage_key
+from limbeck.recipes.recipe import Recipe
+from limbeck.runs.keys import stage_key
 from limbeck.runs.stages import StageRunner
 from limbeck.tasks import Arrays, Task, TrainingRows
 from limbeck.tasks.task import Read
@@ -29,7 +30,7 @@ class TestOutputs:
     The outputs of trained teachers are stored for all runs in the same folder.
 
     Args:
-        recipe: as `resolve` gives it.
+        recipe: parsed.
         task: with the data loaded.
         runner: stores the outputs of teachers.
         teacher_keys: the keys of the weights of trained teachers, by name.
@@ -38,7 +39,7 @@ class TestOutputs:
 
     def __init__(
         self,
-        recipe: Mapping[str, Any],
+        recipe: Recipe,
         task: Task,
         runner: StageRunner,
         *,
@@ -76,9 +77,9 @@ class TestOutputs:
         key = stage_key(
             stage="test_outputs",
             upstream=self.teacher_keys[name],
-            model=initial_key(self.recipe["models"][name]),
+            model=self.recipe.models[name].weights_key,
             inputs=inputs,
-            task=self.recipe["task"],
+            task=self.recipe.task,
             classes=list(self.task.names),
             test=self.task.key(TrainingRows(self.task.test)),
             machine=self.machine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import nn
 
 from limbeck.errors import RecipeError, suggest
 from limbeck.recipes.options import construct
+from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.sklearn_models import check_sklearn_models, sklearn_notes
-from limbeck.recipes.terms import build_term, is_read
 from limbeck.runs import plan
 from limbeck.runs.artifacts import ArtifactWriter
+from limbeck.runs.build import build_distiller
 from limbeck.runs.cache import cached_outputs, plan_of
 from limbeck.runs.candidates import Candidates
 from limbeck.runs.checks import check_signal
@@ -25,7 +27,6 @@ from limbeck.runs.models import Models
 from limbeck.runs.stages import StageRunner
 from limbeck.runs.training import StageTrainer
 from limbeck.tasks import Task
-from limbeck.training.settings import Settings
 
 __all__ = ["Pipeline"]
 
@@ -34,19 +35,20 @@ class Pipeline:
     """Everything that one resolved recipe asks for.
 
     Args:
-        recipe: as `resolve` gives it.
+        recipe: parsed.
         task: with the data loaded.
         objects: models that were given as real objects, by name.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], task: Task, objects: Mapping[str, nn.Module]) -> None:
+    def __init__(self, recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> None:
         self.recipe = recipe
         self.task = task
-        self.models = Models(recipe, task, objects)
-        self.caching = plan_of(recipe, task)
-        self.peers = plan.peers(recipe)
-        self.used = plan.student(recipe, task).teachers(recipe)
-        self.seeds = [recipe["train"]["seed"] + number for number in range(recipe["seeds"])]
+        self.models = Models(recipe.models, task, objects)
+        self.trainings = tuple(plan.trainings(recipe, task))
+        self.caching = plan_of(recipe, task, self.trainings)
+        self.peers = plan.peers(recipe.models)
+        self.used = plan.student(recipe, task).teachers
+        self.seeds = [recipe.train.seed + number for number in range(recipe.seeds)]
 
     def check(self, accelerator: Accelerator) -> list[str]:
         """Build everything once and try a step of every stage, before anything is written; returns notes.
@@ -57,44 +59,36 @@ class Pipeline:
         check_rows(self.task)
         models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
         for name, model in models.items():
-            inputs = self.recipe["models"][name]["inputs"]
-            self.task.check_model(f"models.{name}", self.models.for_task(name, model), inputs)
+            self.task.check_model(f"models.{name}", self.models.for_task(name, model), self.recipe.models[name].inputs)
         if self.models.classes("student") is not None:
             raise RecipeError("models.student knows other classes than the data; a student needs the same")
         check_sklearn_models(self.recipe, models, self.task)
         check_int8(self.recipe, models["student"])
         self._check_read()
-        last = {**self.recipe["train"], "seed": self.seeds[-1]}
-        construct(Settings, last, path="seeds")
-        for dry_run in self._dry_runs(models):
+        construct(partial(replace, self.recipe.train), {"seed": self.seeds[-1]}, path="seeds")
+        dry_runs = [self._dry_run(training, models) for training in self.trainings]
+        for dry_run in dry_runs:
             dry_run.check_settings(self.task, accelerator)
-        notes = [line for dry_run in self._dry_runs(models) for line in dry_run.step(self.task, accelerator)]
-        for training in plan.trainings(self.recipe, self.task):
-            check_signal(training, self.recipe)
+        notes = [line for dry_run in dry_runs for line in dry_run.step(self.task, accelerator)]
+        for training in self.trainings:
+            check_signal(training, self.recipe.models)
         return [*sklearn_notes(self.recipe, self.task), *self._untrained(models), *notes]
 
     def _untrained(self, models: Mapping[str, nn.Module]) -> Iterator[str]:
         """What has random weights in models that came with others."""
         for name, model in models.items():
             what = getattr(model, "untrained", "")
-            if (
-                what
-                and self._names_classes()
-                and name != "student"
-                and self.recipe["models"][name].get("train") is None
-            ):
+            spec = self.recipe.models[name]
+            learns = name == "student" or spec.train is not None or spec.co_training is not None
+            if what and self._names_classes() and not learns:
                 raise RecipeError(f"models.{name}: {what}; train it, as in train: {{epochs: 2}}")
             if what:
                 yield f"models.{name}: {what}"
 
     def _names_classes(self) -> bool:
         """Whether a training reads logits: a head that none reads may be any."""
-        return any(
-            address.endswith(".logits")
-            for training in plan.trainings(self.recipe, self.task)
-            for name, spec in training.terms.items()
-            for address in build_term(spec, f"objective.{name}").addresses
-        )
+        terms = [term for training in self.trainings for term in training.terms.values()]
+        return any(address.endswith(".logits") for term in terms for address in term.addresses)
 
     def _check_read(self) -> None:
         for name in self.models.objects:
@@ -103,27 +97,19 @@ class Pipeline:
                     f"models.{name} was given as an object, but no term reads it.{suggest(name, self.used)}"
                 )
         for name in self.peers:
-            if not is_read(name, self.recipe["objective"]):
+            if not any(name in term.sources for term in self.recipe.objective.values()):
                 raise RecipeError(
                     f"models.{name} trains together with the student, but no term of the objective reads it"
                 )
 
-    def _dry_runs(self, models: Mapping[str, nn.Module]) -> Iterator[DryRun]:
-        for training in plan.trainings(self.recipe, self.task):
-            # What a recipe does not ask for changes nothing that a trial could find.
-            cached = self.caching.cached_in(training, self.recipe) if self.caching.requested else []
-            learners, classes = self.models.learners(training, self.seeds[0], models), self.task.names
-            distiller = partial(training.distiller, self.recipe, learners, models, classes=classes, cached=cached)
-            cached_of_batch = partial(cached_outputs, self.caching, cached, self.recipe, models) if cached else None
-            yield DryRun(
-                training.title,
-                training.path,
-                training.train,
-                training.rows,
-                distiller,
-                training.learner_train,
-                cached_of_batch,
-            )
+    def _dry_run(self, training: plan.TrainingSpec, models: Mapping[str, nn.Module]) -> DryRun:
+        # What a recipe does not ask for changes nothing that a trial could find.
+        specs = self.recipe.models
+        cached = self.caching.cached_in(training, specs) if self.caching.requested else []
+        learners = self.models.learners(training, self.seeds[0], models)
+        distiller = partial(build_distiller, training, specs, learners, models, classes=self.task.names, cached=cached)
+        cached_of_batch = partial(cached_outputs, self.caching, cached, self.recipe, models) if cached else None
+        return DryRun(training, distiller, cached_of_batch)
 
     def run(self, runner: StageRunner) -> dict[str, Any]:
         """Train, measure, export; the content of results.json."""
@@ -139,7 +125,7 @@ class Pipeline:
         teachers = {name: trainer.model(name) for name in self._leaves()}
         teacher_keys = {name: trainer.key(name) for name in teachers}
         writer = ArtifactWriter(self.recipe, self.task, self.seeds, runner, teacher_keys)
-        candidates = Candidates(self.recipe, self.models, self.used, teachers, students)
+        candidates = Candidates(self.models, self.used, teachers, students)
         evaluated = candidates.evaluated_models(controls, writer.ship, compressed)
         keys = [trainer.result(stage).key for stage in run_plan.last.values()]
         upstream = [*keys, *teacher_keys.values()]

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.plan import teacher_stage
+from limbeck.training.settings import Settings
 
 __all__ = ["with_precisions"]
 
 
-def with_precisions(recipe: Mapping[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+def with_precisions(recipe: Recipe, chosen: Mapping[str, str]) -> Recipe:
     """The recipe with what was chosen in the place of ``precision: auto``.
 
     Args:
-        recipe: resolved.
+        recipe: parsed.
         chosen: ``float32`` or ``bfloat16`` by the name of the stage.
-
-    >>> with_precisions({"train": {"precision": "auto"}, "models": {}}, {"student": "float32"})
-    {'train': {'precision': 'float32'}, 'models': {}}
     """
     models = {
-        name: {**spec, "train": _settled(spec["train"], chosen.get(teacher_stage(name)))} if spec.get("train") else spec
-        for name, spec in recipe["models"].items()
+        name: spec
+        if spec.learning is None or spec.train is None
+        else replace(spec, learning=replace(spec.learning, train=_settled(spec.train, chosen.get(teacher_stage(name)))))
+        for name, spec in recipe.models.items()
     }
-    return {**recipe, "train": _settled(recipe["train"], chosen.get("student")), "models": models}
+    return replace(recipe, train=_settled(recipe.train, chosen.get("student")), models=models)
 
 
-def _settled(train: Any, precision: str | None) -> Any:
-    if precision is None or not isinstance(train, Mapping) or train.get("precision") != "auto":
+def _settled(train: Settings, precision: str | None) -> Settings:
+    if precision is None or train.precision != "auto":
         return train
-    return {**train, "precision": precision}
+    return replace(train, precision=precision)  # type: ignore[arg-type]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from limbeck.errors import ArgumentError, RecipeError
+from limbeck.recipes.entry_spec import EntrySpec
 from limbeck.runs.plan import TrainingSpec
 
 __all__ = ["RunPlan", "RunProtocol", "StageKind", "StageSpec"]
@@ -26,13 +27,14 @@ class StageSpec:
             stage of a role is measured; the earlier ones are what it needs.
         kind: ``train`` trains the learners of ``training``; ``merge`` takes the weighted mean of the weights of
             ``needs``; ``select`` takes the one of ``needs`` that is best on validation rows; ``compress`` applies the
-            compressor of ``options`` to the student of the one stage in ``needs``.
+            ``compressor`` to the student of the one stage in ``needs``.
         training: what is trained, for the kind ``train``.
         like: the stage whose precision it computes in where its own settings leave that open.
         needs: the stages that come before.
         initial: the stage whose weights a learner begins from, by the learner's name; the others begin from initial
             weights.
-        options: of the kind: ``weights`` of a merge, the section of a compressor.
+        weights: of the stages in ``needs``, for the kind ``merge``; None for equal ones.
+        compressor: for the kind ``compress``.
 
     Raises:
         ArgumentError: if a stage that trains has no training, or another one has.
@@ -46,7 +48,8 @@ class StageSpec:
     like: StageSpec | None = None
     needs: tuple[StageSpec, ...] = ()
     initial: Mapping[str, StageSpec] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: Sequence[float] | None = None
+    compressor: EntrySpec | None = None
 
     def __post_init__(self) -> None:
         if (self.kind == "train") != (self.training is not None):

@@ -12,13 +12,11 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from limbeck import registry
 from limbeck.errors import ArgumentError, RunError
 from limbeck.plugins import load_plugin
-from limbeck.recipes.data_sources import load_object, load_source
-from limbeck.recipes.options import construct, option_types
 from limbeck.recipes.read import override, read_recipe
-from limbeck.recipes.schema import resolve
+from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.schema import parse_recipe
 from limbeck.runs.auto_taps import with_taps
 from limbeck.runs.inputs import with_inputs
 from limbeck.runs.pipeline import Pipeline
@@ -42,9 +40,9 @@ def prepare_pipeline(
     Raises:
         LimbeckError: if it cannot be run.
     """
-    resolved, task = open_recipe(recipe, models, data, overrides, plugin)
-    resolved, notes = broadcast(with_taps(resolved, task, models))
-    pipeline = Pipeline(resolved, task, models)
+    opened, task = open_recipe(recipe, models, data, overrides, plugin)
+    parsed, notes = broadcast(with_taps(opened, task, models))
+    pipeline = Pipeline(parsed, task, models)
     return pipeline, [*task.notes, *notes, *pipeline.check(accelerator)]
 
 
@@ -54,8 +52,8 @@ def open_recipe(
     data: Any,
     overrides: Sequence[str],
     plugin: str | Path | None,
-) -> tuple[dict[str, Any], Task]:
-    """A resolved recipe, and its task with the data loaded.
+) -> tuple[Recipe, Task]:
+    """A parsed recipe, and its task with the data loaded.
 
     Raises:
         LimbeckError: if anything in it cannot be right.
@@ -67,24 +65,14 @@ def open_recipe(
             raise ArgumentError(f"models: {name!r} is a {type(model).__name__}; give a torch module")
     name, raw = read_recipe(recipe)
     objects = {*models, *(() if data is None else ("data",))}
-    resolved = resolve(override(raw, overrides), name=name, objects=objects)
-    return with_inputs(resolved, load_task(resolved, data), models)
+    parsed = parse_recipe(override(raw, overrides), name=name, objects=objects)
+    return with_inputs(parsed, load_task(parsed, data), models)
 
 
-def load_task(recipe: Mapping[str, Any], data: Any) -> Task:
-    """The task of a resolved recipe, with the data that it names, or that were given."""
-    kind: type[Task] = registry.lookup("task", recipe["task"])
-    own = option_types(kind.Settings)
-    settings = {key: value for key, value in recipe["data"].items() if key in own}
-    spec = {key: value for key, value in recipe["data"].items() if key not in own}
-    source = load_source(kind, spec, "data") if data is None else load_object(kind, data, spec)
-    others = {
-        name: load_source(kind, settings[name], f"data.{name}")
-        for name in ("unlabelled", "test_from")
-        if settings.get(name)
-    }
-    task: Task = construct(lambda **given: kind(source, kind.Settings(**given), **others), settings, path="data")
-    task.metrics = tuple(recipe["measure"]["metrics"] or ())
+def load_task(recipe: Recipe, data: Any) -> Task:
+    """The task of a recipe, with the data that it names, or that were given."""
+    task = recipe.data.load(recipe.task_type, data)
+    task.metrics = tuple(recipe.measure.metrics or ())
     return task
 
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.files import write_json
 from limbeck.models import sklearn_part
-from limbeck.runs.keys import settings_key, stage_key
+from limbeck.runs.keys import stage_key
 from limbeck.training.batch_stream import batch_stream
 from limbeck.training.checkpoint import Checkpoints
 from limbeck.training.environment import processor
-from limbeck.training.events import EventLog
+from limbeck.training.events import EventLog, join_events
 from limbeck.training.fitting import fit_at_once
 from limbeck.training.folder import RunFolder
 from limbeck.training.loop import Job, fit
@@ -43,7 +43,7 @@ class Stage:
     name: str
     seed: int
     reads: Mapping[str, Any]
-    train: Mapping[str, Any]
+    train: Settings
     job: Callable[[torch.dtype | None], Job]
 
 
@@ -77,7 +77,7 @@ class StageRunner:
         self.finished_only = finished_only
         self._environment: dict[str, Any] = json.loads(folder.environment.read_text(encoding="utf-8"))
         self.precisions: dict[str, str] = self._environment.get("precision", {})
-        self._logged = 0
+        self._logs: list[EventLog] = []
 
     def train(self, stage: Stage, *, like: Stage | None = None) -> Trained:
         """The weights of a stage.
@@ -85,18 +85,20 @@ class StageRunner:
         Where its own section leaves the precision open, it computes in that of ``like``: the stage whose result its own
         will be compared with.
         """
-        precision = self.precision(like if like is not None and stage.train["precision"] == "auto" else stage)
+        precision = self.precision(like if like is not None and stage.train.precision == "auto" else stage)
         key = stage_key(
             stage=stage.name,
             seed=stage.seed,
             reads=stage.reads,
-            train=settings_key(stage.train),
+            train=stage.train.key,
             precision=str(precision),
-            # Those that the run began with: an inexact resume with others continues with the same stages.
-            processes=self._environment["processes"],
+            # What the run began with: an inexact resume elsewhere continues with the same stages.
+            **{name: self._environment[name] for name in ("processes", "threads", "device")},
             plugin=self.plugin,
         )
-        log = EventLog(self.folder.events, self._logged) if self.accelerator.is_main_process else None
+        log = None
+        if self.accelerator.is_main_process:
+            log = EventLog(self.folder.stage_events(stage.name, stage.seed))
         folder = None if self.fresh else self._find(key)
         if folder is None and self.finished_only:
             raise CacheError(
@@ -107,14 +109,15 @@ class StageRunner:
         else:
             self.progress.note(f"{stage.name}, seed {stage.seed}: taken from an earlier run")
             if log is not None:
-                log.replay((folder / "events.jsonl").read_bytes())
-        self._logged += (folder / "events.jsonl").stat().st_size
+                log.replace((folder / "events.jsonl").read_bytes())
+        if log is not None:
+            self._logs.append(log)
+            join_events(self.folder.events, self._logs)
         return Trained(key, {file.stem: load_file(file) for file in sorted(folder.glob("*.safetensors"))})
 
     def _train(self, stage: Stage, key: str, log: EventLog | None, precision: torch.dtype) -> Path:
-        settings = Settings(**stage.train)
         checkpoints = Checkpoints(
-            self.folder.checkpoints(f"{stage.name}-seed{stage.seed}"), key=key, keep=settings.keep_checkpoints
+            self.folder.checkpoints(f"{stage.name}-seed{stage.seed}"), key=key, keep=stage.train.keep_checkpoints
         )
         # A loss draws its own initial weights, and those must not depend on what this process has trained before.
         set_seed(stage.seed)
@@ -195,7 +198,7 @@ class StageRunner:
         Raises:
             ArgumentError: if this machine does not compute so.
         """
-        wanted, device = stage.train["precision"], self.accelerator.device
+        wanted, device = stage.train.precision, self.accelerator.device
         if wanted == "bfloat16" and not supports_bfloat16(device):
             raise ArgumentError(
                 f"precision is bfloat16, which this {device.type} does not compute; take auto or float32"
@@ -225,7 +228,7 @@ class StageRunner:
             measured="bfloat16",
             stage=stage.name,
             reads={name: part for name, part in stage.reads.items() if name != "upstream"},
-            batch_size=stage.train["batch_size"],
+            batch_size=stage.train.batch_size,
             machine=[processor(), str(device), torch.__version__, torch.get_num_threads()],
         )
 

@@ -2,99 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError, suggest
-from limbeck.recipes.co_training import is_co_trained
-from limbeck.recipes.model_sources import TeacherContext, model_source_of
-from limbeck.recipes.terms import sources
+from limbeck.recipes.model_sources import ModelSpec, TeacherContext
+from limbeck.recipes.term_spec import Objective, sources_of
 from limbeck.teachers import Confidence, Ensemble, MapClasses, RandomTeacher
 
 __all__ = ["TeacherModel", "closure", "made_of", "teachers_in_use", "trained_states"]
 
-Spec = Mapping[str, Any]
-
 
 def teachers_in_use(
-    recipe: Spec, terms: Mapping[str, Spec], learners: Collection[str], beside: Iterable[tuple[str, str]] = ()
+    specs: Mapping[str, ModelSpec], terms: Objective, learners: Mapping[str, str], *, without_adapter: bool = False
 ) -> tuple[str, ...]:
-    """The models that these terms read beside the learners, each after all that it needs itself.
+    """The models that a training needs beside its learners, each after all that it needs itself.
 
-    A model needs those that it is made of, and those that its own objective reads.
+    A model needs those that it is made of, and those that its own objective reads; a learner those that it begins from,
+    and those that its adapter takes modules from.
 
     Args:
-        recipe: as `resolve` gives it.
-        terms: resolved terms, by name.
-        learners: the names of those that learn by them.
-        beside: further models in use, and where the recipe says so.
+        specs: the sections of the recipe.
+        terms: of the training.
+        learners: their sections, by name on the board.
+        without_adapter: whether the student trains without its adapter.
 
     Raises:
         RecipeError: if a source or a member is not in the recipe, or a model needs itself.
     """
-    models = recipe["models"]
     used: list[str] = []
 
     def visit(name: str, path: str, above: tuple[str, ...], order: list[str]) -> None:
-        if name not in models:
-            raise RecipeError(f"{path}: no source {name!r}.{suggest(name, {*models, 'batch'})}")
+        if name not in specs:
+            raise RecipeError(f"{path}: no source {name!r}.{suggest(name, {*specs, 'batch'})}")
         if name in above:
             raise RecipeError(f"models.{name} needs itself: {' -> '.join((*above, name))}")
-        for needed, place in _needed(name, models[name]):
+        for needed, place in _needed(specs[name]):
             visit(needed, place, (*above, name), order)
         if name not in order:
             order.append(name)
 
-    for name, path in (*sources(terms, "objective"), *beside):
+    for name, path in (*sources_of(terms), *_beside([specs[name] for name in learners.values()], without_adapter)):
         visit(name, path, (), used)
     # The others never run, but their sections must be valid as well.
-    for name in models:
+    for name in specs:
         visit(name, f"models.{name}", (), [])
     used = [name for name in used if name not in learners]
     for name in used:
-        if is_co_trained(models[name].get("train")):
+        if specs[name].co_training is not None:
             raise RecipeError(f"models.{name} trains together with the student; it teaches only in the same steps")
     return tuple(used)
 
 
-def _needed(name: str, spec: Spec) -> Iterator[tuple[str, str]]:
+def _beside(learners: Sequence[ModelSpec], without_adapter: bool) -> Iterator[tuple[str, str]]:
+    """The models that learners need beside their terms, and the places in the recipe that name them."""
+    for spec in learners:
+        for other in spec.needs:
+            yield other, f"{spec.path}.{spec.source.key}"
+    for spec in [] if without_adapter else learners:
+        yield from spec.adapter_needs()
+
+
+def _needed(spec: ModelSpec) -> Iterator[tuple[str, str]]:
     """The models that one needs to compute its outputs, and the places in the recipe that name them."""
-    source = model_source_of(spec)
-    for member in source.needs(spec):
-        if member == "student" and not source.may_need_student:
-            raise RecipeError(f"models.{name}.{source.key}: the student cannot be a member, as it learns from it")
-        yield member, f"models.{name}.{source.key}"
-    yield from sources(spec.get("objective") or {}, f"models.{name}.objective")
+    path = f"{spec.path}.{spec.source.key}"
+    for member in spec.needs:
+        if member == "student" and not spec.source.may_need_student:
+            raise RecipeError(f"{path}: the student cannot be a member, as it learns from it")
+        yield member, path
+    yield from sources_of(spec.objective or {})
 
 
-def closure(name: str, recipe: Spec) -> list[str]:
+def closure(name: str, specs: Mapping[str, ModelSpec]) -> list[str]:
     """A model and all that it is made of, each once."""
-    spec = recipe["models"][name]
-    found = [name, *(part for needed in model_source_of(spec).needs(spec) for part in closure(needed, recipe))]
+    found = [name, *(part for needed in specs[name].needs for part in closure(needed, specs))]
     return list(dict.fromkeys(found))
 
 
-def made_of(name: str, recipe: Spec, whole: Collection[str]) -> list[str]:
+def made_of(name: str, specs: Mapping[str, ModelSpec], whole: Collection[str]) -> list[str]:
     """The models that one is made of, each once; those called ``whole`` are made of themselves alone."""
     if name in whole:
         return [name]
-    spec = recipe["models"][name]
-    return list(
-        dict.fromkeys(part for needed in model_source_of(spec).needs(spec) for part in made_of(needed, recipe, whole))
-    )
+    return list(dict.fromkeys(part for needed in specs[name].needs for part in made_of(needed, specs, whole)))
 
 
-def trained_states(teachers: Mapping[str, Teacher], recipe: Spec) -> dict[str, dict[str, Tensor]]:
+def trained_states(teachers: Mapping[str, Teacher], specs: Mapping[str, ModelSpec]) -> dict[str, dict[str, Tensor]]:
     """The states that a training left in teachers and in members of teachers, by name."""
     found: dict[str, dict[str, Tensor]] = {}
     for name, teacher in teachers.items():
         inner = _unwrapped(teacher)
         if isinstance(inner, Ensemble | RandomTeacher):
-            found |= trained_states(inner.members, recipe)
-        own = model_source_of(recipe["models"][name]).trained_state(inner)
+            found |= trained_states(inner.members, specs)
+        own = specs[name].source.trained_state(inner)
         if own:
             found[name] = own
     return found
@@ -109,7 +111,7 @@ class TeacherModel(nn.Module):
 
     def __init__(self, name: str, context: TeacherContext) -> None:
         super().__init__()
-        leaves = made_of(name, context.recipe, context.models)
+        leaves = made_of(name, context.specs, context.models)
         self.members = nn.ModuleDict({f"_{leaf}": context.models[leaf] for leaf in leaves})
         # In a tuple: its modules stand in `members` already.
         self._teacher = (context.teacher(name),)

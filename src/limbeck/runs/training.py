@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -13,17 +13,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from limbeck.core import Distiller, resolve
+from limbeck.core import Distiller, resolve, source_of
 from limbeck.models import save_weights
-from limbeck.recipes.model_sources import model_source_of
+from limbeck.recipes.model_sources import ModelSpec
+from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.sklearn_models import is_sklearn_model
-from limbeck.recipes.terms import read_of
+from limbeck.recipes.term_spec import Objective
 from limbeck.runs import plan
-from limbeck.runs.build import for_training
+from limbeck.runs.build import build_distiller, for_training
 from limbeck.runs.cache import CachePlan, Caches
 from limbeck.runs.compression import compress_model
 from limbeck.runs.inputs import alone
-from limbeck.runs.keys import data_key, settings_key, stage_key
+from limbeck.runs.keys import data_key, stage_key
 from limbeck.runs.merging import merge_weights
 from limbeck.runs.models import Models
 from limbeck.runs.plan import TrainingSpec
@@ -40,9 +41,7 @@ __all__ = ["StageTrainer"]
 class StageTrainer:
     """Trains the teachers of one run when they are first needed, and the stages that depend on them."""
 
-    def __init__(
-        self, recipe: Mapping[str, Any], task: Task, models: Models, runner: StageRunner, cache_plan: CachePlan
-    ) -> None:
+    def __init__(self, recipe: Recipe, task: Task, models: Models, runner: StageRunner, cache_plan: CachePlan) -> None:
         self.recipe = recipe
         self.task = task
         self.models = models.with_trained(self.model)
@@ -70,7 +69,7 @@ class StageTrainer:
         training = plan.teacher_training(name, self.recipe, self.task)
         if training is None:
             return self.models.initial(name, 0), self.models.key(name)
-        trained = self.runner.train(self.stage(training, training.train["seed"]))
+        trained = self.runner.train(self.stage(training, training.train.seed))
         return self.models.trained(name, trained.weights["student"]), trained.key
 
     def result(self, spec: StageSpec) -> Trained:
@@ -113,7 +112,7 @@ class StageTrainer:
 
     def _merge(self, spec: StageSpec) -> Trained:
         results = [self.result(stage) for stage in spec.needs]
-        shares = list(spec.options.get("weights", [1.0] * len(results)))
+        shares = list(spec.weights or [1.0] * len(results))
         key = stage_key(stage=spec.name, kind="merge", upstream=[one.key for one in results], weights=shares)
         merged = {
             learner: merge_weights([one.weights[learner] for one in results], shares) for learner in results[0].weights
@@ -123,7 +122,7 @@ class StageTrainer:
     def _select(self, spec: StageSpec) -> Trained:
         """The one of the needed stages whose student is best on validation rows."""
         results = [self.result(stage) for stage in spec.needs]
-        address = self.recipe["models"]["student"]["inputs"]
+        address = self.recipe.student.inputs
         scores = []
         for result in results:
             model = self.models.trained("student", result.weights["student"]).eval()
@@ -134,9 +133,11 @@ class StageTrainer:
     def _compress(self, spec: StageSpec) -> Trained:
         (source,) = spec.needs
         model = self._compressed[source] if source.kind == "compress" else self._student_of(self.result(source))
-        example = resolve({"batch": self.task.example}, self.recipe["models"]["student"]["inputs"])
-        smaller = compress_model(model, spec.options, example, "compress")
-        key = stage_key(stage=spec.name, kind="compress", upstream=[self.result(source).key], section=spec.options)
+        example = resolve({"batch": self.task.example}, self.recipe.student.inputs)
+        assert spec.compressor is not None
+        smaller = compress_model(model, spec.compressor, example)
+        upstream, section = [self.result(source).key], spec.compressor.to_dict()
+        key = stage_key(stage=spec.name, kind="compress", upstream=upstream, section=section)
 
         def write(beside: Path) -> None:
             save_weights(smaller, beside / "compressed.safetensors")
@@ -149,15 +150,14 @@ class StageTrainer:
 
     def _student_of(self, result: Trained) -> nn.Module:
         """The student of a result, as it is shipped."""
-        leaves = plan.student(self.recipe, self.task).teachers(self.recipe)
-        teachers = {name: self.model(name) for name in leaves if name in self.models.names}
+        needed = plan.student(self.recipe, self.task).teachers
+        teachers = {name: self.model(name) for name in needed if name in self.models.names}
         return self.models.shipped("student", result.weights["student"], teachers)[""]
 
     def stage(self, training: TrainingSpec, seed: int, before: Trained | None = None) -> Stage:
         """One training with this seed, from initial weights or from those of an earlier one."""
-        recipe, task = self._scene(training)
-        needed = training.teachers(recipe)
-        leaves = [name for name in needed if name in self.models.names]
+        specs, task = self._scene(training)
+        leaves = [name for name in training.teachers if name in self.models.names]
         teachers = {name: self.model(name) for name in leaves}
 
         def distiller(cached: Collection[str]) -> Distiller:
@@ -165,97 +165,107 @@ class StageTrainer:
             for name, weights in (before.weights if before is not None else {}).items():
                 if name in learners:
                     learners[name].load_state_dict(weights)
-            return training.distiller(recipe, learners, teachers, classes=task.names, cached=cached)
+            return build_distiller(training, specs, learners, teachers, classes=task.names, cached=cached)
 
         reads = {
             "models": {
                 name: self.models.identity(section, without_adapter=training.without_adapter)
                 for name, section in training.learners.items()
             },
-            "objective": training.terms,
-            "balance": training.balance,
-            "shared": training.normalized_weights,
-            "own": {name: settings_key(own) for name, own in training.learner_train.items()},
+            "objective": {name: term.to_dict() for name, term in training.terms.items()},
+            "balance": None if training.balance is None else training.balance.to_dict(),
+            "normalized_weights": training.normalized_weights,
+            "own": {name: own.key for name, own in training.learner_train.items()},
             "sources": {
-                **{name: _output_key(recipe["models"][of], teaching=False) for name, of in training.learners.items()},
-                **{name: _output_key(recipe["models"][name], teaching=True) for name in needed},
+                **{name: _output_key(specs[section]) for name, section in training.learners.items()},
+                **{name: _teaching_key(specs[name]) for name in training.teachers},
             },
             "upstream": {name: self.key(name) for name in leaves},
             "before": None if before is None else before.key,
-            **self.caches.plan.reads(training, recipe, task),
+            "data": data_key(task, training.rows, training.train),
+            **self.caches.plan.reads(training, specs, task),
         }
-        train = {**training.train, "seed": seed}
-        if is_sklearn_model(recipe["models"][training.learners["student"]]):
+        train = replace(training.train, seed=seed)
+        if is_sklearn_model(specs[training.learners["student"]]):
             # scikit-learn computes as it does, and another version of it may do otherwise.
-            train["precision"], reads["fitted_by"] = "float32", f"scikit-learn {version('scikit-learn')}"
-        return self._stage(train, training, (recipe, task), reads, teachers, distiller)
+            train, reads["fitted_by"] = replace(train, precision="float32"), f"scikit-learn {version('scikit-learn')}"
+        scene = _Scene(specs=specs, task=task, training=training, train=train)
+        return Stage(
+            name=training.stage,
+            seed=seed,
+            reads=reads,
+            train=train,
+            job=partial(self._job, scene, teachers, distiller),
+        )
 
-    def _scene(self, training: TrainingSpec) -> tuple[Mapping[str, Any], Task]:
-        """Recipe and task as a training sees them."""
-        name = training.learners["student"]
-        recipe, task = alone(self.recipe, self.task, name) if training.standalone else (self.recipe, self.task)
-        if not (training.standalone or training.without_adapter):
-            return recipe, task
+    def _scene(self, training: TrainingSpec) -> tuple[Mapping[str, ModelSpec], Task]:
+        """The sections of the models and the task as a training sees them."""
+        name, specs, task = training.learners["student"], self.recipe.models, self.task
+        if training.standalone:
+            specs, task = alone(specs, task, name)
+        elif not training.without_adapter:
+            return specs, task
         # What other trainings read, of it or of a model that it begins from, decides nothing of what it learns alone.
-        models = {
-            other: _tapped(spec, read_of("student" if other == name else other, training.terms))
-            for other, spec in recipe["models"].items()
+        found = {
+            other: spec.with_taps_of(_read_of("student" if other == name else other, training.terms))
+            for other, spec in specs.items()
         }
-        return {**recipe, "models": models}, task
+        return found, task
 
-    def _stage(
+    def _job(
         self,
-        train: Mapping[str, Any],
-        training: TrainingSpec,
-        scene: tuple[Mapping[str, Any], Task],
-        reads: Mapping[str, Any],
+        scene: _Scene,
         teachers: Mapping[str, nn.Module],
         distiller: Callable[[Collection[str]], Distiller],
-    ) -> Stage:
-        (recipe, task), accelerator = scene, self.runner.accelerator
-        address = recipe["models"][training.learners["student"]]["inputs"]
-        rank, world = accelerator.process_index, accelerator.num_processes
-        views = self.caches.plan.views_of(training, task)
-
-        def job(precision: torch.dtype | None) -> Job:
-            cached = None if precision is None else self.caches.open(training, teachers, precision)
-            batches, length = task.batches(
-                training.rows,
-                batch_size=train["batch_size"],
-                seed=train["seed"],
-                rank=rank,
-                world=world,
-                views=views,
-                cached=cached,
-            )
-            made = for_training(distiller(() if cached is None else cached.stores))
-            return Job(
-                stage=training.stage,
-                seed=train["seed"],
-                distiller=made,
-                trained_states=partial(trained_states, made.teachers, recipe),
-                batches=batches,
-                steps_per_epoch=length,
-                settings=Settings(**train),
-                rows=partial(task.evaluation, training.rows.rows),
-                own={name: Settings(**settings) for name, settings in training.learner_train.items()},
-                validate=partial(task.validate, inputs=address) if len(task.validation) else None,
-                higher_is_better=task.judgement.main.higher_is_better,
-            )
-
-        reads = {**reads, "data": data_key(task, training.rows, train)}
-        return Stage(name=training.stage, seed=train["seed"], reads=reads, train=train, job=job)
+        precision: torch.dtype | None,
+    ) -> Job:
+        training, task, train, accelerator = scene.training, scene.task, scene.train, self.runner.accelerator
+        cached = None if precision is None else self.caches.open(training, teachers, precision)
+        batches, length = task.batches(
+            training.rows,
+            batch_size=train.batch_size,
+            seed=train.seed,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            views=self.caches.plan.views_of(training, task),
+            cached=cached,
+        )
+        built = for_training(distiller(() if cached is None else cached.stores))
+        address = scene.specs[training.learners["student"]].inputs
+        return Job(
+            stage=training.stage,
+            seed=train.seed,
+            distiller=built,
+            trained_states=partial(trained_states, built.teachers, scene.specs),
+            batches=batches,
+            steps_per_epoch=length,
+            settings=train,
+            rows=partial(task.evaluation, training.rows.rows),
+            own=training.learner_train,
+            validate=partial(task.validate, inputs=address) if len(task.validation) else None,
+            higher_is_better=task.judgement.main.higher_is_better,
+        )
 
 
-def _tapped(spec: Mapping[str, Any], read: Collection[str]) -> Mapping[str, Any]:
-    """A section with those of its taps that are read."""
-    taps = spec.get("taps")
-    # A word in their place is refused where the model is read.
-    if not isinstance(taps, Mapping):
-        return spec
-    return {**spec, "taps": {tap: path for tap, path in taps.items() if tap in read}}
+@dataclass(frozen=True, kw_only=True)
+class _Scene:
+    """What a training sees: the sections of the models, the task, and its settings with the seed of the stage."""
+
+    specs: Mapping[str, ModelSpec]
+    task: Task
+    training: TrainingSpec
+    train: Settings
 
 
-def _output_key(spec: Mapping[str, Any], *, teaching: bool) -> Mapping[str, Any]:
-    sure = {"confidence": spec["confidence"]} if teaching and "confidence" in spec else {}
-    return {**model_source_of(spec).output_key(spec), **sure}
+def _read_of(name: str, terms: Objective) -> set[str]:
+    """The outputs and taps of a model that terms name, and the names on the way to them."""
+    addresses = [address for term in terms.values() for address in term.addresses]
+    return {part for address in addresses if source_of(address) == name for part in address.split(".")[1:]}
+
+
+def _output_key(spec: ModelSpec) -> Mapping[str, Any]:
+    return spec.source.output_key(spec)
+
+
+def _teaching_key(spec: ModelSpec) -> Mapping[str, Any]:
+    return {**_output_key(spec), **({} if spec.confidence is None else {"confidence": spec.confidence})}

@@ -1,51 +1,64 @@
-"""The log of a run: one JSON object a line."""
+"""The log of one training: one JSON object a line."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from limbeck.files import atomic
 
-__all__ = ["EventLog"]
+__all__ = ["EventLog", "join_events"]
 
 
 class EventLog:
-    """Appends the events of one stage to the log of the run, which holds the stages one after the other.
+    """Appends the events of one training to a file of its own.
 
-    ``start`` is where the stage begins in the file. `position` goes into every checkpoint; `cut` goes back to one. What
-    follows a stage that is not trained again stays: a later one goes on from its own checkpoint.
+    `position` is stored in every checkpoint; `cut` goes back to one.
+
+    Args:
+        path: of the file; it may exist.
     """
 
-    def __init__(self, path: Path, start: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.start = start
 
     @property
     def position(self) -> int:
-        """Bytes that this stage has written."""
-        return self.path.stat().st_size - self.start
+        """The number of bytes written."""
+        return self.path.stat().st_size
 
     def cut(self, position: int) -> None:
-        """Forget what this stage wrote past a position."""
+        """Remove what was written past a position."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.touch()
         with self.path.open("rb+") as file:
             # Never beyond its end: that would fill the gap with zeros.
-            file.truncate(self.start + min(position, self.position))
+            file.truncate(min(position, self.position))
 
     def write(self, event: dict[str, Any]) -> None:
         """Append one event."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(event, allow_nan=False) + "\n")
 
-    def replay(self, lines: bytes) -> None:
-        """Take the events of a stage that was trained before."""
-        before = self.path.read_bytes() if self.path.exists() else b""
-        if not before[self.start :].startswith(lines):
-            with atomic(self.path) as beside:
-                beside.write_bytes(before[: self.start] + lines)
+    def replace(self, lines: bytes) -> None:
+        """Take the events of the same training from another run."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _write(self.path, lines)
 
     def written(self) -> bytes:
-        """Everything that this stage has written."""
-        return self.path.read_bytes()[self.start :]
+        """Everything that was written."""
+        return self.path.read_bytes()
+
+
+def join_events(file: Path, logs: Iterable[EventLog]) -> None:
+    """Write the events of several trainings into one file, one training after the other."""
+    _write(file, b"".join(log.written() for log in logs))
+
+
+def _write(file: Path, lines: bytes) -> None:
+    # A finished run that is resumed stays as it is.
+    if not file.exists() or file.read_bytes() != lines:
+        with atomic(file) as beside:
+            beside.write_bytes(lines)

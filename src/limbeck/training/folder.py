@@ -31,6 +31,10 @@ class RunFolder:
     def events(self) -> Path:
         return self.path / "events.jsonl"
 
+    def stage_events(self, stage: str, seed: int) -> Path:
+        """The events of one training, which `events` joins with those of the others."""
+        return self.path / "events" / f"{stage}-seed{seed}.jsonl"
+
     @property
     def results(self) -> Path:
         return self.path / "results.json"

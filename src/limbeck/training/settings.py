@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from limbeck.errors import ArgumentError
@@ -97,6 +97,15 @@ class Settings:
     def watches_validation(self) -> bool:
         """Whether validation labels decide which weights are kept."""
         return self.select == "best" or self.patience is not None
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The settings that decide the weights, beside the seed: not how often something is written."""
+        return {name: value for name, value in asdict(self).items() if name not in _silent}
+
+
+# The precision that was chosen and the seed have keys of their own; the last stage is another one.
+_silent = ("log_every", "checkpoint_every", "keep_checkpoints", "precision", "finetune", "seed")
 
 
 def _require(name: str, value: float, holds: bool, what: str) -> None:

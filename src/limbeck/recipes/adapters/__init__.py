@@ -6,31 +6,26 @@ A new kind is a subclass of `Adapter` in a file of its own, added in the last li
 from limbeck.recipes.adapters.adapter import (
     Adapter,
     AdapterContext,
-    adapter_needs,
-    adapter_of,
     add_adapters,
-    base_spec,
-    resolve_adapter,
+    parse_adapter,
     take_adapter_options,
 )
 from limbeck.recipes.adapters.exits import Exits
-from limbeck.recipes.adapters.rebuilding import rebuilt
+from limbeck.recipes.adapters.rebuilding import REBUILDING_OPTIONS, rebuilt
 from limbeck.recipes.adapters.reuse import Reuse, added_taps
 from limbeck.recipes.adapters.share import Share, is_tied
 
 __all__ = [
+    "REBUILDING_OPTIONS",
     "Adapter",
     "AdapterContext",
     "Exits",
     "Reuse",
     "Share",
-    "adapter_needs",
-    "adapter_of",
     "added_taps",
-    "base_spec",
     "is_tied",
+    "parse_adapter",
     "rebuilt",
-    "resolve_adapter",
     "take_adapter_options",
 ]
 

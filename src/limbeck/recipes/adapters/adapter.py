@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from limbeck.errors import RecipeError
 from limbeck.tasks import Task
 
+if TYPE_CHECKING:
+    from limbeck.recipes.model_sources.model_spec import ModelSpec
+
 __all__ = [
     "Adapter",
     "AdapterContext",
-    "Spec",
-    "adapter_needs",
-    "adapter_of",
     "add_adapters",
-    "base_spec",
-    "resolve_adapter",
+    "parse_adapter",
     "take_adapter_options",
 ]
-
-Spec = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +60,7 @@ class Adapter(ABC):
     """Whether the student keeps it during fine-tuning on hard labels."""
 
     @abstractmethod
-    def resolve(self, given: Spec, path: str) -> dict[str, Any]:
+    def resolve(self, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         """Its keys with every default written out.
 
         Raises:
@@ -71,7 +68,7 @@ class Adapter(ABC):
         """
 
     @abstractmethod
-    def apply(self, model: nn.Module, spec: Spec, context: AdapterContext, path: str) -> nn.Module:
+    def apply(self, model: nn.Module, spec: ModelSpec, context: AdapterContext) -> nn.Module:
         """The model with the adapter, as it is trained.
 
         Raises:
@@ -79,35 +76,36 @@ class Adapter(ABC):
         """
 
     def shipped(
-        self, model: nn.Module, weights: Mapping[str, Tensor], spec: Spec, context: AdapterContext, path: str
+        self, model: nn.Module, weights: Mapping[str, Tensor], spec: ModelSpec, context: AdapterContext
     ) -> dict[str, nn.Module]:
         """The models to evaluate and ship: the whole student under ``""``, and parts of it by name.
 
         Args:
             model: the base model, without the adapter.
             weights: of the trained model.
-            spec: the resolved section.
+            spec: of the student.
             context: as for `apply`.
-            path: where the section stands, for errors.
         """
-        adapted = self.apply(model, spec, context, path)
+        adapted = self.apply(model, spec, context)
         adapted.load_state_dict(weights)
         return {"": adapted}
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
         """The other models that it takes modules from."""
         return ()
 
-    def adds(self, spec: Spec) -> tuple[str, ...]:
+    def adds(self, spec: ModelSpec) -> tuple[str, ...]:
         """The names of the outputs that it adds to the model."""
         return ()
 
-    def describe(self, part: str, spec: Spec, models: Mapping[str, Spec | None]) -> Spec | None:
+    def describe(
+        self, part: str, spec: ModelSpec, models: Mapping[str, Mapping[str, Any] | None]
+    ) -> Mapping[str, Any] | None:
         """The keys in addition to the base model's from which `rebuilt` builds a shipped part; None if none can.
 
         Args:
             part: as `shipped` calls it.
-            spec: the resolved section.
+            spec: of the student.
             models: the sections that build what it needs, by name; None for what no section builds.
         """
         return {}
@@ -121,45 +119,25 @@ def add_adapters(*added: Adapter) -> None:
     _adapters.update({adapter.key: adapter for adapter in added})
 
 
-def adapter_of(spec: Spec) -> Adapter | None:
-    """The adapter of the student of a resolved section."""
-    return next((adapter for key, adapter in _adapters.items() if key in spec), None)
-
-
 def take_adapter_options(options: dict[str, Any]) -> dict[str, Any]:
     """Take the keys of adapters out of a model's section."""
     keys = [key for adapter in _adapters.values() if adapter.key in options for key in (adapter.key, *adapter.beside)]
     return {key: options.pop(key) for key in keys if key in options}
 
 
-def resolve_adapter(name: str, given: Spec, path: str) -> dict[str, Any]:
-    """The keys of the adapter with every default written out.
+def parse_adapter(name: str, given: Mapping[str, Any], path: str) -> tuple[Adapter | None, dict[str, Any]]:
+    """The adapter of a section and its keys with every default written out.
 
     Raises:
         RecipeError: if the model is not the student, or there are several kinds.
     """
-    given_adapters = [adapter for key, adapter in _adapters.items() if key in given]
-    if not given_adapters:
-        return {}
+    adapters = [adapter for key, adapter in _adapters.items() if key in given]
+    if not adapters:
+        return None, {}
     if name != "student":
-        raise RecipeError(f"{path}.{given_adapters[0].key}: {', '.join(_adapters)} are for the student; remove it")
-    if len(given_adapters) > 1:
+        raise RecipeError(f"{path}.{adapters[0].key}: {', '.join(_adapters)} are for the student; remove it")
+    if len(adapters) > 1:
         raise RecipeError(
-            f"{path} has {' and '.join(adapter.key for adapter in given_adapters)}; a student takes one of them"
+            f"{path} has {' and '.join(adapter.key for adapter in adapters)}; a student takes one of them"
         )
-    return given_adapters[0].resolve(given, path)
-
-
-def base_spec(spec: Spec) -> dict[str, Any]:
-    """The section of a student without its adapter."""
-    adapter = adapter_of(spec)
-    gone = () if adapter is None else (adapter.key, *adapter.beside)
-    return {key: value for key, value in spec.items() if key not in gone}
-
-
-def adapter_needs(name: str, spec: Spec) -> Iterator[tuple[str, str]]:
-    """The models that a student's adapter takes modules from, and the places in the recipe that name them."""
-    adapter = adapter_of(spec)
-    if adapter is not None:
-        for other in adapter.needs(spec):
-            yield other, f"models.{name}.{adapter.key}"
+    return adapters[0], adapters[0].resolve(given, path)

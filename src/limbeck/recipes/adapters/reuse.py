@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from limbeck.errors import RecipeError
 from limbeck.models import ReusedClassifier
-from limbeck.recipes.adapters.adapter import Adapter, AdapterContext, Spec
+from limbeck.recipes.adapters.adapter import Adapter, AdapterContext
 from limbeck.recipes.adapters.share import with_weights
 from limbeck.recipes.model_io import tap_path
 from limbeck.recipes.options import construct, resolve_options
+
+if TYPE_CHECKING:
+    from limbeck.recipes.model_sources.model_spec import ModelSpec
 
 __all__ = ["Reuse", "added_taps", "reusing"]
 
@@ -26,7 +29,7 @@ class Reuse(Adapter):
     key = "reuse"
     may_finetune = True
 
-    def resolve(self, given: Spec, path: str) -> dict[str, Any]:
+    def resolve(self, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         place = f"{path}.reuse"
         if not isinstance(given["reuse"], Mapping):
             raise RecipeError(f"{place} is {given['reuse']!r}; write {{student_features: …, teacher_features: …}}")
@@ -35,26 +38,33 @@ class Reuse(Adapter):
             raise RecipeError(f"{place}.teacher is the student itself; name another model")
         return {"reuse": options}
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return (spec["reuse"]["teacher"],)
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return (spec.adapter_options["reuse"]["teacher"],)
 
-    def adds(self, spec: Spec) -> tuple[str, ...]:
+    def adds(self, spec: ModelSpec) -> tuple[str, ...]:
         return ("projected",)
 
-    def apply(self, model: nn.Module, spec: Spec, context: AdapterContext, path: str) -> nn.Module:
-        if spec["taps"]:
+    def apply(self, model: nn.Module, spec: ModelSpec, context: AdapterContext) -> nn.Module:
+        path = f"{spec.path}.reuse"
+        if spec.taps:
             raise RecipeError(
-                f"{path}.taps: a student that reuses a classifier has the tap 'projected' alone; remove it"
+                f"{spec.path}.taps: a student that reuses a classifier has the tap 'projected' alone; remove it"
             )
-        teacher = with_weights(context, spec["reuse"]["teacher"], f"{path}.reuse")
-        return reusing(model, teacher, spec["reuse"], context.images(f"{path}.reuse"), f"{path}.reuse")
+        reuse = spec.adapter_options["reuse"]
+        teacher = with_weights(context, reuse["teacher"], path)
+        return reusing(model, teacher, reuse, context.images(path), path)
 
-    def describe(self, part: str, spec: Spec, models: Mapping[str, Spec | None]) -> Spec | None:
-        teacher = models[spec["reuse"]["teacher"]]
-        return None if teacher is None else {"reuse": {**spec["reuse"], "teacher": teacher}}
+    def describe(
+        self, part: str, spec: ModelSpec, models: Mapping[str, Mapping[str, Any] | None]
+    ) -> Mapping[str, Any] | None:
+        reuse = spec.adapter_options["reuse"]
+        teacher = models[reuse["teacher"]]
+        return None if teacher is None else {"reuse": {**reuse, "teacher": teacher}}
 
 
-def reusing(model: nn.Module, teacher: nn.Module, reuse: Spec, example: Any, path: str) -> ReusedClassifier:
+def reusing(
+    model: nn.Module, teacher: nn.Module, reuse: Mapping[str, Any], example: Any, path: str
+) -> ReusedClassifier:
     """The model with the teacher's classifier.
 
     Raises:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
 from limbeck.errors import RecipeError
 from limbeck.models import share_
-from limbeck.recipes.adapters.adapter import Adapter, AdapterContext, Spec
+from limbeck.recipes.adapters.adapter import Adapter, AdapterContext
 from limbeck.recipes.model_io import tap_path
 from limbeck.recipes.options import construct, resolve_options
+
+if TYPE_CHECKING:
+    from limbeck.recipes.model_sources.model_spec import ModelSpec
 
 __all__ = ["Share", "is_tied", "with_weights"]
 
@@ -26,7 +29,7 @@ class Share(Adapter):
 
     key = "share"
 
-    def resolve(self, given: Spec, path: str) -> dict[str, Any]:
+    def resolve(self, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         place = f"{path}.share"
         if not isinstance(given["share"], Mapping):
             raise RecipeError(f"{place} is {given['share']!r}; write {{modules: {{STUDENT'S: TEACHER'S}}}}")
@@ -37,11 +40,11 @@ class Share(Adapter):
             raise RecipeError(f"{place}.teacher is the student itself; name another model")
         return {"share": options}
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return (spec["share"]["teacher"],)
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return (spec.adapter_options["share"]["teacher"],)
 
-    def apply(self, model: nn.Module, spec: Spec, context: AdapterContext, path: str) -> nn.Module:
-        share, place = spec["share"], f"{path}.share"
+    def apply(self, model: nn.Module, spec: ModelSpec, context: AdapterContext) -> nn.Module:
+        share, place = spec.adapter_options["share"], f"{spec.path}.share"
         other = with_weights(context, share["teacher"], place)
         modules = {
             tap_path(model, mine, f"{place}.modules"): tap_path(other, theirs, f"{place}.modules.{mine}")
@@ -52,16 +55,17 @@ class Share(Adapter):
         return adapted
 
     def shipped(
-        self, model: nn.Module, weights: Mapping[str, Tensor], spec: Spec, context: AdapterContext, path: str
+        self, model: nn.Module, weights: Mapping[str, Tensor], spec: ModelSpec, context: AdapterContext
     ) -> dict[str, nn.Module]:
         # Loading into tied modules would write into the teacher.
         model.load_state_dict(weights)
         return {"": model}
 
 
-def is_tied(student: Spec) -> bool:
+def is_tied(student: ModelSpec) -> bool:
     """Whether shared modules train with the student."""
-    return "share" in student and student["share"]["mode"] == "tied"
+    share = student.adapter_options.get("share")
+    return share is not None and share["mode"] == "tied"
 
 
 def with_weights(context: AdapterContext, name: str, path: str) -> nn.Module:

@@ -13,35 +13,31 @@ from limbeck.recipes.model_sources.from_teacher import registered_teachers
 from limbeck.recipes.model_sources.model_source import (
     ModelContext,
     ModelSource,
-    Section,
     TeacherContext,
     WeightedModel,
     add_finder,
     add_model_sources,
     base_teacher,
-    has_weights,
-    model_source_of,
     model_sources,
-    weighted_model_of,
 )
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.parse import parse_model
 from limbeck.recipes.model_sources.peers import FromPeers
 from limbeck.recipes.model_sources.random import FromRandom
-from limbeck.recipes.model_sources.resolve import resolve_model
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.model_sources.shrunk import FromShrink
 from limbeck.recipes.model_sources.teacher_free import FromTeacherFree
 
 __all__ = [
     "ModelContext",
     "ModelSource",
+    "ModelSpec",
     "Section",
     "TeacherContext",
     "WeightedModel",
     "base_teacher",
-    "has_weights",
-    "model_source_of",
     "model_sources",
-    "resolve_model",
-    "weighted_model_of",
+    "parse_model",
 ]
 
 add_model_sources(

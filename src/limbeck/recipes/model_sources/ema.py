@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from limbeck.core import Teacher
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.model_sources.model_source import ModelSource, TeacherContext
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct
 from limbeck.teachers import EMA
 
@@ -20,24 +20,22 @@ class FromEMA(ModelSource):
     key = "ema"
     may_need_student = True
 
-    def resolve(self, section: Section) -> dict[str, Any]:
-        return section.resolved(self.key, EMA, renamed={"student": self.key})
+    def parse(self, section: Section) -> ModelSpec:
+        return section.spec(self, section.resolved(self.key, EMA, renamed={"student": self.key}))
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return (spec[self.key],)
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return (spec.options[self.key],)
 
-    def learns(self, spec: Spec) -> bool:
+    def learns(self, spec: ModelSpec) -> bool:
         return True
 
-    def follows(self, spec: Spec) -> str | None:
-        followed: str = spec[self.key]
+    def follows(self, spec: ModelSpec) -> str | None:
+        followed: str = spec.options[self.key]
         return followed
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        options = {
-            "student" if option == self.key else option: value for option, value in context.options(name).items()
-        }
-        ema: EMA = construct(EMA, options, path=f"models.{name}")
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        options = {"student" if option == self.key else option: value for option, value in spec.options.items()}
+        ema: EMA = construct(EMA, options, path=spec.path)
         return ema
 
     def trained_state(self, teacher: Teacher) -> dict[str, Tensor]:

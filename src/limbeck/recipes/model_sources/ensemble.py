@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor
 
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError
+from limbeck.recipes.model_io import ModelIO
 from limbeck.recipes.model_sources.members import with_weights
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.model_sources.model_source import ModelSource, TeacherContext
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.teachers import Ensemble
 
@@ -40,9 +42,9 @@ class FromMembers(ModelSource):
 
     key = "ensemble"
 
-    def resolve(self, section: Section) -> dict[str, Any]:
+    def parse(self, section: Section) -> ModelSpec:
         section.refuse_training(self.key)
-        if section.read() != replace(section, reading={}).read():
+        if section.io() != ModelIO():
             raise RecipeError(
                 f"{section.path}: an ensemble has no taps, inputs or call of its own; give them to its members"
             )
@@ -56,30 +58,27 @@ class FromMembers(ModelSource):
                 raise RecipeError(
                     f"{section.path}.{self.key}: its weights are {own['weights']}; list the members alone"
                 )
-        return {**own, **section.read()}
+        return section.spec(self, own, io=section.io())
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return tuple(spec[self.key])
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return tuple(spec.options[self.key])
 
-    def is_model(self, spec: Spec) -> bool:
+    def is_model(self, spec: ModelSpec) -> bool:
         # Weights by confidence need the label.
-        return spec.get("weights") != "confidence"
+        return spec.options.get("weights") != "confidence"
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        spec = context.recipe["models"][name]
-        members = {member: context.teacher(member) for member in spec[self.key]}
-        options = {"weights": spec[self.key], **{key: spec[key] for key in _passed if key in spec}}
-        ensemble: Ensemble = construct(Ensemble, {"members": members, **options}, path=f"models.{name}")
-        if name in context.trained_states:
-            ensemble.load_state_dict(context.trained_states[name], strict=False)
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        options = dict(spec.options)
+        weights = options.pop(self.key)
+        members = {member: context.teacher(member) for member in weights}
+        ensemble: Ensemble = construct(Ensemble, {"members": members, "weights": weights, **options}, path=spec.path)
+        if spec.name in context.trained_states:
+            ensemble.load_state_dict(context.trained_states[spec.name], strict=False)
         return ensemble
 
-    def learns(self, spec: Spec) -> bool:
-        return spec.get("weights") == "learned"
+    def learns(self, spec: ModelSpec) -> bool:
+        return spec.options.get("weights") == "learned"
 
     def trained_state(self, teacher: Teacher) -> dict[str, Tensor]:
         scores = teacher.scores if isinstance(teacher, Ensemble) else None
         return {} if scores is None else {"scores": scores.detach()}
-
-
-_passed = ("weights", "mean", "temperature", "target")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 from torch import nn
 
-from limbeck.recipes.model_sources.model_source import ModelContext, Section, Spec, WeightedModel
+from limbeck.recipes.model_sources.model_source import ModelContext, WeightedModel
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.model_sources.teacher_wrappers import with_preprocess
 
 __all__ = ["OBJECT", "FromObject"]
@@ -20,12 +21,12 @@ class FromObject(WeightedModel):
 
     key = OBJECT
 
-    def resolve(self, section: Section) -> dict[str, Any]:
-        return {OBJECT: section.name, **section.read()}
+    def parse(self, section: Section) -> ModelSpec:
+        return section.spec(self, {OBJECT: section.name}, io=section.io())
 
-    def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
+    def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
         # It stays as its owner left it.
-        return with_preprocess(copy.deepcopy(context.objects[spec[OBJECT]]), spec, path)
+        return with_preprocess(copy.deepcopy(context.objects[spec.options[OBJECT]]), spec.wrappers, spec.path)
 
-    def architecture(self, spec: Spec, path: str) -> Spec | None:
+    def architecture(self, spec: ModelSpec) -> None:
         return None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -14,15 +17,16 @@ from limbeck import registry
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.models import load_weights
 from limbeck.models.network import network
-from limbeck.recipes.adapters import base_spec, rebuilt
-from limbeck.recipes.model_io import IO_OPTIONS
-from limbeck.recipes.model_sources.learning import resolve_learning
-from limbeck.recipes.model_sources.model_source import ModelContext, Section, Spec, WeightedModel
-from limbeck.recipes.model_sources.teacher_wrappers import WRAPPER_OPTIONS, preprocessed_shape, with_preprocess
+from limbeck.recipes.model_io import IO_OPTIONS, ModelIO
+from limbeck.recipes.model_sources.learning import parse_learning
+from limbeck.recipes.model_sources.model_source import ModelContext, WeightedModel
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
+from limbeck.recipes.model_sources.teacher_wrappers import preprocessed_shape, with_preprocess
 from limbeck.recipes.options import construct, lookup, resolve_use
 from limbeck.tasks import Part, Task
 
-__all__ = ["FromRegistry", "build_model"]
+__all__ = ["FromRegistry", "build_model", "build_network"]
 
 
 class FromRegistry(WeightedModel):
@@ -30,22 +34,26 @@ class FromRegistry(WeightedModel):
 
     key = "use"
 
-    def resolve(self, section: Section) -> dict[str, Any]:
-        architecture = _architecture(section)
-        return {**architecture, **resolve_learning(section, ready=_has_weights(section.options)), **section.read()}
+    def parse(self, section: Section) -> ModelSpec:
+        options = _options(section)
+        return section.spec(
+            self, options, io=section.io(), learning=parse_learning(section, ready=_has_weights(options))
+        )
 
-    def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
-        return build_model(spec, context.task, seed=seed, path=path)
+    def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
+        return build_model(spec.options, context.task, wrappers=spec.wrappers, seed=seed, path=spec.path)
 
-    def architecture(self, spec: Spec, path: str) -> Spec | None:
-        beside = ("train", "objective", "classes", "confidence")
-        return {key: value for key, value in base_spec(spec).items() if key not in beside}
+    def architecture(self, spec: ModelSpec) -> dict[str, Any]:
+        io = ModelIO() if spec.io is None else spec.io
+        preprocess = {option: value for option, value in spec.wrappers.items() if option == "preprocess"}
+        return {**spec.options, **asdict(io), **preprocess}
 
-    def random_init(self, spec: Spec) -> bool:
-        return not _has_weights(spec)
+    def random_init(self, spec: ModelSpec) -> bool:
+        return not _has_weights(spec.options)
 
 
-def _architecture(section: Section) -> dict[str, Any]:
+def _options(section: Section) -> dict[str, Any]:
+    """The constructor's options, the components that the section names, and its checkpoint."""
     checkpoint, path = section.options.get("checkpoint"), section.path
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
         raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
@@ -68,30 +76,54 @@ def _part(part: Part, given: Any, entry: Any, path: str) -> dict[str, Any] | Non
     return None
 
 
-def _has_weights(spec: Spec) -> bool:
+def _has_weights(options: Mapping[str, Any]) -> bool:
     tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
     known = {name for task in tasks for kind in task.pretrained for name in registry.names(kind)}
-    return spec.get("checkpoint") is not None or spec["use"] in known
+    return options.get("checkpoint") is not None or options["use"] in known
 
 
-def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
-    """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
-    beside = ("use", "train", "objective", "checkpoint", "exit", *IO_OPTIONS, *WRAPPER_OPTIONS, *task.parts)
-    options = {key: value for key, value in base_spec(spec).items() if key not in beside}
-    entry = lookup(task.models, spec["use"], path)
+def build_model(
+    options: Mapping[str, Any],
+    task: Task,
+    *,
+    wrappers: Mapping[str, Any] = MappingProxyType({}),
+    seed: int,
+    path: str,
+) -> nn.Module:
+    """A model of the registry with its ``preprocess`` and, where it has one, the weights of its checkpoint.
+
+    Args:
+        options: ``use``, the options of the constructor, the components that the task asks for, and ``checkpoint``.
+        task: with the data loaded.
+        wrappers: ``classes`` and ``preprocess``, where they are given.
+        seed: of the initial weights.
+        path: of the section, for errors.
+
+    Raises:
+        RecipeError: if it cannot be built, or its checkpoint does not fit.
+    """
+    network = build_network(options, task, wrappers=wrappers, seed=seed, path=path)
+    model = with_preprocess(network, wrappers, path)
+    if options["checkpoint"] is not None:
+        _load_checkpoint(model, Path(options["checkpoint"]), path)
+    return model
+
+
+def build_network(
+    options: Mapping[str, Any], task: Task, *, wrappers: Mapping[str, Any], seed: int, path: str
+) -> nn.Module:
+    """The network of `build_model` alone; its initial weights are a function of the seed."""
+    rest = {option: value for option, value in options.items() if option not in ("use", "checkpoint")}
+    parts = {name: rest.pop(name, None) for name in task.parts}
+    entry = lookup(task.models, options["use"], path)
 
     def build(**supplied: Any) -> nn.Module:
-        model: nn.Module = construct(entry, {**options, **preprocessed_shape(supplied, spec, path)}, path=path)
+        model: nn.Module = construct(entry, {**rest, **preprocessed_shape(supplied, wrappers, path)}, path=path)
         return model
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = task.build(build, path.rpartition(".")[2], {name: spec.get(name) for name in task.parts})
-    model = rebuilt(model, spec, lambda other: build_model(other, task, seed=0, path=path), task, path)
-    whole = with_preprocess(model, spec, path)
-    if spec["checkpoint"] is not None:
-        _load_checkpoint(whole, Path(spec["checkpoint"]), path)
-    return whole
+        return task.build(build, path.rpartition(".")[2], parts)
 
 
 def _load_checkpoint(model: nn.Module, file: Path, path: str) -> None:

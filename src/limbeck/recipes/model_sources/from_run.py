@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -12,13 +12,20 @@ from torch import nn
 
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.models import load_weights
+from limbeck.recipes.adapters import REBUILDING_OPTIONS, rebuilt
 from limbeck.recipes.model_io import IO_OPTIONS
-from limbeck.recipes.model_sources.from_registry import build_model
-from limbeck.recipes.model_sources.model_source import ModelContext, Section, Spec, WeightedModel
+from limbeck.recipes.model_sources.from_registry import build_network
+from limbeck.recipes.model_sources.model_source import ModelContext, WeightedModel
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
+from limbeck.recipes.model_sources.teacher_wrappers import WRAPPER_OPTIONS, with_preprocess
 from limbeck.recipes.options import resolve_options
 from limbeck.tasks import Task
 
 __all__ = ["FromRun", "load_run_model", "run_model_spec"]
+
+# What a stored section says beside the options of the constructor.
+_beside = (*IO_OPTIONS, *WRAPPER_OPTIONS, *REBUILDING_OPTIONS)
 
 
 def _options(*, run: str, model: str = "student") -> None: ...
@@ -29,35 +36,36 @@ class FromRun(WeightedModel):
 
     key = "run"
 
-    def resolve(self, section: Section) -> dict[str, Any]:
+    def parse(self, section: Section) -> ModelSpec:
         section.refuse_training(self.key)
         own = resolve_options(_options, section.options, path=section.path, name="run", beside=IO_OPTIONS)
-        return {**own, **section.read()}
+        return section.spec(self, own, io=section.io())
 
-    def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
-        return load_run_model(_folder(spec), context.task, path, spec)
+    def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
+        return load_run_model(_folder(spec), context.task, spec.path, spec.wrappers)
 
-    def architecture(self, spec: Spec, path: str) -> Spec | None:
-        return _with_preprocess(run_model_spec(_folder(spec), path), spec, path)
+    def architecture(self, spec: ModelSpec) -> Mapping[str, Any]:
+        return _with_preprocess(run_model_spec(_folder(spec), spec.path), spec.wrappers, spec.path)
 
-    def classes(self, spec: Spec, path: str) -> Sequence[str] | None:
-        named = super().classes(spec, path)
-        known: Sequence[str] = _config(_folder(spec), path)["classes"]
-        return known if named is None else named
-
-
-def _folder(spec: Spec) -> Path:
-    return Path(spec["run"], "models", spec["model"])
+    def classes(self, spec: ModelSpec) -> Sequence[str] | None:
+        known: Sequence[str] = _config(_folder(spec), spec.path)["classes"]
+        return known if spec.classes is None else spec.classes
 
 
-def load_run_model(folder: Path, task: Task, path: str, spec: Spec = MappingProxyType({})) -> nn.Module:
-    """A model of a run, from ``models/<name>``, as the section that takes it has it.
+def _folder(spec: ModelSpec) -> Path:
+    return Path(spec.options["run"], "models", spec.options["model"])
+
+
+def load_run_model(
+    folder: Path, task: Task, path: str, wrappers: Mapping[str, Any] = MappingProxyType({})
+) -> nn.Module:
+    """A model of a run, from ``models/<name>``, with the wrappers of the section that takes it.
 
     Raises:
         RecipeError: if there is none, or it has hardly a class in common with the task.
     """
-    inner, known = run_model_spec(folder, path), _config(folder, path)["classes"]
-    names = spec.get("classes", known)
+    section, known = run_model_spec(folder, path), _config(folder, path)["classes"]
+    names = wrappers.get("classes", known)
     if not known and task.names:
         raise RecipeError(
             f"{path}: the model in {folder} names hidden words and knows no class; begin from it by "
@@ -70,32 +78,41 @@ def load_run_model(folder: Path, task: Task, path: str, spec: Spec = MappingProx
         )
     if len(names) != len(known):
         raise RecipeError(f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}")
-    built = {**_with_preprocess(inner, spec, path), "checkpoint": None, "classes": known}
-    model = build_model(task.restored(built, folder), task, seed=0, path=path)
+    whole = {**_with_preprocess(section, wrappers, path), "classes": known}
+    model = _build(task.restored(whole, folder), task, path)
     try:
         # Its file knows nothing of the preprocess that this section adds.
-        inner_model = cast(nn.Module, model.model) if "preprocess" in spec else model
+        inner_model = cast(nn.Module, model.model) if "preprocess" in wrappers else model
         load_weights(inner_model, folder / "model.safetensors")
     except LimbeckError as error:
         raise RecipeError(f"{path}: {error}") from error
     return model
 
 
-def _with_preprocess(inner: Spec, spec: Spec, path: str) -> Spec:
-    if "preprocess" not in spec:
-        return inner
-    if "preprocess" in inner:
+def _build(section: Mapping[str, Any], task: Task, path: str) -> nn.Module:
+    """The model of a stored section, with random weights."""
+    options = {option: value for option, value in section.items() if option not in _beside}
+    wrappers = {option: section[option] for option in WRAPPER_OPTIONS if option in section}
+    network = build_network(options, task, wrappers=wrappers, seed=0, path=path)
+    part = rebuilt(network, section, lambda other: _build(other, task, path), task, path)
+    return with_preprocess(part, wrappers, path)
+
+
+def _with_preprocess(section: Mapping[str, Any], wrappers: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    if "preprocess" not in wrappers:
+        return section
+    if "preprocess" in section:
         raise RecipeError(f"{path}.preprocess: the model of that run has one already; remove it here")
-    return {**inner, "preprocess": spec["preprocess"]}
+    return {**section, "preprocess": wrappers["preprocess"]}
 
 
-def run_model_spec(folder: Path, path: str) -> Spec:
+def run_model_spec(folder: Path, path: str) -> Mapping[str, Any]:
     """The section that a model of a run was built by.
 
     Raises:
         RecipeError: if there is no such model, or it was given as an object.
     """
-    spec: Spec | None = _config(folder, path)["model"]
+    spec: Mapping[str, Any] | None = _config(folder, path)["model"]
     if spec is None:
         raise RecipeError(f"{path}: the model in {folder} was given in Python; give it again: limbeck.run(…, models=…)")
     return spec

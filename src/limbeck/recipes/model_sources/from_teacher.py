@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from limbeck import registry
 from limbeck.core import Teacher, source_of
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.model_sources.model_source import ModelSource, TeacherContext
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct
 
 __all__ = ["FromTeacher", "registered_teachers"]
@@ -31,32 +32,32 @@ class FromTeacher(ModelSource):
         self.key: str = entry.section  # type: ignore[misc]
         self.may_need_student = bool(getattr(entry, "may_need_student", False))  # type: ignore[misc]
 
-    def resolve(self, section: Section) -> dict[str, Any]:
-        return section.resolved(self.key, self.entry)
+    def parse(self, section: Section) -> ModelSpec:
+        return section.spec(self, section.resolved(self.key, self.entry))
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
         needs = getattr(self.entry, "needs", None)
-        return () if needs is None else tuple(needs(spec))
+        return () if needs is None else tuple(needs(spec.options))
 
-    def reads(self, spec: Spec) -> tuple[str, ...]:
+    def reads(self, spec: ModelSpec) -> tuple[str, ...]:
         needed = self.needs(spec)
-        read = {source_of(address) for address in self._construct(spec, self.key).reads}
+        read = {source_of(address) for address in self._construct(spec).reads}
         return tuple(name for name in needed if name in read)
 
-    def is_model(self, spec: Spec) -> bool:
+    def is_model(self, spec: ModelSpec) -> bool:
         return bool(getattr(self.entry, "is_model", False))
 
-    def learns(self, spec: Spec) -> bool:
+    def learns(self, spec: ModelSpec) -> bool:
         return issubclass(self.entry, nn.Module)
 
     def trained_state(self, teacher: Teacher) -> dict[str, Tensor]:
         return teacher.state_dict() if isinstance(teacher, nn.Module) else {}
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        return self._construct(context.options(name), f"models.{name}")
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        return self._construct(spec)
 
-    def _construct(self, spec: Mapping[str, Any], path: str) -> Teacher:
-        teacher: Teacher = construct(self.entry, dict(spec), path=path)
+    def _construct(self, spec: ModelSpec) -> Teacher:
+        teacher: Teacher = construct(self.entry, spec.options, path=spec.path)
         return teacher
 
 

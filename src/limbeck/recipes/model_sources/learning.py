@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from limbeck.errors import RecipeError
-from limbeck.recipes.co_training import TOGETHER, is_co_trained, resolve_co_training
-from limbeck.recipes.model_sources.model_source import Section
-from limbeck.recipes.sections import resolve_train
-from limbeck.recipes.terms import resolve_objective
+from limbeck.recipes.co_training import TOGETHER, is_co_trained, parse_co_training
+from limbeck.recipes.model_sources.model_spec import Learning
+from limbeck.recipes.model_sources.section import Section
+from limbeck.recipes.sections import parse_train
+from limbeck.recipes.term_spec import parse_objective
 
-__all__ = ["resolve_learning"]
+__all__ = ["parse_learning"]
 
 
-def resolve_learning(section: Section, *, ready: bool) -> dict[str, Any]:
-    """How a teacher learns: alone, from others, together with the student, or not at all.
+def parse_learning(section: Section, *, ready: bool) -> Learning | None:
+    """How a teacher learns: alone, from others, together with the student, or not at all. None for the student.
 
     Args:
         section: of the model.
@@ -26,29 +26,25 @@ def resolve_learning(section: Section, *, ready: bool) -> dict[str, Any]:
     """
     train, objective, path = section.train, section.objective, section.path
     if section.name == "student":
-        return {}
+        return None
     if is_co_trained(train):
         if objective is not None:
             raise RecipeError(
                 f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
             )
-        return {"train": resolve_co_training(train, f"{path}.train"), "objective": None}
+        return Learning(co_training=parse_co_training(train, f"{path}.train"))
     if train is None and objective is None and ready:
-        return {"train": None, "objective": None}
+        return Learning()
     if not isinstance(train, Mapping | None):
         raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
-    settings = resolve_train(train or {}, f"{path}.train")
-    if settings["finetune"] is not None:
+    settings = parse_train(train or {}, f"{path}.train")
+    if settings.finetune is not None:
         raise RecipeError(f"{path}.train.finetune: only the student and its control have a last stage; remove it")
     if objective is None:
-        return {"train": settings, "objective": None}
+        return Learning(train=settings)
     if not isinstance(objective, Mapping) or not objective:
         raise RecipeError(
             f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
         )
-    return {
-        "train": settings,
-        "objective": resolve_objective(
-            objective, f"{path}.objective", section.task.mask_address, section.task.main_output
-        ),
-    }
+    terms = parse_objective(objective, f"{path}.objective", section.task.mask_address, section.task.main_output)
+    return Learning(train=settings, objective=terms)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from limbeck.errors import RecipeError
-from limbeck.recipes.model_sources.model_source import Section
+from limbeck.recipes.model_sources.section import Section
 
 __all__ = ["with_weights"]
 

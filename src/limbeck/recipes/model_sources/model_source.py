@@ -5,111 +5,29 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from limbeck.core import Teacher
-from limbeck.errors import RecipeError
-from limbeck.recipes.model_io import check_taps, reading
-from limbeck.recipes.model_sources.teacher_wrappers import WRAPPER_OPTIONS, with_confidence
-from limbeck.recipes.options import construct, resolve_options
+from limbeck.recipes.model_io import ModelIO
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
+from limbeck.recipes.model_sources.teacher_wrappers import with_confidence
+from limbeck.recipes.options import construct
 from limbeck.tasks import Task
 from limbeck.teachers import Cached, Frozen, MapClasses, Peer
 
 __all__ = [
     "ModelContext",
     "ModelSource",
-    "Section",
-    "Spec",
     "TeacherContext",
     "WeightedModel",
     "add_finder",
     "add_model_sources",
     "base_teacher",
-    "has_weights",
-    "model_source_of",
     "model_sources",
-    "weighted_model_of",
 ]
-
-Spec = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Reading:
-    taps: Any = field(default_factory=dict)
-    inputs: str = "batch.inputs"
-    call: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Section:
-    """The section of one model.
-
-    Args:
-        task: which one the recipe is for.
-        name: under ``models``.
-        path: where it stands, for errors.
-        options: all but what follows.
-        train: how it learns, as the recipe says it; None if it does not.
-        objective: by which terms, likewise.
-        reading: ``taps``, ``inputs`` and ``call``, where they are given.
-        wrappers: ``classes``, ``preprocess`` and ``confidence``, resolved, where they are given.
-    """
-
-    task: type[Task]
-    name: str
-    path: str
-    options: dict[str, Any]
-    train: Any
-    objective: Any
-    reading: Spec
-    wrappers: Spec
-
-    def read(self) -> dict[str, Any]:
-        """Its taps, inputs and call arguments with every default written out.
-
-        Raises:
-            RecipeError: with the place in the recipe.
-        """
-        resolved = resolve_options(_Reading, self.reading, path=self.path, name=self.path)
-        check_taps(resolved["taps"], f"{self.path}.taps")
-        return resolved
-
-    def resolved(
-        self,
-        key: str,
-        entry: Callable[..., Any],
-        *,
-        supplied: Collection[str] = (),
-        renamed: Mapping[str, str] = MappingProxyType({}),
-    ) -> dict[str, Any]:
-        """The section of a source without weights of its own: the options of one constructor.
-
-        Args:
-            key: of the source.
-            entry: the constructor.
-            supplied: its parameters that no recipe gives.
-            renamed: what the recipe calls a parameter where it has another name there.
-
-        Raises:
-            RecipeError: if one is unknown, missing or of a wrong type, or the section says how it is trained.
-        """
-        self.refuse_training(key)
-        given = {**self.options, **self.reading}
-        return resolve_options(entry, given, path=self.path, name=key, supplied=supplied, renamed=renamed)
-
-    def refuse_training(self, key: str) -> None:
-        """Refuse ``train`` and ``objective``.
-
-        Raises:
-            RecipeError: if one is given.
-        """
-        for section, given in (("train", self.train), ("objective", self.objective)):
-            if given is not None:
-                raise RecipeError(f"{self.path}.{section}: a model taken by {key} is not trained; remove it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +52,7 @@ class TeacherContext:
     """What teachers on the board are built from.
 
     Args:
-        recipe: as `resolve` gives it.
+        specs: the sections of the recipe, by name.
         classes: of the task.
         models: those with weights, by name.
         learners: the names of those that train in the same steps.
@@ -143,7 +61,7 @@ class TeacherContext:
         cached: the names of those whose outputs the batch brings along.
     """
 
-    recipe: Spec
+    specs: Mapping[str, ModelSpec]
     classes: Sequence[str]
     models: Mapping[str, nn.Module]
     learners: Collection[str] = ()
@@ -162,16 +80,12 @@ class TeacherContext:
             self._made[name] = self._make(name)
         return self._made[name]
 
-    def options(self, name: str) -> dict[str, Any]:
-        """The section of a model without the options of wrappers."""
-        return {key: value for key, value in self.recipe["models"][name].items() if key not in WRAPPER_OPTIONS}
-
     def _make(self, name: str) -> Teacher:
         if name in self.learners:
             return Peer(name)
-        spec = self.recipe["models"][name]
-        teacher = _frozen(name, self) if name in self.models else model_source_of(spec).teacher(name, self)
-        return with_confidence(teacher, spec, f"models.{name}")
+        spec = self.specs[name]
+        teacher = _frozen(spec, self) if name in self.models else spec.source.teacher(spec, self)
+        return with_confidence(teacher, spec.confidence, spec.path)
 
 
 class ModelSource(ABC):
@@ -180,9 +94,11 @@ class ModelSource(ABC):
     key: ClassVar[str]
     may_need_student: ClassVar[bool] = False
     """Whether it may be built from the student."""
+    has_weights: ClassVar[bool] = False
+    """Whether its models have weights of their own."""
 
     @abstractmethod
-    def resolve(self, section: Section) -> dict[str, Any]:
+    def parse(self, section: Section) -> ModelSpec:
         """The section with every default written out.
 
         Raises:
@@ -190,26 +106,26 @@ class ModelSource(ABC):
         """
 
     @abstractmethod
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        """The teacher of the section of this name."""
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        """The teacher of a section."""
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
         """The models that it is built from."""
         return ()
 
-    def reads(self, spec: Spec) -> tuple[str, ...]:
+    def reads(self, spec: ModelSpec) -> tuple[str, ...]:
         """The models among them whose outputs must be on the board."""
         return ()
 
-    def is_model(self, spec: Spec) -> bool:
+    def is_model(self, spec: ModelSpec) -> bool:
         """Whether it gives logits from inputs alone once all training is over."""
         return True
 
-    def learns(self, spec: Spec) -> bool:
+    def learns(self, spec: ModelSpec) -> bool:
         """Whether training changes the state of its teacher."""
         return False
 
-    def follows(self, spec: Spec) -> str | None:
+    def follows(self, spec: ModelSpec) -> str | None:
         """The learner whose weights it tracks during training; None if it tracks none."""
         return None
 
@@ -217,16 +133,18 @@ class ModelSource(ABC):
         """The state of its teacher that is stored with the weights of the student."""
         return {}
 
-    def output_key(self, spec: Spec) -> dict[str, Any]:
-        """The parts of a resolved section that decide its outputs, apart from weights."""
-        return {key: value for key, value in spec.items() if key != "call"}
+    def output_key(self, spec: ModelSpec) -> dict[str, Any]:
+        """The parts of a section that decide its outputs, apart from weights."""
+        return dict(spec.options)
 
 
 class WeightedModel(ModelSource):
     """A source of models with weights of their own."""
 
+    has_weights: ClassVar[bool] = True
+
     @abstractmethod
-    def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
+    def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
         """The model before training in this run.
 
         Raises:
@@ -234,44 +152,51 @@ class WeightedModel(ModelSource):
         """
 
     @abstractmethod
-    def architecture(self, spec: Spec, path: str) -> Spec | None:
+    def architecture(self, spec: ModelSpec) -> Mapping[str, Any] | None:
         """The section with ``use`` that rebuilds the model; None if no section does."""
 
-    def classes(self, spec: Spec, path: str) -> Sequence[str] | None:
+    def classes(self, spec: ModelSpec) -> Sequence[str] | None:
         """The classes of its logits; None for the classes of the task."""
-        named: Sequence[str] | None = spec.get("classes")
-        return named
+        return spec.classes
 
-    def random_init(self, spec: Spec) -> bool:
+    def random_init(self, spec: ModelSpec) -> bool:
         """Whether its initial weights are random: a function of section and seed alone."""
         return False
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        return _frozen(name, context)
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        return _frozen(spec, context)
 
-    def output_key(self, spec: Spec) -> dict[str, Any]:
+    def output_key(self, spec: ModelSpec) -> dict[str, Any]:
         # All else decides the weights, which have their own keys.
-        return {key: spec[key] for key in ("taps", "inputs", "classes") if key in spec}
+        classes = {} if spec.classes is None else {"classes": spec.classes}
+        return {"taps": spec.taps, "inputs": spec.inputs, **classes}
 
 
-def base_teacher(name: str, context: TeacherContext) -> Teacher:
+def base_teacher(spec: ModelSpec, context: TeacherContext) -> Teacher:
     """A model with weights as a teacher without wrappers, whose outputs a cache holds."""
-    if name in context.cached:
-        return Cached(name)
-    specs, path, model = context.recipe["models"], f"models.{name}", context.models[name]
+    if spec.name in context.cached:
+        return Cached(spec.name)
+    model = context.models[spec.name]
     # A copy of a learner has the inputs and taps of that learner.
-    read = reading(model, specs[model_source_of(specs[name]).follows(specs[name]) or name], path)
-    options = {"model": model, **read, "differentiable": name in context.differentiated}
-    frozen: Teacher = construct(Frozen, options, path=path)
+    followed = spec.source.follows(spec)
+    io = (spec if followed is None else context.specs[followed]).io or ModelIO()
+    options = {
+        "model": model,
+        **io.arguments(model, spec.path),
+        "differentiable": spec.name in context.differentiated,
+    }
+    frozen: Teacher = construct(Frozen, options, path=spec.path)
     return frozen
 
 
-def _frozen(name: str, context: TeacherContext) -> Teacher:
-    spec, path, frozen = context.recipe["models"][name], f"models.{name}", base_teacher(name, context)
-    names = weighted_model_of(spec).classes(spec, path) if has_weights(spec) else None
+def _frozen(spec: ModelSpec, context: TeacherContext) -> Teacher:
+    frozen = base_teacher(spec, context)
+    names = spec.weighted.classes(spec) if spec.has_weights else None
     if names is None or list(names) == list(context.classes):
         return frozen
-    mapped: Teacher = construct(MapClasses, {"teacher": frozen, "classes": names, "to": context.classes}, path=path)
+    mapped: Teacher = construct(
+        MapClasses, {"teacher": frozen, "classes": names, "to": context.classes}, path=spec.path
+    )
     return mapped
 
 
@@ -292,21 +217,3 @@ def add_finder(find: Callable[[], Mapping[str, ModelSource]]) -> None:
 def model_sources() -> dict[str, ModelSource]:
     """All forms by key."""
     return {**{key: source for find in _further for key, source in find().items()}, **_sources}
-
-
-def model_source_of(spec: Spec) -> ModelSource:
-    """The form of a resolved section."""
-    known = next((source for key, source in _sources.items() if key in spec), None)
-    return known or next(source for key, source in model_sources().items() if key in spec)
-
-
-def has_weights(spec: Spec) -> bool:
-    """Whether a section describes a model with weights of its own, rather than one made of others."""
-    return isinstance(model_source_of(spec), WeightedModel)
-
-
-def weighted_model_of(spec: Spec) -> WeightedModel:
-    """The form of a resolved section that describes a model with weights of its own."""
-    source = model_source_of(spec)
-    assert isinstance(source, WeightedModel)
-    return source

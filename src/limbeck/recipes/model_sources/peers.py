@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.model_sources.model_source import ModelSource, TeacherContext
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct
 from limbeck.teachers import PeerEnsemble
 
@@ -19,21 +19,19 @@ class FromPeers(ModelSource):
     key = "peers"
     may_need_student = True
 
-    def resolve(self, section: Section) -> dict[str, Any]:
-        return section.resolved(self.key, PeerEnsemble, renamed={"students": self.key})
+    def parse(self, section: Section) -> ModelSpec:
+        return section.spec(self, section.resolved(self.key, PeerEnsemble, renamed={"students": self.key}))
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return tuple(spec[self.key])
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return tuple(spec.options[self.key])
 
-    def is_model(self, spec: Spec) -> bool:
+    def is_model(self, spec: ModelSpec) -> bool:
         return False
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        for peer in context.options(name)[self.key]:
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        for peer in spec.options[self.key]:
             if peer not in context.learners:
-                raise RecipeError(f"models.{name}.{self.key}: {peer!r} does not train with {sorted(context.learners)}")
-        options = {
-            "students" if option == self.key else option: value for option, value in context.options(name).items()
-        }
-        ensemble: PeerEnsemble = construct(PeerEnsemble, options, path=f"models.{name}")
+                raise RecipeError(f"{spec.path}.{self.key}: {peer!r} does not train with {sorted(context.learners)}")
+        options = {"students" if option == self.key else option: value for option, value in spec.options.items()}
+        ensemble: PeerEnsemble = construct(PeerEnsemble, options, path=spec.path)
         return ensemble

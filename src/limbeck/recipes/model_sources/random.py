@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from limbeck.core import Teacher
 from limbeck.recipes.model_sources.members import with_weights
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.model_sources.model_source import ModelSource, TeacherContext
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct
 from limbeck.teachers import RandomTeacher
 
@@ -18,19 +18,23 @@ class FromRandom(ModelSource):
 
     key = "random"
 
-    def resolve(self, section: Section) -> dict[str, Any]:
-        section = with_weights(section, self.key)
-        return section.resolved(self.key, RandomTeacher, supplied=("members",), renamed={"weights": self.key})
+    def parse(self, section: Section) -> ModelSpec:
+        named = with_weights(section, self.key)
+        return section.spec(
+            self, named.resolved(self.key, RandomTeacher, supplied=("members",), renamed={"weights": self.key})
+        )
 
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return tuple(spec[self.key])
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return tuple(spec.options[self.key])
 
-    def is_model(self, spec: Spec) -> bool:
+    def is_model(self, spec: ModelSpec) -> bool:
         return False
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        spec = context.recipe["models"][name]
-        members = {member: context.teacher(member) for member in spec[self.key]}
-        options = {"members": members, "weights": spec[self.key], "seed": spec["seed"]}
-        drawn: RandomTeacher = construct(RandomTeacher, options, path=f"models.{name}")
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        options = dict(spec.options)
+        weights = options.pop(self.key)
+        members = {member: context.teacher(member) for member in weights}
+        drawn: RandomTeacher = construct(
+            RandomTeacher, {"members": members, "weights": weights, **options}, path=spec.path
+        )
         return drawn

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
 
 from limbeck.errors import RecipeError
 from limbeck.models import shrink
-from limbeck.recipes.adapters import base_spec
-from limbeck.recipes.model_io import IO_OPTIONS
-from limbeck.recipes.model_sources.learning import resolve_learning
-from limbeck.recipes.model_sources.model_source import ModelContext, Section, Spec, WeightedModel
+from limbeck.recipes.model_io import IO_OPTIONS, ModelIO
+from limbeck.recipes.model_sources.learning import parse_learning
+from limbeck.recipes.model_sources.model_source import ModelContext, WeightedModel
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct, resolve_options
 
 __all__ = ["FromShrink"]
@@ -27,7 +29,7 @@ class FromShrink(WeightedModel):
 
     key = "shrink"
 
-    def resolve(self, section: Section) -> dict[str, Any]:
+    def parse(self, section: Section) -> ModelSpec:
         options, path = dict(section.options), section.path
         source = options.pop(self.key)
         if not isinstance(source, str):
@@ -36,25 +38,25 @@ class FromShrink(WeightedModel):
             raise RecipeError(f"{path}.shrink is the model itself; name another one, as in shrink: teacher")
         beside = ("train", "objective", *IO_OPTIONS)
         own = resolve_options(shrink, options, path=path, name="shrink", supplied=_supplied, beside=beside)
-        return {self.key: source, **own, **resolve_learning(section, ready=True), **section.read()}
-
-    def needs(self, spec: Spec) -> tuple[str, ...]:
-        return (spec[self.key],)
-
-    def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
-        whole, beside = (
-            context.other(spec[self.key]),
-            ("train", "objective", "confidence", "classes", *IO_OPTIONS),
+        return section.spec(
+            self, {self.key: source, **own}, io=section.io(), learning=parse_learning(section, ready=True)
         )
-        options = {key: value for key, value in base_spec(spec).items() if key not in (self.key, *beside)}
-        batches = context.rows(spec[self.key]) if spec["width"] is not None else ()
-        small: nn.Module = construct(shrink, {**options, "model": whole, "batches": batches}, path=path)
+
+    def needs(self, spec: ModelSpec) -> tuple[str, ...]:
+        return (spec.options[self.key],)
+
+    def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
+        options = dict(spec.options)
+        source = options.pop(self.key)
+        whole = context.other(source)
+        batches = context.rows(source) if options["width"] is not None else ()
+        small: nn.Module = construct(shrink, {**options, "model": whole, "batches": batches}, path=spec.path)
         # Of texts: what it reads with.
         if hasattr(whole, "tokenizer"):
             small.tokenizer = whole.tokenizer
         return small.cpu()
 
-    def architecture(self, spec: Spec, path: str) -> Spec | None:
+    def architecture(self, spec: ModelSpec) -> dict[str, Any]:
         # A folder of from_pretrained, whichever model it was taken from; the task knows where it stands.
-        reading = {option: spec[option] for option in IO_OPTIONS}
-        return {"use": "hugging_face", "folder": ".", "tokenizer": None, "checkpoint": None, **reading}
+        io = ModelIO() if spec.io is None else spec.io
+        return {"use": "hugging_face", "folder": ".", "tokenizer": None, "checkpoint": None, **asdict(io)}

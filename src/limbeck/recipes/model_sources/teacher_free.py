@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from limbeck.core import Teacher
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, Spec, TeacherContext
+from limbeck.recipes.model_sources.model_source import ModelSource, TeacherContext
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.teachers import TeacherFree
 
@@ -20,14 +22,15 @@ class FromTeacherFree(ModelSource):
 
     key = "teacher_free"
 
-    def resolve(self, section: Section) -> dict[str, Any]:
+    def parse(self, section: Section) -> ModelSpec:
         own, path = section.resolved(self.key, _options)[self.key], f"{section.path}.{self.key}"
-        return {self.key: resolve_options(TeacherFree, own, path=path, name=self.key, supplied=("classes",))}
+        options = resolve_options(TeacherFree, own, path=path, name=self.key, supplied=("classes",))
+        return section.spec(self, {self.key: options})
 
-    def is_model(self, spec: Spec) -> bool:
+    def is_model(self, spec: ModelSpec) -> bool:
         return False
 
-    def teacher(self, name: str, context: TeacherContext) -> Teacher:
-        options = {"classes": len(context.classes), **context.recipe["models"][name][self.key]}
-        virtual: TeacherFree = construct(TeacherFree, options, path=f"models.{name}.{self.key}")
+    def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
+        options = {"classes": len(context.classes), **spec.options[self.key]}
+        virtual: TeacherFree = construct(TeacherFree, options, path=f"{spec.path}.{self.key}")
         return virtual

@@ -9,15 +9,13 @@ import torch
 from torch import nn
 
 import limbeck.teachers.preprocess  # noqa: F401  # registers them
-from limbeck import registry
 from limbeck.core import Teacher
 from limbeck.errors import RecipeError
+from limbeck.recipes.entry_spec import EntrySpec
 from limbeck.recipes.options import construct, resolve_options, resolve_use
 from limbeck.teachers import Confidence, Preprocessed
 
 __all__ = ["WRAPPER_OPTIONS", "preprocessed_shape", "resolve_wrappers", "with_confidence", "with_preprocess"]
-
-Spec = Mapping[str, Any]
 
 WRAPPER_OPTIONS = ("classes", "preprocess", "confidence")
 
@@ -27,7 +25,7 @@ def _options(
 ) -> None: ...
 
 
-def resolve_wrappers(given: Spec, path: str) -> dict[str, Any]:
+def resolve_wrappers(given: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The options that are given; the others are omitted.
 
     Raises:
@@ -43,35 +41,35 @@ def resolve_wrappers(given: Spec, path: str) -> dict[str, Any]:
     return {option: value for option, value in found.items() if value is not None}
 
 
-def with_preprocess(model: nn.Module, spec: Spec, path: str) -> nn.Module:
-    """The model with its section's ``preprocess`` in front of it, if there is one."""
-    preprocess = _preprocess(spec, path)
+def with_preprocess(model: nn.Module, wrappers: Mapping[str, Any], path: str) -> nn.Module:
+    """The model with the ``preprocess`` of its section in front of it, if there is one."""
+    preprocess = _preprocess(wrappers, path)
     return model if preprocess is None else Preprocessed(model, preprocess)
 
 
-def preprocessed_shape(shape: Spec, spec: Spec, path: str) -> dict[str, Any]:
+def preprocessed_shape(shape: Mapping[str, Any], wrappers: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The values that the data supplies to a constructor, after ``preprocess`` and with the section's ``classes``."""
-    shape, preprocess = dict(shape), _preprocess(spec, path)
-    if spec.get("classes") is not None:
-        own = {"classes": len(spec["classes"]), "names": tuple(spec["classes"])}
+    shape, preprocess = dict(shape), _preprocess(wrappers, path)
+    classes = wrappers.get("classes")
+    if classes is not None:
+        own = {"classes": len(classes), "names": tuple(classes)}
         shape |= {name: value for name, value in own.items() if name in shape}
     if preprocess is not None and "size" in shape:
         shape["size"] = tuple(preprocess(torch.zeros(1, shape["channels"], *shape["size"])).shape[2:])
     return shape
 
 
-def _preprocess(spec: Spec, path: str) -> nn.Module | None:
-    given, path = spec.get("preprocess"), f"{path}.preprocess"
+def _preprocess(wrappers: Mapping[str, Any], path: str) -> nn.Module | None:
+    given = wrappers.get("preprocess")
     if given is None:
         return None
-    entry = construct(registry.lookup, {"kind": "preprocess", "name": given["use"]}, path=path)
-    preprocess: nn.Module = construct(entry, {key: value for key, value in given.items() if key != "use"}, path=path)
+    options = {option: value for option, value in given.items() if option != "use"}
+    preprocess: nn.Module = EntrySpec(("preprocess",), given["use"], options, f"{path}.preprocess").build()
     return preprocess
 
 
-def with_confidence(teacher: Teacher, spec: Spec, path: str) -> Teacher:
-    """The teacher with its confidence, if its section asks for it."""
-    threshold = spec.get("confidence")
+def with_confidence(teacher: Teacher, threshold: float | None, path: str) -> Teacher:
+    """The teacher with its confidence, if its section gives a threshold."""
     if threshold is None:
         return teacher
     sure: Confidence = construct(Confidence, {"teacher": teacher, "threshold": threshold}, path=path)

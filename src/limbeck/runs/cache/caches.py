@@ -10,11 +10,12 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from limbeck import registry
 from limbeck.cache import BuildResult, CachedRows, CacheReader, Manifest, as_kept, build, fingerprint_model, placed
 from limbeck.core import map_tensors, resolve
 from limbeck.errors import ArgumentError, RecipeError
+from limbeck.recipes.model_io import ModelIO
 from limbeck.recipes.model_sources import TeacherContext, base_teacher
+from limbeck.recipes.recipe import Recipe
 from limbeck.runs.cache.plan import CachePlan
 from limbeck.runs.cache.query import TeacherQuery
 from limbeck.runs.inputs import alone
@@ -61,13 +62,13 @@ class Caches:
     """The caches of one run, each built when a training first needs it.
 
     Args:
-        recipe: as `resolve` gives it.
+        recipe: parsed.
         task: with the data loaded.
         plan: which teachers are cached.
         runner: of the stages of the run; the caches are written next to them.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], task: Task, plan: CachePlan, runner: StageRunner) -> None:
+    def __init__(self, recipe: Recipe, task: Task, plan: CachePlan, runner: StageRunner) -> None:
         self.recipe = recipe
         self.task = task
         self.plan = plan
@@ -89,7 +90,7 @@ class Caches:
             RecipeError: if the recipe asks for one of outputs that cannot be kept.
         """
         stores = {}
-        for name in self.plan.cached_in(training, self.recipe):
+        for name in self.plan.cached_in(training, self.recipe.models):
             if (name, precision) not in self._open:
                 self._open[name, precision] = self._ready(name, training, models[name], precision)
             store = self._open[name, precision]
@@ -141,16 +142,16 @@ class Caches:
         self, name: str, training: TrainingSpec, model: nn.Module, precision: torch.dtype
     ) -> tuple[TeacherQuery, int]:
         """A teacher as it is asked, and for how many entries."""
-        recipe, task = alone(self.recipe, self.task, name)
+        specs, task = alone(self.recipe.models, self.task, name)
         train, views = training.train, self.plan.views_of(training, task)
         source, _ = task.batches(
-            training.rows, batch_size=train["batch_size"], seed=train["seed"], rank=0, world=1, views=views
+            training.rows, batch_size=train.batch_size, seed=train.seed, rank=0, world=1, views=views
         )
         if source.reads_student:
             raise RecipeError("cache: the student writes the batches of this task, so nothing can be cached; remove it")
         source = cast(BatchSource, source)
         query = TeacherQuery(
-            base_teacher(name, TeacherContext(recipe=recipe, classes=task.names, models={name: model})),
+            base_teacher(specs[name], TeacherContext(specs=specs, classes=task.names, models={name: model})),
             source.query,
             self.plan.outputs[name],
             device=self.runner.accelerator.device,
@@ -161,13 +162,12 @@ class Caches:
     def _fingerprints(
         self, name: str, training: TrainingSpec, model: nn.Module, precision: torch.dtype
     ) -> dict[str, Any]:
-        recipe, task = alone(self.recipe, self.task, name)
-        spec = recipe["models"][name]
-        outputs = self.plan.outputs[name]
-        taps = {tap: path for tap, path in spec["taps"].items() if any(tap in output.split(".") for output in outputs)}
+        specs, task = alone(self.recipe.models, self.task, name)
+        spec, outputs = specs[name], self.plan.outputs[name]
+        taps = {tap: path for tap, path in spec.taps.items() if any(tap in output.split(".") for output in outputs)}
         return {
             "teacher": fingerprint_model(model),
-            "output": {"taps": taps, "inputs": spec["inputs"], "call": spec["call"]},
+            "output": {"taps": taps, "inputs": spec.inputs, "call": (spec.io or ModelIO()).call},
             "data": task.views_key(training.rows, self.plan.views_of(training, task)),
             "precision": str(precision).removeprefix("torch."),
             "plugin": self.runner.plugin,
@@ -181,7 +181,7 @@ class Caches:
 def cached_outputs(
     plan: CachePlan,
     names: Iterable[str],
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     models: Mapping[str, nn.Module],
     batch: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -191,14 +191,14 @@ def cached_outputs(
         RecipeError: if an output cannot be kept.
     """
     found = {}
-    mask_address = registry.lookup("task", recipe["task"]).mask_address
+    mask_address = recipe.task_type.mask_address
     real = (
         torch.ones_like(batch["row"], dtype=torch.bool)
         if mask_address is None
         else resolve({"batch": batch}, mask_address)
     )
     for name in names:
-        teacher = base_teacher(name, TeacherContext(recipe=recipe, classes=(), models=models))
+        teacher = base_teacher(recipe.models[name], TeacherContext(specs=recipe.models, classes=(), models=models))
         query = TeacherQuery(teacher, lambda rows, views: (batch, real), plan.outputs[name], device=batch["row"].device)
         with query.in_place():
             outputs = query(batch["row"], batch["view"])

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from limbeck import registry
 from limbeck.cache import Field, fields_of
-from limbeck.core import Term, source_of
+from limbeck.core import source_of
 from limbeck.core.addresses import parameter_path
 from limbeck.errors import RecipeError, suggest
-from limbeck.recipes.cache_settings import CacheSettings, resolve_settings
-from limbeck.recipes.model_sources import has_weights
+from limbeck.recipes.cache_settings import CacheSettings, parse_cache_settings
+from limbeck.recipes.model_sources import ModelSpec
+from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.sklearn_models import is_sklearn_model
-from limbeck.recipes.terms import build_term
-from limbeck.runs.plan import TrainingSpec, trainings
+from limbeck.runs.plan import TrainingSpec
 from limbeck.runs.teachers import made_of
 from limbeck.tasks import Task
 
@@ -37,6 +36,7 @@ class CachePlan:
         outputs: for each teacher that is cached in some training, the outputs that trainings read.
         live: why the other teachers are not cached.
         views: the number of views per row of the student; None, if every epoch has its own.
+        static: the outputs whose shape is the same for all rows; None for all.
     """
 
     settings: CacheSettings
@@ -44,21 +44,24 @@ class CachePlan:
     outputs: Mapping[str, tuple[str, ...]]
     live: Mapping[str, str]
     views: int | None
+    static: Sequence[str] | None = None
 
-    def cached_in(self, training: TrainingSpec, recipe: Mapping[str, Any]) -> list[str]:
+    def cached_in(self, training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> list[str]:
         """The teachers of a training that are cached."""
-        return [name for name, reason in _leaves(training, recipe) if reason is None and name in self.outputs]
+        return [
+            name for name, reason in _leaves(training, specs, self.static) if reason is None and name in self.outputs
+        ]
 
     def views_of(self, training: TrainingSpec, task: Task) -> int | None:
         """The number of views per row in a training; None, if every epoch has its own."""
         return None if training.rows is task.teacher_rows else self.views
 
-    def reads(self, training: TrainingSpec, recipe: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    def reads(self, training: TrainingSpec, specs: Mapping[str, ModelSpec], task: Task) -> dict[str, Any]:
         """What a training's result depends on: the number of views, and codecs that keep less than everything."""
         views = self.views_of(training, task)
         lossy = {
             name: {output: section for output, section in self._sections(name).items() if section["use"] != "float32"}
-            for name in self.cached_in(training, recipe)
+            for name in self.cached_in(training, specs)
         }
         lossy = {name: sections for name, sections in lossy.items() if sections}
         return {**({} if views is None else {"views": views}), **({"cache": lossy} if lossy else {})}
@@ -75,24 +78,29 @@ class CachePlan:
         return {output: self.settings.section_of(output) for output in self.outputs[name]}
 
 
-def plan_of(recipe: Mapping[str, Any], task: Task) -> CachePlan:
+def plan_of(recipe: Recipe, task: Task, trainings: Sequence[TrainingSpec]) -> CachePlan:
     """What is cached.
 
     A teacher can be, if it is frozen, reads the inputs of the batch, and all that is read of it are its outputs. If the
     recipe does not ask, it is where images are not augmented and its rows are passed at least four times.
 
+    Args:
+        recipe: parsed.
+        task: with the data loaded.
+        trainings: of the run.
+
     Raises:
         RecipeError: if the recipe asks for a teacher that cannot be cached, or for one whose images are augmented anew
             in every epoch.
     """
-    section = recipe["cache"]
-    requested = isinstance(section, Mapping)
-    settings = CacheSettings(**(section if requested else resolve_settings({})))
+    requested = isinstance(recipe.cache, CacheSettings)
+    settings = recipe.cache if isinstance(recipe.cache, CacheSettings) else parse_cache_settings({})
     views = None if task.num_views == 1 else settings.views or task.num_views
-    if section is False:
+    if recipe.cache is False:
         return CachePlan(settings=settings, requested=False, outputs={}, live={}, views=views)
-    outputs, live, passes = _survey(recipe, task)
-    _check_named(settings, recipe, outputs, live)
+    static = recipe.task_type.static_outputs
+    outputs, live, passes = _survey(recipe, trainings)
+    _check_named(settings, recipe.models, outputs, live)
     if requested and outputs and task.num_views is None and views is None:
         raise RecipeError(
             "cache: data.augment changes the images anew in every epoch, and a cache holds some views of each row; "
@@ -103,7 +111,7 @@ def plan_of(recipe: Mapping[str, Any], task: Task) -> CachePlan:
         if reason is not None:
             live[name] = reason
             del outputs[name]
-    return CachePlan(settings=settings, requested=requested, outputs=outputs, live=live, views=views)
+    return CachePlan(settings=settings, requested=requested, outputs=outputs, live=live, views=views, static=static)
 
 
 def _left_out(name: str, settings: CacheSettings, requested: bool, augmented: bool, passes: int) -> str | None:
@@ -117,96 +125,96 @@ def _left_out(name: str, settings: CacheSettings, requested: bool, augmented: bo
     return None
 
 
-def _survey(recipe: Mapping[str, Any], task: Task) -> tuple[dict[str, tuple[str, ...]], dict[str, str], dict[str, int]]:
+def _survey(
+    recipe: Recipe, trainings: Sequence[TrainingSpec]
+) -> tuple[dict[str, tuple[str, ...]], dict[str, str], dict[str, int]]:
     """What trainings read of each teacher that can be cached, why others cannot, and how often its rows are passed."""
     outputs: dict[str, dict[str, None]] = {}
     live: dict[str, str] = {}
     passes: dict[str, int] = {}
-    for training in trainings(recipe, task):
-        times = recipe["seeds"] if "student" in training.learners.values() else 1
-        for name, reason in _leaves(training, recipe):
+    for training in trainings:
+        times = recipe.seeds if "student" in training.learners.values() else 1
+        for name, reason in _leaves(training, recipe.models, recipe.task_type.static_outputs):
             if reason is None:
-                outputs.setdefault(name, {}).update(dict.fromkeys(_outputs(name, training, recipe)))
-                passes[name] = passes.get(name, 0) + training.train["epochs"] * times
+                outputs.setdefault(name, {}).update(dict.fromkeys(_outputs(name, training, recipe.models)))
+                passes[name] = passes.get(name, 0) + training.train.epochs * times
             else:
                 # Of its first training: a control reads no teacher, and that says nothing of one.
                 live.setdefault(name, reason)
     return {n: tuple(read) for n, read in outputs.items()}, {n: r for n, r in live.items() if n not in outputs}, passes
 
 
-def _leaves(training: TrainingSpec, recipe: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
+def _leaves(
+    training: TrainingSpec, specs: Mapping[str, ModelSpec], static: Sequence[str] | None
+) -> Iterator[tuple[str, str | None]]:
     """The teachers with weights of a training, and why each cannot be cached there; None if it can."""
-    for name in training.teachers(recipe):
-        if has_weights(recipe["models"][name]) and name not in training.learners:
-            yield name, _hindrance(name, training, recipe)
+    for name in training.teachers:
+        if specs[name].has_weights and name not in training.learners:
+            yield name, _hindrance(name, training, specs, static)
 
 
-def _hindrance(name: str, training: TrainingSpec, recipe: Mapping[str, Any]) -> str | None:
-    if is_sklearn_model(recipe["models"][training.learners["student"]]):
+def _hindrance(
+    name: str, training: TrainingSpec, specs: Mapping[str, ModelSpec], static: Sequence[str] | None
+) -> str | None:
+    if is_sklearn_model(specs[training.learners["student"]]):
         return "a student that is fitted at once reads every row once"
-    terms = _terms(training)
-    inputs = recipe["models"][name]["inputs"]
+    inputs = specs[name].inputs
     if inputs.split(".")[:2] not in (["batch", "inputs"], ["batch", "tokens"]):
         return f"it reads {inputs}, and a cache knows the inputs of a batch alone"
-    for term, built in terms.items():
-        for address in built.addresses:
-            source = source_of(address)
-            if not _stands_on(source, name, recipe):
-                continue
-            if built.differentiates:
-                return f"the term {term!r} differentiates it"
-            if parameter_path(address) is not None:
-                return f"the term {term!r} reads its parameters"
-    if not any(_stands_on(source_of(address), name, recipe) for built in terms.values() for address in built.addresses):
+    reading = [
+        (term, address)
+        for term in training.terms.values()
+        for address in term.addresses
+        if _stands_on(source_of(address), name, specs)
+    ]
+    for term, address in reading:
+        if term.differentiates:
+            return f"the term {term.name!r} differentiates it"
+        if parameter_path(address) is not None:
+            return f"the term {term.name!r} reads its parameters"
+    if not reading:
         return "no term reads what it says"
-    static_outputs = registry.lookup("task", recipe["task"]).static_outputs
-    for output in _outputs(name, training, recipe):
-        if static_outputs is not None and output not in static_outputs:
+    for output in _outputs(name, training, specs):
+        if static is not None and output not in static:
             return f"its {output} may have another shape for every row"
     return None
 
 
-def _outputs(name: str, training: TrainingSpec, recipe: Mapping[str, Any]) -> Iterator[str]:
+def _outputs(name: str, training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> Iterator[str]:
     """What a training reads of a teacher: what terms name, or for one that others are made of, logits and taps."""
-    spec = recipe["models"][name]
+    spec = specs[name]
     # These are made of the logits.
-    made = {"confidence", "confident"} if "confidence" in spec else set()
-    if made or "classes" in spec:
+    made = set() if spec.confidence is None else {"confidence", "confident"}
+    if made or spec.classes is not None:
         yield "logits"
-    for term in _terms(training).values():
+    for term in training.terms.values():
         for address in term.addresses:
             source, _, rest = address.partition(".")
             if source == name and rest not in made:
                 yield rest
-            elif _stands_on(source, name, recipe):
+            elif _stands_on(source, name, specs):
                 yield "logits"
-                yield from (tap for tap in spec["taps"] if tap in rest.split("."))
+                yield from (tap for tap in spec.taps if tap in rest.split("."))
 
 
-def _stands_on(source: str, name: str, recipe: Mapping[str, Any]) -> bool:
-    models = recipe["models"]
-    return source in models and name in made_of(source, recipe, [n for n, spec in models.items() if has_weights(spec)])
-
-
-def _terms(training: TrainingSpec) -> dict[str, Term]:
-    return {name: build_term(spec, f"objective.{name}") for name, spec in training.terms.items()}
+def _stands_on(source: str, name: str, specs: Mapping[str, ModelSpec]) -> bool:
+    return source in specs and name in made_of(source, specs, [n for n, spec in specs.items() if spec.has_weights])
 
 
 def _check_named(
     settings: CacheSettings,
-    recipe: Mapping[str, Any],
+    specs: Mapping[str, ModelSpec],
     outputs: Mapping[str, Any],
     live: Mapping[str, str],
 ) -> None:
-    models = recipe["models"]
     for name in settings.teachers or ():
         path = f"cache.teachers: {name!r}"
         if name in outputs:
             continue
         if name in live:
             raise RecipeError(f"{path} cannot be cached: {live[name]}; leave it out, and it stays live")
-        if name not in models:
+        if name not in specs:
             raise RecipeError(f"{path} is no model.{suggest(name, outputs)}")
-        if not has_weights(models[name]):
+        if not specs[name].has_weights:
             raise RecipeError(f"{path} is made of others; name those of them that can be cached: {sorted(outputs)}")
         raise RecipeError(f"{path} cannot be cached: it is no frozen teacher that a term reads; leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ import transformers
 from torch import nn
 
 from limbeck.errors import RecipeError
-from limbeck.layers.attention_heads import leaves_open, with_heads
-from limbeck.recipes.schema import resolve
+from limbeck.recipes.recipe import Recipe
+from limbeck.recipes.schema import parse_recipe
+from limbeck.runs.attention_heads import leaves_open, with_heads
 
 SCORES = {
     "loss": "attention_scores",
@@ -28,7 +30,7 @@ def bert(heads: int) -> Any:
     return transformers.BertModel(transformers.BertConfig(num_attention_heads=heads, **sizes))
 
 
-def recipe(terms: dict[str, Any], **assistant: Any) -> dict[str, Any]:
+def recipe(terms: dict[str, Any], **assistant: Any) -> Recipe:
     models: dict[str, Any] = {name: {"use": "bert", "taps": TAPS} for name in ("teacher", "student")}
     models["teacher"]["train"] = {"epochs": 1}
     if assistant:
@@ -40,12 +42,12 @@ def recipe(terms: dict[str, Any], **assistant: Any) -> dict[str, Any]:
         "models": models,
         "objective": terms,
     }
-    return resolve(raw, name="x")
+    return parse_recipe(raw, name="x")
 
 
-def loss(given: dict[str, Any], **models: nn.Module) -> tuple[dict[str, Any], list[str]]:
+def loss(given: dict[str, Any], **models: nn.Module) -> tuple[Mapping[str, Any], list[str]]:
     found, notes = with_heads(recipe({"term": given}), models)
-    return found["objective"]["term"]["loss"], notes
+    return found.objective["term"].loss.options, notes
 
 
 def test_they_are_those_of_the_models() -> None:
@@ -81,9 +83,11 @@ def test_a_model_that_does_not_say_it() -> None:
 def test_in_an_objective_of_its_own_the_student_is_the_model_that_it_teaches() -> None:
     made = recipe({"soft": {"loss": "kl_divergence"}}, train={"epochs": 1}, objective={"scores": SCORES})
     found, notes = with_heads(made, {"teacher": bert(4), "assistant": bert(6), "student": bert(2)})
-    scores = found["models"]["assistant"]["objective"]["scores"]["loss"]
+    objective = found.models["assistant"].objective
+    assert objective is not None
+    scores = objective["scores"].loss.options
     assert (scores["student_heads"], scores["teacher_heads"]) == (6, 4)
     assert notes == [
         "models.assistant.objective.scores: 6 heads learn from 4, so the means over the heads are compared"
     ]
-    assert found["objective"] == made["objective"]
+    assert found.objective == made.objective

@@ -1,27 +1,30 @@
-"""Resolves the sections under ``models``."""
+"""Parses the sections under ``models``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from limbeck.core.addresses import check_name
 from limbeck.errors import LimbeckError, RecipeError
-from limbeck.recipes.adapters import resolve_adapter, take_adapter_options
+from limbeck.recipes.adapters import parse_adapter, take_adapter_options
 from limbeck.recipes.co_training import is_co_trained
 from limbeck.recipes.model_io import IO_OPTIONS
 from limbeck.recipes.model_sources.from_object import OBJECT
-from limbeck.recipes.model_sources.model_source import ModelSource, Section, WeightedModel, model_sources
+from limbeck.recipes.model_sources.model_source import ModelSource, model_sources
+from limbeck.recipes.model_sources.model_spec import ModelSpec
+from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.model_sources.teacher_wrappers import WRAPPER_OPTIONS, resolve_wrappers
 from limbeck.tasks import Task
 
-__all__ = ["resolve_model"]
+__all__ = ["parse_model"]
 
 # Files of a run, rows of its table, and the batch on the board.
 _taken = ("batch", "control", "exported", "int8")
 
 
-def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> dict[str, Any]:
+def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> ModelSpec:
     """A section under ``models`` with every default written out.
 
     Args:
@@ -40,35 +43,44 @@ def resolve_model(name: str, spec: Any, task: type[Task], is_object: bool) -> di
     if not isinstance(spec, Mapping):
         raise RecipeError(f"{path} is {spec!r}; write {{use: NAME}} with its options")
     spec = dict(spec)
-    adapter = resolve_adapter(name, take_adapter_options(spec), path)
+    adapter, adapter_options = parse_adapter(name, take_adapter_options(spec), path)
     section = _section(name, spec, task, path)
+    source = _source(section, is_object)
+    parsed = source.parse(section)
+    _check_wrappers(section, source)
+    return replace(parsed, adapter=adapter, adapter_options=adapter_options)
+
+
+def _source(section: Section, is_object: bool) -> ModelSource:
+    """Where the model comes from, by the key of the section."""
+    sources = model_sources()
     if is_object:
-        return {**model_sources()[OBJECT].resolve(section), **_wrappers(section, model_sources()[OBJECT]), **adapter}
-    if OBJECT in spec:
+        return sources[OBJECT]
+    if OBJECT in section.options:
         raise RecipeError(
-            f"{path}: this model was given in Python; give it again: limbeck.run(…, models={{{name!r}: …}})"
+            f"{section.path}: this model was given in Python; give it again: "
+            f"limbeck.run(…, models={{{section.name!r}: …}})"
         )
-    said = [key for key in model_sources() if key in section.options]
-    if len(said) != 1:
-        known = ", ".join(key for key in model_sources() if key != OBJECT)
-        raise RecipeError(f"{path} has the keys {list(section.options)}; it must have one of {known}")
-    return {**model_sources()[said[0]].resolve(section), **_wrappers(section, model_sources()[said[0]]), **adapter}
+    keys = [key for key in sources if key in section.options]
+    if len(keys) != 1:
+        known = ", ".join(key for key in sources if key != OBJECT)
+        raise RecipeError(f"{section.path} has the keys {list(section.options)}; it must have one of {known}")
+    return sources[keys[0]]
 
 
-def _wrappers(section: Section, source: ModelSource) -> dict[str, Any]:
-    """The wrappers of a teacher, where its source allows them."""
+def _check_wrappers(section: Section, source: ModelSource) -> None:
+    """Refuse wrappers for models that learn with the student, and where the source does not allow them."""
     learns = section.name == "student" or is_co_trained(section.train)
     for option in section.wrappers:
         if learns:
             raise RecipeError(f"{section.path}.{option} is for teachers, and this model learns with the student")
-        if option != "confidence" and not isinstance(source, WeightedModel):
+        if option != "confidence" and not source.has_weights:
             raise RecipeError(f"{section.path}.{option}: give it to the models that this one is made of")
     if "classes" in section.wrappers and "use" in section.options and not _is_taken(section):
         raise RecipeError(
             f"{section.path}.classes: a model that this run trains knows the classes of the data; it is for one with a "
             "checkpoint"
         )
-    return dict(section.wrappers)
 
 
 def _is_taken(section: Section) -> bool:
