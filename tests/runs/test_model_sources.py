@@ -287,6 +287,24 @@ def test_peers_speak_with_one_voice(go: Go, jobs: Jobs, method: str) -> None:
     assert set(run.results["models"]) == {"control", "student", "peer"}
 
 
+def test_a_student_teaches_with_the_weights_that_it_has_now(go: Go, jobs: Jobs) -> None:
+    go(
+        {
+            "models.peer": small(8, train="together"),
+            "models.now": {"live": "peer"},
+            "objective.hard_peer": {**HARD, "inputs": {"student": "peer.logits"}},
+            "objective.soft.inputs": {"teacher": "now.logits"},
+        }
+    )
+    job = student_job(jobs)
+    distiller, batch = job.distiller, next(job.batches.iterate(0, 1))
+    outputs = distiller.eval()(batch).outputs
+    assert torch.equal(outputs["now"]["logits"], outputs["peer"]["logits"])
+    # Images need no gradient, and the weights get none.
+    assert outputs["peer"]["logits"].requires_grad
+    assert not outputs["now"]["logits"].requires_grad
+
+
 def test_a_peer_in_an_ensemble_speaks_as_it_is_now(go: Go, jobs: Jobs) -> None:
     run = go(
         {
@@ -348,6 +366,13 @@ def test_a_peer_in_an_ensemble_speaks_as_it_is_now(go: Go, jobs: Jobs) -> None:
         ),
         (
             {
+                "models.now": {"live": "teacher"},
+                "objective.x": {**SOFT, "inputs": {"teacher": "now.logits"}},
+            },
+            "models.now.live: 'teacher' does not train with ['student']",
+        ),
+        (
+            {
                 "models.peer": small(9, train="together"),
                 "models.teacher.objective": {"soft": {"loss": "kl_divergence", "inputs": {"teacher": "peer.logits"}}},
                 "objective.hard_peer": {**HARD, "inputs": {"student": "peer.logits"}},
@@ -369,6 +394,7 @@ EVERY_FORM = {
     "models.pace": {"dynamic": {"by": "agreement"}},
     "models.peer": small(3, train="together"),
     "models.voice": {"peers": ["student", "peer"]},
+    "models.now": {"live": "peer"},
 }
 
 

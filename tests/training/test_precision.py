@@ -17,6 +17,7 @@ from limbeck.training import precision
 from limbeck.training.folder import RunFolder
 from limbeck.training.precision import choose, measure_bfloat16, supports_bfloat16
 from limbeck.training.progress import SilentProgress
+from limbeck.training.settings import Settings
 from training.toys import make_job, settings
 
 CPU = torch.device("cpu")
@@ -74,7 +75,7 @@ def stages(tmp_path, monkeypatch):
 
 
 def stage(seed: int = 0, **train: object) -> Stage:
-    options = {"precision": "auto", "batch_size": 10, **train}
+    options = Settings(**{"precision": "auto", "batch_size": 10, **train})
     return Stage(
         name="student", seed=seed, reads={"model": "a"}, train=options, job=lambda precision: make_job(settings())
     )

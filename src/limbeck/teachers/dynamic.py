@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -70,6 +70,17 @@ class Dynamic(nn.Module):
 
     exclusive: ClassVar = True
     centre: Tensor
+
+    section: ClassVar = "dynamic"
+    nested: ClassVar = True
+    may_need_student: ClassVar = True
+    learns: ClassVar = False
+
+    @classmethod
+    def needs(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The models whose logits it reads."""
+        addresses = [options["student"], *([options["teacher"]] if options["by"] == "agreement" else [])]
+        return tuple(dict.fromkeys(map(source_of, addresses)))
 
     def __init__(
         self,

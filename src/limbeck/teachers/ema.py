@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +65,22 @@ class EMA(nn.Module):
     >>> bool(torch.allclose(distiller.teachers["teacher"].model.model.weight, before / 2))
     True
     """
+
+    section: ClassVar = "ema"
+    section_option: ClassVar = "student"
+    may_need_student: ClassVar = True
+    is_model: ClassVar = True
+
+    @classmethod
+    def needs(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The student."""
+        return (options["student"],)
+
+    @classmethod
+    def follows(cls, options: Mapping[str, Any]) -> str:
+        """The student."""
+        followed: str = options["student"]
+        return followed
 
     def __init__(
         self, student: str = "student", *, decay: float = 0.999, warm_up: bool = True, inputs: Inputs | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import nn
 from torch.func import functional_call
@@ -52,6 +53,18 @@ class Live(nn.Module):
     >>> torch.equal(made.grad, critic.weight), critic.weight.grad
     (True, None)
     """
+
+    section: ClassVar = "live"
+    section_option: ClassVar = "student"
+    may_need_student: ClassVar = True
+    learns: ClassVar = False
+
+    @classmethod
+    def needs(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The student."""
+        return (options["student"],)
+
+    co_trained = needs
 
     def __init__(self, student: str, *, inputs: Inputs | None = None) -> None:
         super().__init__()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,18 @@ class PeerEnsemble(nn.Module):
     """
 
     exclusive: ClassVar = True
+
+    section: ClassVar = "peers"
+    section_option: ClassVar = "students"
+    may_need_student: ClassVar = True
+    learns: ClassVar = False
+
+    @classmethod
+    def needs(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The students."""
+        return tuple(options["students"])
+
+    co_trained = needs
 
     def __init__(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -50,6 +51,15 @@ class RandomTeacher(nn.Module):
     >>> names
     ['b', 'b', 'b', 'a', 'b']
     """
+
+    section: ClassVar = "random"
+    section_option: ClassVar = "weights"
+    learns: ClassVar = False
+
+    @classmethod
+    def needs(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """The members."""
+        return tuple(options["weights"])
 
     def __init__(
         self, members: Mapping[str, Teacher], weights: Mapping[str, float] | None = None, *, seed: int = 0

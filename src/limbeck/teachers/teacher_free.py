@@ -49,6 +49,9 @@ class TeacherFree(nn.Module):
     """
 
     exclusive: ClassVar = True
+    section: ClassVar = "teacher_free"
+    nested: ClassVar = True
+    learns: ClassVar = False
 
     def __init__(self, *, classes: int, confidence: float = 0.99, target: Address = "batch.target") -> None:
         super().__init__()

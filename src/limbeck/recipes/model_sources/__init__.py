@@ -1,10 +1,9 @@
-"""The forms that a model of a recipe may have, one file for each.
+"""Where the models of a recipe come from, one file for each.
 
-A new form is a subclass of `ModelSource`, or of `WeightedModel`, in a file of its own, and stands in the line below.
+Teachers without weights of their own describe themselves, as `FromTeacher` says. A source of models is a subclass of
+`WeightedModel` in a file of its own, and stands in the line below.
 """
 
-from limbeck.recipes.model_sources.dynamic import FromDynamic
-from limbeck.recipes.model_sources.ema import FromEMA
 from limbeck.recipes.model_sources.ensemble import FromMembers
 from limbeck.recipes.model_sources.from_object import FromObject
 from limbeck.recipes.model_sources.from_registry import FromRegistry
@@ -22,11 +21,8 @@ from limbeck.recipes.model_sources.model_source import (
 )
 from limbeck.recipes.model_sources.model_spec import ModelSpec
 from limbeck.recipes.model_sources.parse import parse_model
-from limbeck.recipes.model_sources.peers import FromPeers
-from limbeck.recipes.model_sources.random import FromRandom
 from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.model_sources.shrunk import FromShrink
-from limbeck.recipes.model_sources.teacher_free import FromTeacherFree
 
 __all__ = [
     "ModelContext",
@@ -44,11 +40,6 @@ add_model_sources(
     FromRegistry(),
     FromRun(),
     FromMembers(),
-    FromEMA(),
-    FromRandom(),
-    FromPeers(),
-    FromTeacherFree(),
-    FromDynamic(),
     FromShrink(),
     FromObject(),
 )
