@@ -16,13 +16,17 @@ from torch import nn
 from limbeck.api import check
 
 _marker = "/limbeck/"
-_networks = ("limbeck.models.vision.mlp", "limbeck.models.vision.resnet", "limbeck.students.resnet")
+_kinds = {
+    "losses built": ("limbeck.losses",),
+    "networks and their blocks": ("limbeck.models.vision", "limbeck.students"),
+}
 
 
 def counted(recipe: str) -> Counter[str]:
     """The figures of one check of a recipe."""
     counts: Counter[str] = Counter()
     files: set[str] = set()
+    built: dict[int, nn.Module] = {}
 
     def hook(frame: FrameType, event: str, argument: Any) -> None:
         if event != "call":
@@ -31,14 +35,16 @@ def counted(recipe: str) -> Counter[str]:
         if f"{_marker}recipes/" in path:
             counts["calls into recipes/"] += 1
             files.add(path)
-        if frame.f_code.co_name == "__init__" and _marker in path:
-            owner = type(frame.f_locals.get("self")).__module__
-            if owner.startswith("limbeck.losses") and isinstance(frame.f_locals.get("self"), nn.Module):
-                counts["losses built"] += 1
-            if owner.startswith(
-                ("limbeck.models.vision.mlp", "limbeck.models.vision.resnet", "limbeck.students.resnet")
-            ):
-                counts["networks built"] += 1
+            caller = frame.f_back
+            if caller is not None and f"{_marker}recipes/" not in caller.f_code.co_filename:
+                counts["of them from outside"] += 1
+        made = frame.f_locals.get("self")
+        if frame.f_code.co_name == "__init__" and isinstance(made, nn.Module) and id(made) not in built:
+            kind = next((kind for kind, prefixes in _kinds.items() if type(made).__module__.startswith(prefixes)), None)
+            if kind is not None:
+                # Kept, so that no other object gets its id.
+                built[id(made)] = made
+                counts[kind] += 1
 
     check(recipe)  # imports are not counted
     sys.setprofile(hook)

@@ -40,7 +40,7 @@ def teachers_in_use(
             raise RecipeError(f"{path}: no source {name!r}.{suggest(name, {*specs, 'batch'})}")
         if name in above:
             raise RecipeError(f"models.{name} needs itself: {' -> '.join((*above, name))}")
-        for needed, place in _needed(specs[name]):
+        for needed, place in specs[name].references:
             visit(needed, place, (*above, name), order)
         if name not in order:
             order.append(name)
@@ -64,16 +64,6 @@ def _beside(learners: Sequence[ModelSpec], without_adapter: bool) -> Iterator[tu
             yield other, f"{spec.path}.{spec.source.key}"
     for spec in [] if without_adapter else learners:
         yield from spec.adapter_needs()
-
-
-def _needed(spec: ModelSpec) -> Iterator[tuple[str, str]]:
-    """The models that one needs to compute its outputs, and the places in the recipe that name them."""
-    path = f"{spec.path}.{spec.source.key}"
-    for member in spec.needs:
-        if member == "student" and not spec.source.may_need_student:
-            raise RecipeError(f"{path}: the student cannot be a member, as it learns from it")
-        yield member, path
-    yield from sources_of(spec.objective or {})
 
 
 def closure(name: str, specs: Mapping[str, ModelSpec]) -> list[str]:

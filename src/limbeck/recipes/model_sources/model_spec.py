@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from limbeck.core import Address
+from limbeck.errors import RecipeError
 from limbeck.recipes.co_training import CoTraining
 from limbeck.recipes.model_io import ModelIO
-from limbeck.recipes.term_spec import Objective
+from limbeck.recipes.term_spec import Objective, sources_of
 from limbeck.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -125,6 +127,18 @@ class ModelSpec:
     def needs(self) -> tuple[str, ...]:
         """The models that it is built from."""
         return self.source.needs(self)
+
+    @cached_property
+    def references(self) -> tuple[tuple[str, str], ...]:
+        """The models that it needs to compute its outputs, and the places in the recipe that name them.
+
+        Raises:
+            RecipeError: if one is the student, and it cannot be.
+        """
+        path = f"{self.path}.{self.source.key}"
+        if "student" in self.needs and not self.source.may_need_student:
+            raise RecipeError(f"{path}: the student cannot be a member, as it learns from it")
+        return (*((name, path) for name in self.needs), *sources_of(self.objective or {}))
 
     def adapter_needs(self) -> Iterator[tuple[str, str]]:
         """The models that its adapter takes modules from, and the places in the recipe that name them."""

@@ -161,11 +161,12 @@ def _hindrance(
     inputs = specs[name].inputs
     if inputs.split(".")[:2] not in (["batch", "inputs"], ["batch", "tokens"]):
         return f"it reads {inputs}, and a cache knows the inputs of a batch alone"
+    standing = {source for source in specs if _stands_on(source, name, specs)}
     reading = [
         (term, address)
         for term in training.terms.values()
         for address in term.addresses
-        if _stands_on(source_of(address), name, specs)
+        if source_of(address) in standing
     ]
     for term, address in reading:
         if term.differentiates:
@@ -198,7 +199,9 @@ def _outputs(name: str, training: TrainingSpec, specs: Mapping[str, ModelSpec]) 
 
 
 def _stands_on(source: str, name: str, specs: Mapping[str, ModelSpec]) -> bool:
-    return source in specs and name in made_of(source, specs, [n for n, spec in specs.items() if spec.has_weights])
+    if source == name or source not in specs:
+        return source == name
+    return name in made_of(source, specs, [other for other, spec in specs.items() if spec.has_weights])
 
 
 def _check_named(
