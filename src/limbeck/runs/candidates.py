@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -70,7 +72,11 @@ class Candidates:
         return [name for name in self.per_seed if self._follows(name) is not None]
 
     def evaluated_models(
-        self, controls: Sequence[Trained], ship: Ship, compressed: Sequence[nn.Module] = ()
+        self,
+        controls: Sequence[Trained],
+        ship: Ship,
+        compressed: Sequence[nn.Module] = (),
+        baselines: Mapping[str, Sequence[nn.Module]] = MappingProxyType({}),
     ) -> dict[str, EvaluatedModel]:
         """The models to measure, by name; the first teacher is the one that the student is compared with.
 
@@ -78,6 +84,7 @@ class Candidates:
             controls: for each seed; none if the recipe has no control.
             ship: writes a model.
             compressed: the compressed students, for each seed; none if the recipe compresses nothing.
+            baselines: further students that the student is compared with, for each seed, by name.
         """
         sizes = {
             name: ship(name, model, self.models.architecture(name), self.models.classes(name))
@@ -93,6 +100,8 @@ class Candidates:
         if controls:
             models = [self.models.trained("student", one.weights["student"]) for one in controls]
             found["control"] = self._shipped("control", models, "student", None, ship)
+        for name, students in baselines.items():
+            found[name] = replace(self._shipped(name, students, "student", None, ship), is_baseline=True)
         for name in ("student", *plan.peers(self.specs)):
             found.update(self._trained(name, name, ship))
         for name in self._averages:

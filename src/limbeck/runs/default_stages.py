@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.recipe import Recipe
 from limbeck.runs import plan
 from limbeck.runs.run_plan import RunPlan, RunProtocol, StageSpec
@@ -22,7 +23,10 @@ def plan_run(recipe: Recipe, task: Task, seeds: Sequence[int]) -> RunPlan:
     stages: Sequence[StageSpec] = list(default_stages(recipe, task, seeds))
     if recipe.protocol is not None:
         protocol: RunProtocol = recipe.protocol.build()
-        stages = protocol.stages(stages)
+        try:
+            stages = protocol.stages(stages)
+        except LimbeckError as error:
+            raise RecipeError(f"protocol: {error}") from error
     return RunPlan([*stages, *_compressed(recipe, stages)])
 
 

@@ -45,12 +45,14 @@ class EvaluatedModel:
         bytes: size of its file.
         is_teacher: whether the student learns from it.
         inputs: the address of its inputs.
+        is_baseline: whether the student is compared with it beside its control.
     """
 
     models: Sequence[nn.Module]
     bytes: int | None
     is_teacher: bool = False
     inputs: Address = "batch.inputs"
+    is_baseline: bool = False
 
     def calls(self, example: Batch) -> list[Callable[[], Any]]:
         """Calls of the first instance with one row, and with a batch of it."""
@@ -96,8 +98,8 @@ def evaluate_models(
 ) -> tuple[dict[str, Any], str, Mapping[str, NDArray[Any]]]:
     """Metrics, intervals and comparisons of all models on the test rows, the verdict, and the statistics of rows.
 
-    The student is compared with the control and with the first teacher. So is ``subject``, the student that is exported
-    where there are several; its comparisons come first, and the verdict is about it.
+    The student is compared with the control, the baselines and the first teacher. So is ``subject``, the student that
+    is exported where there are several; its comparisons come first, and the verdict is about it.
     """
     task, scoring = test_outputs.task, test_outputs.task.judgement
     outputs: dict[str, list[Arrays]] = {}
@@ -109,7 +111,8 @@ def evaluate_models(
     for name, file in exported.items():
         outputs[name] = [test_outputs.of_file(file.file, file.read)[0]]
     teachers = [name for name, entry in evaluated.items() if entry.is_teacher]
-    others = [*(["control"] if "control" in outputs else []), *teachers[:1]]
+    baselines = [name for name, entry in evaluated.items() if entry.is_baseline]
+    others = [*(["control"] if "control" in outputs else []), *baselines, *teachers[:1]]
     evaluation = evaluate(
         outputs,
         labels,

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from limbeck.errors import RecipeError, suggest
+from limbeck.recipes.model_sources.parse import RESERVED
 from limbeck.recipes.options import construct
 from limbeck.recipes.recipe import Recipe
 from limbeck.recipes.sklearn_models import check_sklearn_models, sklearn_notes
@@ -24,6 +25,7 @@ from limbeck.runs.default_stages import plan_run
 from limbeck.runs.dry_run import DryRun, check_rows
 from limbeck.runs.evaluation import check_int8
 from limbeck.runs.models import Models
+from limbeck.runs.run_plan import RunPlan
 from limbeck.runs.stages import StageRunner
 from limbeck.runs.training import StageTrainer
 from limbeck.tasks import Task
@@ -66,13 +68,39 @@ class Pipeline:
         check_int8(self.recipe, models["student"])
         self._check_read()
         construct(partial(replace, self.recipe.train), {"seed": self.seeds[-1]}, path="seeds")
-        dry_runs = [self._dry_run(training, models) for training in self.trainings]
+        dry_runs = [self._dry_run(training, models) for training in self._distinct_trainings()]
         for dry_run in dry_runs:
             dry_run.check_settings(self.task, accelerator)
         notes = [line for dry_run in dry_runs for line in dry_run.step(self.task, accelerator)]
         for training in self.trainings:
             check_signal(training, self.recipe.models)
         return [*sklearn_notes(self.recipe, self.task), *self._untrained(models), *notes]
+
+    def _run_plan(self) -> RunPlan:
+        """The stages of the run but its teachers.
+
+        Raises:
+            RecipeError: if the protocol makes no graph of the stages, or a baseline that cannot be measured.
+        """
+        run_plan = plan_run(self.recipe, self.task, self.seeds)
+        for name in run_plan.baselines:
+            if name in RESERVED or name in self.recipe.models:
+                raise RecipeError(f"protocol: the role {name!r} is the name of another model of the run; rename it")
+            count = len(run_plan.of_role(name))
+            if count != len(self.seeds):
+                raise RecipeError(
+                    f"protocol: the role {name!r} has {count} last stages; expected one for each of {len(self.seeds)} "
+                    "seeds"
+                )
+        return run_plan
+
+    def _distinct_trainings(self) -> list[plan.TrainingSpec]:
+        """Those of the recipe, and those of its protocol that differ from all of them in more than their name."""
+        found = list(self.trainings)
+        for stage in self._run_plan().stages:
+            if stage.training is not None and not any(map(stage.training.is_like, found)):
+                found.append(stage.training)
+        return found
 
     def _untrained(self, models: Mapping[str, nn.Module]) -> Iterator[str]:
         """What has random weights in models that came with others."""
@@ -116,17 +144,18 @@ class Pipeline:
         for name, reason in self.caching.live.items():
             runner.progress.note(f"cache: {name} stays live: {reason}")
         trainer = StageTrainer(self.recipe, self.task, self.models, runner, self.caching)
-        run_plan = plan_run(self.recipe, self.task, self.seeds)
+        run_plan = self._run_plan()
         for stage in run_plan.stages:
             trainer.result(stage)
         controls = [trainer.result(stage) for stage in run_plan.of_role("control")]
         students = [trainer.result(stage) for stage in run_plan.of_role("student")]
         compressed = [trainer.compressed(one) for one in run_plan.of_role("compressed")]
+        baselines = {name: [trainer.student(stage) for stage in run_plan.of_role(name)] for name in run_plan.baselines}
         teachers = {name: trainer.model(name) for name in self._leaves()}
         teacher_keys = {name: trainer.key(name) for name in teachers}
         writer = ArtifactWriter(self.recipe, self.task, self.seeds, runner, teacher_keys)
         candidates = Candidates(self.models, self.used, teachers, students)
-        evaluated = candidates.evaluated_models(controls, writer.ship, compressed)
+        evaluated = candidates.evaluated_models(controls, writer.ship, compressed, baselines)
         keys = [trainer.result(stage).key for stage in run_plan.last.values()]
         upstream = [*keys, *teacher_keys.values()]
         return writer.results(

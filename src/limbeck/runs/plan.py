@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from limbeck.recipes.entry_spec import EntrySpec
 from limbeck.recipes.model_sources import ModelSpec
@@ -52,6 +52,17 @@ class TrainingSpec:
     normalized_weights: bool = False
     without_adapter: bool = False
     standalone: bool = False
+
+    def is_like(self, other: TrainingSpec) -> bool:
+        """Whether another training differs only in its name, its seed and the weights that it begins from."""
+        return (
+            self.rows is other.rows
+            and self.terms == other.terms
+            and self.learners == other.learners
+            and replace(self.train, seed=0) == replace(other.train, seed=0)
+            and self.balance == other.balance
+            and self.without_adapter == other.without_adapter
+        )
 
     def reads(self, source: str) -> bool:
         """Whether a term reads this model itself, rather than one that needs it."""

@@ -11,7 +11,10 @@ from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.entry_spec import EntrySpec
 from limbeck.runs.plan import TrainingSpec
 
-__all__ = ["RunPlan", "RunProtocol", "StageKind", "StageSpec"]
+__all__ = ["ROLES", "RunPlan", "RunProtocol", "StageKind", "StageSpec"]
+
+ROLES = ("student", "control", "compressed")
+"""The roles whose results have a meaning of their own in a run; those of all others are baselines."""
 
 StageKind: TypeAlias = Literal["train", "merge", "select", "compress"]
 
@@ -23,8 +26,9 @@ class StageSpec:
     Args:
         name: its name in events and checkpoints; with the seed it is unique in a run.
         seed: of its random draws.
-        role: what its result stands for when the run is evaluated: ``student``, ``control``, ``compressed``. The last
-            stage of a role is measured; the earlier ones are what it needs.
+        role: what its result stands for when the run is evaluated: ``student``, ``control``, ``compressed``, or a name
+            of a baseline, a further student that the student is compared with. The last stage of a role is measured;
+            the earlier ones are what it needs.
         kind: ``train`` trains the learners of ``training``; ``merge`` takes the weighted mean of the weights of
             ``needs``; ``select`` takes the one of ``needs`` that is best on validation rows; ``compress`` applies the
             ``compressor`` to the student of the one stage in ``needs``.
@@ -94,6 +98,11 @@ class RunPlan:
     def of_role(self, role: str) -> list[StageSpec]:
         """The last stages of a role, in the order of the seeds."""
         return [stage for (name, _), stage in self.last.items() if name == role]
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The roles of further models that the student is compared with."""
+        return tuple(dict.fromkeys(role for role, _ in self.last if role not in ROLES))
 
 
 def _in_order(stage: StageSpec, done: set[int]) -> Iterator[StageSpec]:

@@ -148,8 +148,13 @@ class StageTrainer:
         self._compressed[spec] = smaller
         return Trained(key, {"compressed": weights})
 
+    def student(self, spec: StageSpec) -> nn.Module:
+        """The student of a stage, as it is shipped."""
+        if spec.training is not None and spec.training.without_adapter:
+            return self.models.trained("student", self.result(spec).weights["student"])
+        return self._student_of(self.result(spec))
+
     def _student_of(self, result: Trained) -> nn.Module:
-        """The student of a result, as it is shipped."""
         needed = plan.student(self.recipe, self.task).teachers
         teachers = {name: self.model(name) for name in needed if name in self.models.names}
         return self.models.shipped("student", result.weights["student"], teachers)[""]

@@ -18,10 +18,10 @@ from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.model_sources.teacher_wrappers import WRAPPER_OPTIONS, resolve_wrappers
 from limbeck.tasks import Task
 
-__all__ = ["parse_model"]
+__all__ = ["RESERVED", "parse_model"]
 
-# Files of a run, rows of its table, and the batch on the board.
-_taken = ("batch", "control", "exported", "int8")
+RESERVED = ("batch", "control", "exported", "int8")
+"""Names of files of a run, of rows of its table, and of the batch on the board."""
 
 
 def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> ModelSpec:
@@ -92,7 +92,7 @@ def _check_name(name: str) -> None:
         check_name("model", name)
     except LimbeckError as error:
         raise RecipeError(f"models: {error}") from error
-    if name in _taken:
+    if name in RESERVED:
         raise RecipeError(f"models.{name}: a run keeps this name for itself; choose another one")
 
 
