@@ -23,6 +23,7 @@ from limbeck.runs.models import Models
 from limbeck.training.loop import Job
 from recipes.small import GONE, changed, parse, resolve
 from runs.finished import Go, Run, digits
+from tasks.whole_outputs import outputs_and_labels
 
 NET = {"use": "resnet", "width": 4, "depth": 1}
 EXITS = {**NET, "exits": {"early": "stage1", "late": "stage2"}, "features": "stage3"}
@@ -65,7 +66,7 @@ def stored(run: Run, name: str) -> nn.Module:
 @torch.no_grad()
 def accuracy(model: nn.Module) -> float:
     task = digits(labels=100)
-    outputs, labels = task.outputs_and_labels(lambda batch: {"logits": model(batch["inputs"])}, task.test)
+    outputs, labels = outputs_and_labels(task, lambda batch: {"logits": model(batch["inputs"])}, task.test)
     return float((outputs["logits"].argmax(1) == labels["target"]).mean())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,31 +54,35 @@ def outputs_of(folder: Path, task: Any, **changes: Any) -> outputs.TestOutputs:
     return outputs.TestOutputs(task=task, runner=runner, **options)
 
 
-def test_a_model_runs_once_in_eval_mode(tmp_path: Path, model: Counting) -> None:
+def read(reader: outputs.Reader, task: Any) -> list[dict[str, np.ndarray[Any, Any]]]:
+    return [reader(number, batch) for number, batch in enumerate(task.evaluation(task.test))]
+
+
+def test_a_model_computes_each_batch_once_in_eval_mode(tmp_path: Path, model: Counting) -> None:
     task = digits()
     found = outputs_of(tmp_path, task)
-    outputs, labels = found.of_model("student", model, "batch.inputs")
-    again, _ = found.of_model("student", model, "batch.inputs")
+    one, same = (found.of_model(name, model, "batch.inputs") for name in ("student", "the same under another name"))
+    for number, batch in enumerate(task.evaluation(task.test)):
+        outputs = one(number, batch)
+        assert same(number, batch) is outputs
+        with torch.inference_mode():
+            expected = model.net.eval()(batch["inputs"])
+        np.testing.assert_array_equal(outputs["logits"], expected.double().numpy())
     assert model.rows == len(task.test)
-    with torch.inference_mode():
-        expected = torch.cat([model.net.eval()(batch["inputs"]) for batch in task.evaluation(task.test)])
-    np.testing.assert_array_equal(outputs["logits"], expected.double().numpy())
-    np.testing.assert_array_equal(labels["target"], task.test.target.numpy())
-    assert again is outputs
     assert not list(tmp_path.iterdir())
 
 
 def test_a_finished_teacher_runs_once_for_all_runs(tmp_path: Path, model: Counting) -> None:
     task = digits()
-    outputs, labels = outputs_of(tmp_path, task).of_model("teacher", model, "batch.inputs")
+    first = read(outputs_of(tmp_path, task).of_model("teacher", model, "batch.inputs"), task)
     asked = model.rows
-    others, same = outputs_of(tmp_path, task).of_model("teacher", model, "batch.inputs")
+    second = read(outputs_of(tmp_path, task).of_model("teacher", model, "batch.inputs"), task)
     assert model.rows == asked == len(task.test)
-    assert (list(others), list(same)) == (["logits"], ["target"])
-    np.testing.assert_array_equal(others["logits"], outputs["logits"])
-    np.testing.assert_array_equal(same["target"], labels["target"])
-    assert others["logits"].dtype == np.float64
-    assert same["target"].dtype == np.int64
+    assert len(first) == len(second) > 1
+    for one, other in zip(first, second, strict=True):
+        assert list(other) == ["logits"]
+        np.testing.assert_array_equal(other["logits"], one["logits"])
+        assert other["logits"].dtype == np.float64
 
 
 @pytest.mark.parametrize(
@@ -97,39 +100,45 @@ def test_what_something_else_says_is_not_taken(tmp_path: Path, model: Counting, 
     outputs_of(tmp_path, digits()).of_model("teacher", model, "batch.inputs")
     asked = model.rows
     other = outputs_of(tmp_path, **{"task": digits(), **changes})
-    outputs, _ = other.of_model("teacher", model, "batch.inputs")
-    assert model.rows - asked == len(other.task.test) == len(outputs["logits"])
+    found = read(other.of_model("teacher", model, "batch.inputs"), other.task)
+    assert model.rows - asked == len(other.task.test) == sum(len(part["logits"]) for part in found)
+
+
+class Written:
+    """Stands for an exported file; counts how often it is read."""
+
+    def __init__(self, file: Path, content: bytes) -> None:
+        file.write_bytes(content)
+        self.file = file
+        self.count = 0
+
+    def read(self, batch: Any) -> dict[str, Tensor]:
+        self.count += 1
+        return {"logits": torch.zeros(len(batch["inputs"]), 10)}
 
 
 def test_a_file_and_its_copy_run_once(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("one", "copy", "other")]
-    for file, content in zip(files, (b"a", b"a", b"b"), strict=True):
-        file.write_bytes(content)
-    counts = dict.fromkeys(files, 0)
+    contents = {"one": b"a", "copy": b"a", "other": b"b"}
+    files: list[Any] = [Written(tmp_path / name, content) for name, content in contents.items()]
     found = outputs_of(tmp_path / "stages", digits())
-
-    def reader(file: Path) -> Callable[[Any], dict[str, Tensor]]:
-        def read(batch: Any) -> dict[str, Tensor]:
-            counts[file] += 1
-            return {"logits": torch.zeros(len(batch["inputs"]), 10)}
-
-        return read
-
-    for file in files:
-        found.of_file(file, reader(file))
-    assert [count > 0 for count in counts.values()] == [True, False, True]
+    readers = [found.of_file(file) for file in files]
+    for number, batch in enumerate(found.task.evaluation(found.task.test)):
+        for reader in readers:
+            reader(number, batch)
+    assert [file.count > 0 for file in files] == [True, False, True]
 
 
 def test_the_next_run_does_not_run_the_teacher_again(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    outputs_and_labels = ImageClassification.outputs_and_labels
+    measured = ImageClassification.measured
 
-    def counted(self: ImageClassification, read: Any, rows: Any) -> Any:
+    def counted(self: ImageClassification, outputs: Any, batch: Any) -> Any:
         nonlocal calls
-        calls += rows is self.test
-        return outputs_and_labels(self, read, rows)
+        first = next(self.evaluation(self.test))
+        calls += torch.equal(batch["row"], first["row"]) and torch.equal(batch["target"], first["target"])
+        return measured(self, outputs, batch)
 
-    monkeypatch.setattr(ImageClassification, "outputs_and_labels", counted)
+    monkeypatch.setattr(ImageClassification, "measured", counted)
     seeds = {"models.teacher.train.seed": 83, "export": {"formats": []}}
     first = go({"train.seed": 81, **seeds})
     # Teacher, control, student.

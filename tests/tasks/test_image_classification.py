@@ -19,6 +19,7 @@ from limbeck.errors import ArgumentError, DataError
 from limbeck.models import Normalized
 from limbeck.tasks import ImageClassification, ImageSettings
 from resume.recipes import dropout
+from tasks.whole_outputs import outputs_and_labels
 
 
 def task(**settings: object) -> ImageClassification:
@@ -120,7 +121,7 @@ def test_validation_accuracy_is_that_of_scikit_learn():
         mean, deviation = (torch.tensor(v).view(-1, 1, 1) for v in built.inputs.statistics)
         expected = model.net((images - mean.float()) / deviation.float()).argmax(1)
     assert built.validate(model) == {"accuracy": accuracy_score(built.validation.target, expected)}
-    outputs, labels = built.outputs_and_labels(partial(outputs_of, model), built.validation)
+    outputs, labels = outputs_and_labels(built, partial(outputs_of, model), built.validation)
     logits, target = outputs["logits"], labels["target"]
     assert (logits.dtype, target.dtype) == (np.float64, np.int64)
     np.testing.assert_array_equal(target, built.validation.target.numpy())

@@ -25,6 +25,7 @@ from recipes.small import resolve
 from tasks.small_masked import masked_bert
 from tasks.small_texts import bert, review, write_csv
 from tasks.small_texts import recipe as reviews
+from tasks.whole_outputs import outputs_and_labels
 
 ROWS = 240
 
@@ -128,7 +129,7 @@ def test_no_word_is_hidden_where_none_is_asked_for(tmp_path: Path) -> None:
 def test_figures_are_those_of_a_plain_loop_over_the_rows(tmp_path: Path) -> None:
     made = task(tmp_path)
     model = masked_language_model(folder=str(tmp_path / "bert")).eval()
-    outputs, labels = made.outputs_and_labels(partial(outputs_of, model), made.test)
+    outputs, labels = outputs_and_labels(made, partial(outputs_of, model), made.test)
     collate = MlmMasking(model.tokenizer)
     losses, right = [], []
     for (text,), number in zip(made.test.texts, made.test.index.tolist(), strict=True):

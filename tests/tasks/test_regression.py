@@ -23,6 +23,7 @@ from limbeck.errors import ArgumentError, LimbeckError
 from limbeck.export import Session
 from limbeck.models import MLP
 from limbeck.tasks import ImageSettings, Regression, TabularClassification
+from tasks.whole_outputs import outputs_and_labels
 
 RECIPE: dict[str, Any] = {
     "schema": 1,
@@ -58,7 +59,7 @@ def small(**options: Any) -> nn.Module:
 def test_metrics_on_validation_rows_are_those_of_scikit_learn() -> None:
     task = diabetes()
     model = task.build(small).eval()
-    outputs, labels = task.outputs_and_labels(lambda batch: outputs_of(model, batch, main="value"), task.test)
+    outputs, labels = outputs_and_labels(task, lambda batch: outputs_of(model, batch, main="value"), task.test)
     assert outputs["value"].shape == labels["target"].shape == (len(task.test),)
     expected = root_mean_squared_error(labels["target"], outputs["value"])
     statistics = task.scoring.main.statistics(outputs, labels, None)
@@ -85,7 +86,7 @@ def test_a_missing_label_of_one_target_counts_for_the_other() -> None:
     data = TableSet(rows.numeric, rows.categorical, rows.columns, several, rows.index, (), targets)
     task = Regression({"train": data}, ImageSettings())
     model = task.build(small).eval()
-    outputs, labels = task.outputs_and_labels(lambda batch: outputs_of(model, batch, main="value"), task.test)
+    outputs, labels = outputs_and_labels(task, lambda batch: outputs_of(model, batch, main="value"), task.test)
     assert outputs["value"].shape == (len(task.test), 2)
     metrics = {metric.name: metric for metric in task.scoring.metrics}
     known = ~np.isnan(labels["target"])

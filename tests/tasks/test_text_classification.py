@@ -23,6 +23,7 @@ from limbeck.models import hugging_face, word_tokenizer
 from limbeck.runs.prediction import predict
 from limbeck.tasks import TextClassification, TextSettings
 from tasks.small_texts import bert, recipe, review, write_csv
+from tasks.whole_outputs import outputs_and_labels
 
 BILSTM = {"use": "bilstm", "embedding": 8, "width": 8, "hidden": 8}
 
@@ -123,7 +124,7 @@ def bound(one: TextClassification, *folders: Path) -> tuple[TextClassification, 
 def test_logits_are_those_of_a_plain_forward_padded_to_the_end(tmp_path: Path) -> None:
     one, addresses, (model,) = bound(task(tmp_path), bert(tmp_path / "bert"))
     assert addresses == {}
-    outputs, labels = one.outputs_and_labels(lambda batch: outputs_of(model, batch), one.test)
+    outputs, labels = outputs_and_labels(one, lambda batch: outputs_of(model, batch), one.test)
     rows = model.tokenizer(
         [text for (text,) in one.test.texts], padding="max_length", truncation=True, max_length=12, return_tensors="pt"
     )

@@ -19,15 +19,9 @@ from limbeck.core import Address
 from limbeck.files import atomic, write_json
 from limbeck.models import save_weights
 from limbeck.recipes.recipe import Recipe
-from limbeck.runs.evaluation import (
-    EvaluatedModel,
-    Exported,
-    cost_of_file,
-    cost_of_model,
-    evaluate_models,
-    export_int8,
-    export_student,
-)
+from limbeck.runs.evaluated_models import EvaluatedModel, Exported, cost_of_file, cost_of_model
+from limbeck.runs.evaluation import evaluate_models
+from limbeck.runs.exports import export_int8, export_student
 from limbeck.runs.keys import stage_key
 from limbeck.runs.outputs import TestOutputs
 from limbeck.runs.precisions import with_precisions
@@ -65,7 +59,7 @@ class ArtifactWriter:
         self.seeds = seeds
         self.runner = runner
         self.machine = [processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()]
-        self.outputs = TestOutputs(recipe, task, runner, teacher_keys=teacher_keys, machine=self.machine)
+        self.outputs = TestOutputs(recipe, task, runner, teacher_keys=dict(teacher_keys), machine=self.machine)
 
     def ship(
         self,
@@ -115,7 +109,7 @@ class ArtifactWriter:
             exported = {"model": best, **self._export(evaluated[best], [*upstream, best], "student")}
             exits = {name: f"student_{name}" for name in self.recipe.export.exits}
             if "int8" in self.recipe.export.formats:
-                exported["int8"] = self._int8(best, evaluated[best], [*upstream, best])
+                exported["int8"] = self._int8([*upstream, best])
             if exits:
                 exported["exits"] = {
                     name: self._export(evaluated[title], [*upstream, title], title) for name, title in exits.items()
@@ -160,7 +154,7 @@ class ArtifactWriter:
         made = json.loads((folder / "export.json").read_text(encoding="utf-8"))
         return {"file": f"export/{file.name}", **made}
 
-    def _int8(self, title: str, model: EvaluatedModel, upstream: Sequence[str]) -> dict[str, Any]:
+    def _int8(self, upstream: Sequence[str]) -> dict[str, Any]:
         # Like the file that it is made from, it contains the name of the recipe.
         name = self.recipe.name
         key = stage_key(stage="int8", recipe=name, upstream=upstream, test=self.task.test.fingerprint())
@@ -168,8 +162,7 @@ class ArtifactWriter:
 
         def write(beside: Path) -> None:
             self.runner.progress.note("export: writing the file with weights in 8 bits")
-            made = export_int8(title, model, source, beside / "student.onnx", self.outputs)
-            write_json(beside / "int8.json", made)
+            write_json(beside / "int8.json", export_int8(source, beside / "student.onnx"))
 
         folder = self.runner.get_or_create(key, "int8", write, kind="export")
         if self.runner.accelerator.is_main_process:
@@ -198,9 +191,10 @@ class ArtifactWriter:
         example = self.task.example
         best = evaluated["student" if exported is None else exported["model"]]
         files = self._files(exported, best.inputs)
-        found, sentence, statistics = evaluate_models(
-            self.outputs, evaluated, files, subject=subject, draws=self.recipe.measure.draws
-        )
+        result = evaluate_models(self.outputs, evaluated, files, subject=subject, draws=self.recipe.measure.draws)
+        found = result.results
+        if exported is not None and "int8" in exported:
+            exported = {**exported, "int8": {**exported["int8"], **result.int8, "rows": len(self.task.test)}}
         for name, model in evaluated.items():
             found["models"][name]["cost"] = cost_of_model(model, example)
         for name, shipped in files.items():
@@ -208,9 +202,11 @@ class ArtifactWriter:
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
             model["seeds"] = [{"seed": s, "metrics": m} for s, m in zip(seeds, model["seeds"], strict=True)]
-        arrays: dict[str, Any] = dict(statistics)
+        arrays: dict[str, Any] = dict(result.statistics)
         np.savez_compressed(beside / "statistics.npz", allow_pickle=False, **arrays)
-        write_json(beside / "results.json", {**self._facts(chosen), **found, "export": exported, "verdict": sentence})
+        write_json(
+            beside / "results.json", {**self._facts(chosen), **found, "export": exported, "verdict": result.verdict}
+        )
 
     def _facts(self, chosen: bool) -> dict[str, Any]:
         train = self.recipe.train

@@ -14,7 +14,7 @@ from limbeck.core import Address
 from limbeck.recipes.model_sources import TeacherContext
 from limbeck.runs import plan
 from limbeck.runs.classes import PadClasses
-from limbeck.runs.evaluation import EvaluatedModel
+from limbeck.runs.evaluated_models import EvaluatedModel
 from limbeck.runs.models import Models
 from limbeck.runs.stages import Trained
 from limbeck.runs.teachers import TeacherModel, closure

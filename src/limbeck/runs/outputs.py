@@ -1,9 +1,8 @@
-"""Outputs of models and exported files on the test rows."""
+"""Outputs of models and exported files on the test rows, read batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,19 +12,19 @@ from torch import nn
 from limbeck.core import Address, outputs_of
 from limbeck.files import file_hash
 from limbeck.recipes.recipe import Recipe
+from limbeck.runs.evaluated_models import Exported
 from limbeck.runs.keys import stage_key
 from limbeck.runs.stages import StageRunner
-from limbeck.tasks import Arrays, Task, TrainingRows
-from limbeck.tasks.task import Read
+from limbeck.tasks import Arrays, Batch, Task, TrainingRows
 
-__all__ = ["OutputsAndLabels", "TestOutputs"]
+__all__ = ["Reader", "TestOutputs"]
 
-# Outputs and labels of all test rows by name, as the scoring of the task reads them.
-OutputsAndLabels: TypeAlias = tuple[Arrays, Arrays]
+Reader: TypeAlias = Callable[[int, Batch], Arrays]
+"""Gives the outputs of a model for a batch of test rows, which is the n-th; as the scoring of the task reads them."""
 
 
 class TestOutputs:
-    """Outputs of models and exported files on the test rows, each computed once.
+    """Reads the outputs of models and exported files on the test rows. None is held but that of the last batch.
 
     The outputs of trained teachers are stored for all runs in the same folder.
 
@@ -43,7 +42,7 @@ class TestOutputs:
         task: Task,
         runner: StageRunner,
         *,
-        teacher_keys: Mapping[str, str],
+        teacher_keys: dict[str, str],
         machine: list[Any],
     ) -> None:
         self.recipe = recipe
@@ -51,29 +50,30 @@ class TestOutputs:
         self.runner = runner
         self.teacher_keys = teacher_keys
         self.machine = machine
-        self._outputs: dict[nn.Module | str, OutputsAndLabels] = {}
+        self._readers: dict[nn.Module | str, Reader] = {}
 
-    def of_model(self, name: str, model: nn.Module, inputs: Address) -> OutputsAndLabels:
+    def of_model(self, name: str, model: nn.Module, inputs: Address) -> Reader:
         """The outputs of a model of this name in eval mode, with its inputs at this address."""
+        if model not in self._readers:
 
-        def compute() -> OutputsAndLabels:
-            read = partial(outputs_of, model.eval(), inputs=inputs, main=self.task.main_output)
-            return self.task.outputs_and_labels(read, self.task.test)
+            def compute(number: int, batch: Batch) -> Arrays:
+                return self.task.measured(outputs_of(model.eval(), batch, inputs, main=self.task.main_output), batch)
 
-        return self._compute_once(
-            model, partial(self._stored, name, inputs, compute) if name in self.teacher_keys else compute
-        )
+            stored = name in self.teacher_keys
+            self._readers[model] = self._stored(name, inputs, compute) if stored else _once_a_batch(compute)
+        return self._readers[model]
 
-    def of_file(self, file: Path, read: Read) -> OutputsAndLabels:
-        """The outputs of a file; ``read`` maps a batch to outputs. Copies of a file share their outputs."""
-        return self._compute_once(file_hash(file), lambda: self.task.outputs_and_labels(read, self.task.test))
+    def of_file(self, exported: Exported) -> Reader:
+        """The outputs of an exported file. Copies of a file share their outputs."""
+        content = file_hash(exported.file)
+        if content not in self._readers:
+            self._readers[content] = _once_a_batch(
+                lambda number, batch: self.task.measured(exported.read(batch), batch)
+            )
+        return self._readers[content]
 
-    def _compute_once(self, source: nn.Module | str, compute: Callable[[], OutputsAndLabels]) -> OutputsAndLabels:
-        if source not in self._outputs:
-            self._outputs[source] = compute()
-        return self._outputs[source]
-
-    def _stored(self, name: str, inputs: Address, compute: Callable[[], OutputsAndLabels]) -> OutputsAndLabels:
+    def _stored(self, name: str, inputs: Address, compute: Reader) -> Reader:
+        """The outputs of a trained teacher, from the stage that keeps them; computed first where there is none."""
         key = stage_key(
             stage="test_outputs",
             upstream=self.teacher_keys[name],
@@ -86,18 +86,24 @@ class TestOutputs:
         )
 
         def write(beside: Path) -> None:
-            outputs, labels = compute()
-            arrays = {
-                f"{part}.{name}": array
-                for part, group in (("outputs", outputs), ("labels", labels))
-                for name, array in group.items()
-            }
-            save_file(arrays, beside / "test_outputs.safetensors")
+            for number, batch in enumerate(self.task.evaluation(self.task.test)):
+                save_file(compute(number, batch), _file(beside, number))
 
         folder = self.runner.get_or_create(key, "test_outputs", write, kind="evaluate", main_process_only=True)
-        arrays = load_file(folder / "test_outputs.safetensors")
-        outputs, labels = (
-            {name.removeprefix(part): array for name, array in arrays.items() if name.startswith(part)}
-            for part in ("outputs.", "labels.")
-        )
-        return outputs, labels
+        return lambda number, batch: load_file(_file(folder, number))
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"batch-{number:06}.safetensors"
+
+
+def _once_a_batch(read: Reader) -> Reader:
+    """The same; a model or file that stands under two names computes each batch once."""
+    last: list[tuple[int, Arrays]] = []
+
+    def read_once(number: int, batch: Batch) -> Arrays:
+        if not last or last[0][0] != number:
+            last[:] = [(number, read(number, batch))]
+        return last[0][1]
+
+    return read_once

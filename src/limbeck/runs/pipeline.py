@@ -23,7 +23,7 @@ from limbeck.runs.candidates import Candidates
 from limbeck.runs.checks import check_signal
 from limbeck.runs.default_stages import plan_run
 from limbeck.runs.dry_run import DryRun, check_rows
-from limbeck.runs.evaluation import check_int8
+from limbeck.runs.exports import check_int8
 from limbeck.runs.models import Models
 from limbeck.runs.run_plan import RunPlan
 from limbeck.runs.stages import StageRunner

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
@@ -28,7 +29,7 @@ from limbeck.tasks.batch_source import Batch
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec
 from limbeck.tasks.splits import TaskSplits, TrainingRows
-from limbeck.tasks.task import Arrays, Part, Read
+from limbeck.tasks.task import Arrays, Part
 from limbeck.tasks.text_task import TextTask
 from limbeck.tasks.tokenization import check_reads
 
@@ -233,25 +234,18 @@ class MaskedLanguageModelling(TextTask):
         for batch in whole_texts(rows, _evaluation_batch, self.tokenizer_views):
             yield masked(batch, self.words(_fixed))
 
-    def outputs_and_labels(self, read: Read, rows: UnlabelledTexts) -> tuple[Arrays, Arrays]:
-        """The outputs for masked tokens as `limbeck.measure.masked_token_outputs` computes them, and these tokens:
-        ``[N, M]`` each, for up to M masked tokens of a row."""
-        row, position, outputs, target = [], [], [], []
-        for batch in self.evaluation(rows):
-            is_masked, logits = batch["masked"], read(batch)["logits"]
-            target.append(batch["target"][is_masked].numpy())
-            masked_logits = logits[is_masked.to(logits.device)].double().cpu().numpy()
-            outputs.append(masked_token_outputs(masked_logits, target[-1]))
-            row.append(batch["row"].repeat_interleave(is_masked.sum(1)).numpy())
-            position.append((is_masked.cumsum(1) - 1)[is_masked].numpy())
-        places = np.concatenate(row), np.concatenate(position)
-        shape = len(rows), int(places[1].max(initial=-1)) + 1
-        padded = {"log_likelihood": np.zeros(shape), "predicted": np.zeros(shape, np.int64)}
-        for name, array in padded.items():
-            array[places] = np.concatenate([part[name] for part in outputs])
-        labels = np.full(shape, UNKNOWN)
-        labels[places] = np.concatenate(target)
-        return padded, {"target": labels}
+    def measured(self, outputs: Mapping[str, Any], batch: Batch) -> Arrays:
+        """The outputs for masked tokens as `limbeck.measure.masked_token_outputs` computes them: ``[B, M]`` each, for
+        up to M masked tokens of a row."""
+        is_masked = batch["masked"].cpu()
+        logits = outputs["logits"][is_masked.to(outputs["logits"].device)].double().cpu().numpy()
+        found = masked_token_outputs(logits, batch["target"].cpu()[is_masked].numpy())
+        return {name: _of_rows(values, is_masked, 0) for name, values in found.items()}
+
+    def labels(self, batch: Batch) -> Arrays:
+        """The masked tokens, ``[B, M]``."""
+        is_masked = batch["masked"].cpu()
+        return {"target": _of_rows(batch["target"].cpu()[is_masked].numpy(), is_masked, UNKNOWN)}
 
     # What is left of it.
 
@@ -262,3 +256,11 @@ class MaskedLanguageModelling(TextTask):
             ExportError: always.
         """
         raise ExportError("a masked language model is not exported; load models/student with from_pretrained")
+
+
+def _of_rows(values: NDArray[Any], is_masked: Tensor, missing: int) -> NDArray[Any]:
+    """Values of masked tokens, in the order of the rows, as ``[B, M]``."""
+    counts = is_masked.sum(1).numpy()
+    padded = np.full((len(counts), int(counts.max(initial=0))), missing, values.dtype)
+    padded[np.arange(padded.shape[1]) < counts[:, None]] = values
+    return padded

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self, TypeAlias
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,7 +21,7 @@ from limbeck.data.row_batches import RowBatches, collated, whole_rows
 from limbeck.data.sources.constructors import RowType
 from limbeck.errors import ArgumentError
 from limbeck.export import Delivery, export_onnx
-from limbeck.measure import Scoring, main_score
+from limbeck.measure import Accumulator, Scoring
 from limbeck.tasks.batch_source import Batch, BatchSource, OnPolicySource
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec, check_outputs
@@ -318,27 +317,13 @@ class Task(ABC):
         """The labels of a batch, as the metrics of the `scoring` read them."""
         return {"target": batch["target"].cpu().numpy()}
 
-    def outputs_and_labels(self, read: Read, rows: Any) -> tuple[Arrays, Arrays]:
-        """Outputs and labels of all rows in order, by name, as the metrics of the `scoring` read them.
-
-        Args:
-            read: gives the outputs of a model for a batch, by name.
-            rows: a row set.
-        """
-        numbers: list[NDArray[np.int64]] = []
-        parts: tuple[list[Arrays], list[Arrays]] = ([], [])
-        for batch in self.evaluation(rows):
-            numbers.append(batch["row"].numpy())
-            parts[0].append(self.measured(read(batch), batch))
-            parts[1].append(self.labels(batch))
-        order = np.argsort(np.concatenate(numbers), kind="stable")
-        return _joined(parts[0], order), _joined(parts[1], order)
-
     def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
         """The metric that decides, on the validation rows, for a model in eval mode that reads this address."""
         read = partial(outputs_of, model, inputs=inputs, main=self.main_output)
-        score = main_score(self.judgement, *self.outputs_and_labels(read, self.validation))
-        return {score.name: score.value}
+        accumulator = Accumulator({(main := self.judgement.main).name: main})
+        for batch in self.evaluation(self.validation):
+            accumulator.update(self.measured(read(batch), batch), self.labels(batch), rows=batch["row"].cpu().numpy())
+        return {main.name: accumulator.score(main.name)}
 
     # Delivery.
 
@@ -365,7 +350,3 @@ class Task(ABC):
             inputs=self.delivery.inputs,
             metadata=metadata,
         )
-
-
-def _joined(parts: Sequence[Arrays], order: NDArray[np.int64]) -> Arrays:
-    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}

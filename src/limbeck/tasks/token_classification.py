@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
-import torch
-
-from limbeck.data.labels import UNKNOWN, TagLabels
+from limbeck.data.labels import TagLabels
 from limbeck.data.rows import TagSet
 from limbeck.export import Delivery
 from limbeck.measure import ClassScoring, token_scoring
 from limbeck.registry import register
+from limbeck.tasks.batch_source import Batch
 from limbeck.tasks.descriptions import EXCLUSIVE_LIMIT, TaskDescription, tokenizer_snippet
 from limbeck.tasks.outputs import OutputSpec
-from limbeck.tasks.task import Arrays, Part, Read
+from limbeck.tasks.task import Arrays, Part
 from limbeck.tasks.text_task import LengthSettings, TextTask
 
 __all__ = ["TokenClassification"]
@@ -94,14 +93,11 @@ class TokenClassification(TextTask):
         """The words of the student's rows."""
         return [word for row in self.student_rows.rows.words for word in row]
 
-    def outputs_and_labels(self, read: Read, rows: Any) -> tuple[Arrays, Arrays]:
-        """The logits ``[N, W, C]`` and targets ``[N, W]`` of all rows, in order."""
-        longest = int(rows.tags.lengths[rows.position].max())
-        logits = torch.zeros(len(rows), longest, len(self.classes), dtype=torch.float64)
-        target = torch.full((len(rows), longest), UNKNOWN)
-        for batch in self.evaluation(rows):
-            words = batch["words"]
-            length = words.shape[1]
-            logits[batch["row"], :length] = read(batch)["logits"].double().cpu().where(words.unsqueeze(-1), 0.0)
-            target[batch["row"], :length] = batch["target"]
-        return {"logits": logits.numpy()}, {"target": target.numpy()}
+    def measured(self, outputs: Mapping[str, Any], batch: Batch) -> Arrays:
+        """The logits ``[B, W, C]``, 0 where a sentence has no further word."""
+        logits = outputs["logits"].double().cpu()
+        return {"logits": logits.where(batch["words"].unsqueeze(-1), 0.0).numpy()}
+
+    def labels(self, batch: Batch) -> Arrays:
+        """The tags ``[B, W]``."""
+        return {"target": batch["target"].cpu().numpy()}
