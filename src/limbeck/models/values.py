@@ -57,3 +57,12 @@ class Values(nn.Module):
         outputs: Tensor = given["logits"] if isinstance(given, dict) else given
         value = self.mean + self.std * outputs
         return {"value": value.squeeze(-1) if self.single else value}
+
+    def standardize(self, numbers: Tensor) -> Tensor:
+        """What the network is to predict for these numbers: ``(y − μ) / σ``, in the type of the numbers.
+
+        Args:
+            numbers: `[*, K]`.
+        """
+        standardized: Tensor = (numbers - self.mean.cpu()) / self.std.cpu()
+        return standardized

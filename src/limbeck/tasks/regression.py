@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -10,9 +12,10 @@ from torch import Tensor, nn
 
 from limbeck.data import FloatLabels, ImageSet, TableSet
 from limbeck.data.labels import FloatTarget
+from limbeck.errors import ArgumentError
 from limbeck.export import Delivery
 from limbeck.measure import Scoring, regression_scoring
-from limbeck.models.values import Values
+from limbeck.models import Values, predict_numbers_
 from limbeck.registry import register
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec
@@ -73,6 +76,23 @@ class Regression(RowTask):
         mean = target.nan_to_num().sum(0) / count
         std = (((target - mean) ** 2).nan_to_num().sum(0) / count).sqrt()
         return mean.tolist(), std.where(std > 0, torch.ones_like(std)).tolist()
+
+    def build(
+        self,
+        make: Callable[..., nn.Module],
+        role: str = "student",
+        parts: Mapping[str, Any] = MappingProxyType({}),
+    ) -> nn.Module:
+        """A model of numbers for these rows, behind the encoding of its inputs."""
+
+        def numbers(**supplied: Any) -> nn.Module:
+            net = make(**supplied)
+            try:
+                return predict_numbers_(net, self.output_count)
+            except ArgumentError as error:
+                raise ArgumentError(f"models.{role}: {error}") from error
+
+        return super().build(numbers, role, parts)
 
     def complete(self, net: nn.Module) -> nn.Module:
         """The network behind the encoding of its inputs; its outputs in the unit of the labels."""
