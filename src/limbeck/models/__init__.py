@@ -33,6 +33,7 @@ from limbeck.models.text.textcnn_tagger import TextCNNTagger
 from limbeck.models.text.word_counts import TfIdf, WordCounts, word_counts
 from limbeck.models.text.word_logits import with_word_logits
 from limbeck.models.text.word_tokenizer import word_tokenizer
+from limbeck.models.tree_text import tree_text
 from limbeck.models.trees import Trees
 from limbeck.models.values import Values
 from limbeck.models.vision.mlp import MLP
@@ -90,6 +91,7 @@ __all__ = [
     "tagging_words",
     "timm_model",
     "torchvision_model",
+    "tree_text",
     "with_word_logits",
     "word_counts",
     "word_tokenizer",

@@ -26,6 +26,7 @@ from limbeck.runs.evaluation import (
     export_int8,
     export_student,
 )
+from limbeck.runs.fitted import fitted_objectives
 from limbeck.runs.keys import stage_key
 from limbeck.runs.outputs import TestOutputs
 from limbeck.runs.precisions import with_precisions
@@ -62,6 +63,7 @@ class ArtifactWriter:
         self.task = task
         self.seeds = seeds
         self.runner = runner
+        self.trees: dict[str, str] = {}
         self.machine = [processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()]
         self.outputs = TestOutputs(recipe, task, runner, teacher_keys=teacher_keys, machine=self.machine)
 
@@ -83,8 +85,11 @@ class ArtifactWriter:
         folder = self.runner.folder.model(name)
         if self.runner.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
+            beside_weights = self.task.ship(model, folder)
+            if "tree" in beside_weights:
+                self.trees[name] = f"models/{name}/{beside_weights['tree']}"
             config = {
-                **self.task.ship(model, folder),
+                **beside_weights,
                 "schema": 1,
                 "task": self.recipe["task"],
                 "model": architecture,
@@ -122,7 +127,7 @@ class ArtifactWriter:
         recipe = with_precisions(self.recipe, self.runner.precisions)
         key = stage_key(
             stage="measure",
-            results_version=3,
+            results_version=4,
             recipe={name: recipe[name] for name in _measured},
             upstream=upstream,
             test=self.task.test.fingerprint(),
@@ -206,6 +211,10 @@ class ArtifactWriter:
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
             model["seeds"] = [{"seed": s, "metrics": m} for s, m in zip(seeds, model["seeds"], strict=True)]
+        for entry, sayings in (("objective", fitted_objectives(self.recipe, self.task)), ("tree", self.trees)):
+            for name, saying in sayings.items():
+                if name in found["models"]:
+                    found["models"][name][entry] = saying
         arrays: dict[str, Any] = dict(statistics)
         np.savez_compressed(beside / "statistics.npz", allow_pickle=False, **arrays)
         write_json(beside / "results.json", {**self._facts(chosen), **found, "export": exported, "verdict": sentence})

@@ -186,8 +186,10 @@ class StageTrainer:
         }
         train = {**training.train, "seed": seed}
         if is_sklearn_model(recipe["models"][training.learners["student"]]):
-            # scikit-learn computes as it does, and another version of it may do otherwise.
-            train["precision"], reads["fitted_by"] = "float32", f"scikit-learn {version('scikit-learn')}"
+            # A package computes as it does, and another version of it may do otherwise.
+            uses = recipe["models"][training.learners["student"]]["use"]
+            package = "lightgbm" if uses == "lightgbm" else "scikit-learn"
+            train["precision"], reads["fitted_by"] = "float32", f"{package} {version(package)}"
         return self._stage(train, training, (recipe, task), reads, teachers, distiller)
 
     def _scene(self, training: TrainingSpec) -> tuple[Mapping[str, Any], Task]:

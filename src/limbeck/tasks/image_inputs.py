@@ -74,6 +74,25 @@ class ImageInputs:
         """The network behind the normalization."""
         return Normalized(net, *self.statistics)
 
+    missing: ClassVar = "Pixels are from 0 to 1, and are named by row and column."
+
+    def branch(self, feature: int, threshold: float) -> tuple[str, str]:
+        """What a comparison of a normalized value with a threshold says of a pixel, from 0 to 1.
+
+        Args:
+            feature: its place among the values of an image, one channel after the other.
+            threshold: of the normalized value.
+
+        Returns:
+            What is true of an image whose value is at most the threshold, and what of one above it.
+        """
+        channels, height, width = self.rows.shape
+        channel, place = divmod(feature, height * width)
+        where = ", ".join(map(str, (*([channel] if channels > 1 else []), *divmod(place, width))))
+        mean, std = self.statistics
+        value = f"{mean[channel] + std[channel] * threshold:.7g}"
+        return f"pixel[{where}] <= {value}", f"pixel[{where}] > {value}"
+
     def collate(self, rows: ImageSet, numbers: Tensor, views: Tensor) -> Tensor:
         """These images as they are, float32 ``[B, C, H, W]`` in 0..1."""
         return pixels(rows, numbers, views, Augment(), 0)

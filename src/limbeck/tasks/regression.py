@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from limbeck.data.labels import FloatTarget
 from limbeck.errors import ArgumentError
 from limbeck.export import Delivery
 from limbeck.measure import Scoring, regression_scoring
-from limbeck.models import Values, predict_numbers_
+from limbeck.models import SklearnModule, Trees, Values, predict_numbers_
 from limbeck.registry import register
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec
@@ -98,6 +98,23 @@ class Regression(RowTask):
         """The network behind the encoding of its inputs; its outputs in the unit of the labels."""
         return Values(self.inputs.wrap(net), *self._scale, single=self.is_single)
 
+    @property
+    def tree_titles(self) -> Sequence[str]:
+        return [self._named(target) for target in self.targets] or ["the number"]
+
+    @staticmethod
+    def _named(target: FloatTarget) -> str:
+        return f"{target.name} in {target.unit}" if target.unit else target.name
+
+    def leaf_text(self, model: nn.Module, part: SklearnModule, tree: int, leaf: Tensor) -> str:
+        """The number of a leaf in its unit."""
+        assert isinstance(model, Values)
+        assert isinstance(part.model, Trees)
+        # The mean runs over the trees of all numbers.
+        standardized = (leaf[tree] / part.model.trees * part.temperature).item()
+        unit = self.targets[tree].unit if self.targets else ""
+        return f"{model.mean[tree].item() + model.std[tree].item() * standardized:.7g} {unit}".rstrip()
+
     def key(self, training: Any) -> dict[str, Any]:
         """What decides these batches, and the scales of the models that read them."""
         return {**super().key(training), "labels": self._scale}
@@ -105,7 +122,7 @@ class Regression(RowTask):
     @property
     def description(self) -> TaskDescription:
         """Rows or images, and the numbers to predict."""
-        named = [f"{target.name} in {target.unit}" if target.unit else target.name for target in self.targets]
+        named = [self._named(target) for target in self.targets]
         row = "image" if isinstance(self.test, ImageSet) else "row"
         return TaskDescription(
             input=self.inputs.description,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,6 +14,8 @@ from limbeck.cache import CachedRows
 from limbeck.core import resolve
 from limbeck.data import Augment, ImageSet, TableSet
 from limbeck.export import export_onnx
+from limbeck.files import write_text
+from limbeck.models import SklearnModule, Trees, sklearn_part, tree_text
 from limbeck.tasks.batch_source import Batch, BatchSource
 from limbeck.tasks.image_inputs import ImageInputs, ImageSettings
 from limbeck.tasks.splits import TrainingRows, planned
@@ -113,6 +116,40 @@ class RowTask(Task):
     @property
     def input(self) -> Mapping[str, Any]:
         return self.inputs.input
+
+    def ship(self, model: nn.Module, folder: Path) -> dict[str, Any]:
+        """Write ``tree.txt`` beside a model that is one decision tree, or one for each number that it predicts."""
+        part = sklearn_part(model)
+        if part is None or not isinstance(part.model, Trees) or not self._is_readable(part):
+            return {}
+        trees = part.model
+        titles = [f"# {title}" for title in self.tree_titles]
+        text = tree_text(trees, self.inputs.branch, partial(self.leaf_text, model, part), titles)
+        write_text(folder / "tree.txt", f"# {self.inputs.missing}\n\n{text}")
+        return {"tree": "tree.txt"}
+
+    def _is_readable(self, part: SklearnModule) -> bool:
+        trees = part.model
+        assert isinstance(trees, Trees)
+        return trees.trees == len(self.tree_titles) and (trees.probabilities or part.predicts_numbers)
+
+    @property
+    def tree_titles(self) -> Sequence[str]:
+        """What each tree of a model predicts that has one for each of its outputs."""
+        return ("the probability of each class",)
+
+    def leaf_text(self, model: nn.Module, part: SklearnModule, tree: int, leaf: Tensor) -> str:
+        """What a leaf predicts, in words: by default the probabilities of classes, the largest first.
+
+        Args:
+            model: that the tree is a part of.
+            part: the fitted part with the tree.
+            tree: its number.
+            leaf: what stands in the leaf, ``[classes]``.
+        """
+        probabilities = (leaf.clamp(min=1e-6).log() * part.temperature).softmax(0).tolist()
+        named = sorted(zip(self.names, probabilities, strict=True), key=lambda pair: -pair[1])
+        return ", ".join(f"{name} {probability:.4f}" for name, probability in named)
 
     def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
         """Write the model to an ONNX file."""

@@ -78,6 +78,26 @@ class TableInputs:
         """The network behind the encoding of the columns."""
         return TableInput(net, *self.statistics, self.rows.codes)
 
+    missing: ClassVar = "A missing number counts as the mean of its column; a missing or unknown category as none."
+
+    def branch(self, feature: int, threshold: float) -> tuple[str, str]:
+        """What a comparison of an encoded feature with a threshold says of a row, in the units of the column.
+
+        Args:
+            feature: its place among the encoded columns.
+            threshold: of the encoded value.
+
+        Returns:
+            What is true of a row whose value is at most the threshold, and what of one above it.
+        """
+        mean, std = self.statistics
+        if feature < len(mean):
+            name, value = self.columns[feature], f"{mean[feature] + std[feature] * threshold:.7g}"
+            return f"{name} <= {value}", f"{name} > {value}"
+        places = [(column, name) for column in self.rows.columns for name in column.categories or ()]
+        column, category = places[feature - len(mean)]
+        return f"{column.name} is not {category}", f"{column.name} is {category}"
+
     def collate(self, rows: TableSet, numbers: Tensor, views: Tensor) -> Tensor:
         """These rows, float32 ``[B, F + G]``."""
         return torch.cat([rows.numeric[numbers], rows.categorical[numbers].float()], dim=1)
