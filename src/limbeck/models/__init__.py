@@ -2,6 +2,8 @@
 
 from limbeck.models.boosting import gradient_boosting, lightgbm
 from limbeck.models.checkpoint import load_weights, save_weights
+from limbeck.models.content_hash import content_hash
+from limbeck.models.estimator_model import EstimatorModel, is_estimator
 from limbeck.models.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
 from limbeck.models.reused_classifier import ReusedClassifier
 from limbeck.models.sharing import share_
@@ -49,6 +51,7 @@ __all__ = [
     "BiLSTM",
     "BiLSTMTagger",
     "EarlyExit",
+    "EstimatorModel",
     "Exit",
     "MobileNet",
     "Normalized",
@@ -62,6 +65,7 @@ __all__ = [
     "Values",
     "WithExits",
     "WordCounts",
+    "content_hash",
     "decision_tree",
     "decision_tree_of_words",
     "exit_sections",
@@ -73,6 +77,7 @@ __all__ = [
     "gradient_boosting",
     "hugging_face",
     "hugging_face_tagger",
+    "is_estimator",
     "lightgbm",
     "load_weights",
     "logistic_regression",

@@ -17,7 +17,7 @@ from limbeck.core import Address, call_model, map_rows, map_tensors, resolve
 from limbeck.errors import RecipeError
 from limbeck.export import Session, check_parity, quantize_int8
 from limbeck.measure import ClassScoring, Scoring, evaluate, flops, latency, parameters, throughput, verdict
-from limbeck.models import BagOfWords, Trees, sklearn_part
+from limbeck.models import BagOfWords, EstimatorModel, Trees, sklearn_part
 from limbeck.runs.outputs import TestOutputs
 from limbeck.tasks import Arrays, Batch, Inputs, Task
 
@@ -140,6 +140,9 @@ def cost_of_file(exported: Exported, evaluated: EvaluatedModel, example: Batch) 
 
 def _size(evaluated: EvaluatedModel, example: Batch, stored: int | None) -> dict[str, Any]:
     model, inputs = evaluated.models[0], resolve({"batch": example}, evaluated.inputs)
+    if any(isinstance(module, EstimatorModel) for module in model.modules()):
+        # What it is made of is its own affair.
+        return {"parameters": None, "flops": None, "bytes": None}
     return {"parameters": parameters(model), "flops": flops(model, inputs), "bytes": stored}
 
 

@@ -16,6 +16,7 @@ from limbeck.data.batches import pixels
 from limbeck.data.row_batches import Collate
 from limbeck.models import Normalized
 from limbeck.tasks.batch_source import Batch
+from limbeck.tasks.estimators import ImageRows
 from limbeck.tasks.splits import SplitSettings, TrainingRows
 
 __all__ = ["ImageInputs", "ImageSettings"]
@@ -73,6 +74,10 @@ class ImageInputs:
     def wrap(self, net: nn.Module) -> nn.Module:
         """The network behind the normalization."""
         return Normalized(net, *self.statistics)
+
+    def rows_of(self, estimator: Any) -> ImageRows:
+        """What turns images into the rows that an estimator takes."""
+        return ImageRows()
 
     missing: ClassVar = "Pixels are from 0 to 1, and are named by row and column."
 

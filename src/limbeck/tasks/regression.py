@@ -15,7 +15,7 @@ from limbeck.data.labels import FloatTarget
 from limbeck.errors import ArgumentError
 from limbeck.export import Delivery
 from limbeck.measure import Scoring, regression_scoring
-from limbeck.models import SklearnModule, Trees, Values, predict_numbers_
+from limbeck.models import SklearnModule, Trees, Values, is_estimator, predict_numbers_
 from limbeck.registry import register
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec
@@ -87,12 +87,22 @@ class Regression(RowTask):
 
         def numbers(**supplied: Any) -> nn.Module:
             net = make(**supplied)
+            if is_estimator(net):
+                return net
             try:
                 return predict_numbers_(net, self.output_count)
             except ArgumentError as error:
                 raise ArgumentError(f"models.{role}: {error}") from error
 
         return super().build(numbers, role, parts)
+
+    @property
+    def estimator_outputs(self) -> int:
+        return 0 if self.is_single else self.output_count
+
+    def columns_of(self, estimator: Any) -> list[int] | None:
+        """None: it predicts numbers."""
+        return None
 
     def complete(self, net: nn.Module) -> nn.Module:
         """The network behind the encoding of its inputs; its outputs in the unit of the labels."""

@@ -139,6 +139,17 @@ class Task(ABC):
             parts: the components that its section names, each with its options.
         """
 
+    def from_estimator(self, estimator: Any) -> nn.Module:
+        """A model that predicts what an estimator does, as scikit-learn has them.
+
+        Args:
+            estimator: with ``predict``, and for classes ``predict_proba``.
+
+        Raises:
+            ArgumentError: if it does not fit the data, or the task takes none.
+        """
+        raise ArgumentError(f"it is a {type(estimator).__name__}, and this task takes torch modules alone")
+
     # Its rows.
 
     @classmethod

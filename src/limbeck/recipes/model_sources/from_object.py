@@ -7,8 +7,10 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.models import is_estimator
 from limbeck.recipes.model_sources.model_source import ModelContext, Section, Spec, WeightedModel
 from limbeck.recipes.model_sources.teacher_wrappers import with_preprocess
+from limbeck.recipes.options import construct
 
 __all__ = ["OBJECT", "FromObject"]
 
@@ -24,8 +26,13 @@ class FromObject(WeightedModel):
         return {OBJECT: section.name, **section.read()}
 
     def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
-        # It stays as its owner left it.
-        return with_preprocess(copy.deepcopy(context.objects[spec[OBJECT]]), spec, path)
+        given = context.objects[spec[OBJECT]]
+        if is_estimator(given):
+            model = construct(context.task.from_estimator, {"estimator": given}, path=path)
+        else:
+            # It stays as its owner left it.
+            model = copy.deepcopy(given)
+        return with_preprocess(model, spec, path)
 
     def architecture(self, spec: Spec, path: str) -> Spec | None:
         return None

@@ -81,6 +81,10 @@ def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
     entry = lookup(task.models, spec["use"], path)
 
     def build(**supplied: Any) -> nn.Module:
+        if spec["use"] in registry.names("estimator"):
+            # It reads rows as they are, and most factories need to know nothing of them.
+            wanted = inspect.signature(entry).parameters
+            supplied = {name: value for name, value in supplied.items() if name in wanted}
         model: nn.Module = construct(entry, {**options, **preprocessed_shape(supplied, spec, path)}, path=path)
         return model
 
