@@ -176,12 +176,6 @@ def test_lightgbm_that_stops_early_is_filled_with_trees_of_0() -> None:
     np.testing.assert_allclose(net(torch.from_numpy(few)).detach().numpy()[:, 0], expected, atol=1e-5)
 
 
-def test_without_lightgbm_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "lightgbm", None)
-    with pytest.raises(ArgumentError, match=r"pip install lightgbm, or take gradient_boosting"):
-        lightgbm(**SHAPE, classes=1)
-
-
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ArgumentError, match="fitted to classes, and the task predicts numbers"):
         predict_numbers_(logistic_regression(**SHAPE, classes=1), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,27 @@ def test_it_is_refused_before_anything_is_written(changes: dict[str, Any], messa
     with pytest.raises(LimbeckError, match=message):
         limbeck.run(recipe(**changes), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_without_lightgbm_a_run_that_fits_it_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    models = {"teacher": {"use": "lightgbm"}, "student": {"use": "ridge"}}
+    with pytest.raises(
+        RecipeError, match=r"models.teacher: lightgbm: .*pip install lightgbm, or take gradient_boosting"
+    ):
+        limbeck.run(recipe(models=models), output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_lightgbm_teaches_and_is_not_needed_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lightgbm")
+    models = {"teacher": {"use": "lightgbm", "trees": 10}, "student": {"use": "decision_tree", "leaves": 6}}
+    run = limbeck.run(recipe(models=models), output=tmp_path / "run")
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    models = {"teacher": {"run": str(run), "model": "teacher"}, "student": {"use": "ridge"}}
+    again = results_of(limbeck.run(recipe(models=models), output=tmp_path / "again"))
+    before = results_of(run)["models"]["teacher"]["metrics"]["rmse"]["value"]
+    assert again["models"]["teacher"]["metrics"]["rmse"]["value"] == pytest.approx(before)
 
 
 def test_ridge_is_refused_for_classes(tmp_path: Path) -> None:

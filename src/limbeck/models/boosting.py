@@ -71,7 +71,8 @@ def lightgbm(
 ) -> nn.Module:
     """Small trees, each fitted to what the ones before leave over, by LightGBM, in one thread.
 
-    The run keeps the trees themselves: LightGBM is needed to fit them, and not to use them.
+    The run keeps the trees themselves: LightGBM is needed to fit them, and not to use them. A run that is to fit them
+    without it is refused before it begins.
 
     Args:
         channels: of the images.
@@ -83,12 +84,11 @@ def lightgbm(
         rate: the share of each tree that is added.
 
     Raises:
-        ArgumentError: if LightGBM is not installed, leaves is below 2, another number below 1, or rate not above 0.
+        ArgumentError: if leaves is below 2, another number below 1, or rate not above 0.
 
     Ke et al., 2017, "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", Advances in Neural Information
     Processing Systems 30.
     """
-    _installed()
     makers = (partial(_lightgbm, "LGBMClassifier"), partial(_lightgbm, "LGBMRegressor"))
     return _boosted("lightgbm", makers, classes, trees, leaves, depth, rate)
 

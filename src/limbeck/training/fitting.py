@@ -37,12 +37,15 @@ def check_fitting(distiller: Distiller) -> float:
     terms add up to one squared error to the mean of their targets.
 
     Raises:
-        ArgumentError: with the name of the term; or if the model is not for what the task predicts.
+        ArgumentError: with the name of the term; or if the model is not for what the task predicts, or its package is
+            not installed.
     """
     part = sklearn_part(distiller.students["student"])
     assert part is not None
     if part.estimator is None:
         raise ArgumentError("the student is fitted to numbers, and the task predicts classes; take logistic_regression")
+    # What makes it is installed.
+    part.estimator(0)
     for name, term in distiller.terms.items():
         _check_term(name, term, distiller, numbers=part.predicts_numbers)
     if part.predicts_numbers:

@@ -70,7 +70,8 @@ def load_run_model(folder: Path, task: Task, path: str, spec: Spec = MappingProx
         )
     if len(names) != len(known):
         raise RecipeError(f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}")
-    built = {**_with_preprocess(inner, spec, path), "checkpoint": None, "classes": known}
+    # One number without a name has no class; the task says how many outputs there are.
+    built = {**_with_preprocess(inner, spec, path), "checkpoint": None, "classes": known or None}
     model = build_model(task.restored(built, folder), task, seed=0, path=path)
     try:
         # Its file knows nothing of the preprocess that this section adds.
