@@ -42,6 +42,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("model", "logistic_regression"): [{}, {"l2": 0.1}],
     ("model", "decision_tree"): [{}, {"leaves": 8, "depth": 4}],
     ("model", "random_forest"): [{}, {"trees": 5, "leaves": 8, "depth": 4}],
+    ("model", "linear"): [{}],
     ("model", "ridge"): [{}, {"l2": 0.1}],
     ("model", "gradient_boosting"): [{}, {"trees": 5, "leaves": 4, "depth": 2, "rate": 0.5}],
     ("model", "lightgbm"): [{}, {"trees": 5, "leaves": 4, "depth": 2, "rate": 0.5}],

@@ -5,6 +5,7 @@ from limbeck.models.checkpoint import load_weights, save_weights
 from limbeck.models.content_hash import content_hash
 from limbeck.models.estimator_model import EstimatorModel, is_estimator
 from limbeck.models.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
+from limbeck.models.linear import Linear
 from limbeck.models.reused_classifier import ReusedClassifier
 from limbeck.models.sharing import share_
 from limbeck.models.shrinking import shrink
@@ -37,7 +38,7 @@ from limbeck.models.text.word_logits import with_word_logits
 from limbeck.models.text.word_tokenizer import word_tokenizer
 from limbeck.models.tree_text import tree_text
 from limbeck.models.trees import Trees
-from limbeck.models.values import Values
+from limbeck.models.values import Values, WithoutQuantiles
 from limbeck.models.vision.mlp import MLP
 from limbeck.models.vision.mobilenet import MobileNet
 from limbeck.models.vision.normalized import Normalized
@@ -53,6 +54,7 @@ __all__ = [
     "EarlyExit",
     "EstimatorModel",
     "Exit",
+    "Linear",
     "MobileNet",
     "Normalized",
     "ResNet",
@@ -64,6 +66,7 @@ __all__ = [
     "Trees",
     "Values",
     "WithExits",
+    "WithoutQuantiles",
     "WordCounts",
     "content_hash",
     "decision_tree",

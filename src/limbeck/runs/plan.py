@@ -12,7 +12,7 @@ from limbeck.core import Distiller
 from limbeck.recipes.adapters import adapter_needs
 from limbeck.recipes.co_training import is_co_trained, learner_settings
 from limbeck.recipes.model_sources import model_source_of
-from limbeck.recipes.sklearn_models import with_full_batches
+from limbeck.recipes.sklearn_models import is_sklearn_model, with_full_batches
 from limbeck.recipes.terms import hard_terms, is_taught, supervised_terms
 from limbeck.runs.build import build_distiller
 from limbeck.runs.teachers import teachers_in_use
@@ -121,6 +121,7 @@ def teacher_training(name: str, recipe: Mapping[str, Any], task: Task) -> Traini
     if spec.get("train") is None or is_co_trained(spec["train"]):
         return None
     own = spec["objective"]
+    hard = task.fitted_hard if is_sklearn_model(spec) else task.scoring.hard
     rows = task.teacher_rows if own is None else task.student_rows if is_taught(own) else task.labelled_rows
     return TrainingSpec(
         stage=teacher_stage(name),
@@ -129,7 +130,7 @@ def teacher_training(name: str, recipe: Mapping[str, Any], task: Task) -> Traini
         learners={"student": name},
         train=with_full_batches(spec, spec["train"], rows),
         rows=rows,
-        terms=hard_terms(task.scoring.hard, task.main_output) if own is None else own,
+        terms=hard_terms(hard, task.main_output) if own is None else own,
         standalone=own is None,
     )
 

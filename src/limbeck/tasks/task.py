@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
-from limbeck.core import Address, outputs_of, resolve
+from limbeck.core import Address, Term, outputs_of, resolve
 from limbeck.data.labels import LabelType
 from limbeck.data.row_batches import RowBatches, collated, whole_rows
 from limbeck.data.sources.constructors import RowType
@@ -254,6 +254,18 @@ class Task(ABC):
         finally:
             model.train(mode)
         check_outputs(label, outputs, self.outputs, rows=len(example["row"]))
+
+    @property
+    def fitted_hard(self) -> Mapping[str, Any]:
+        """The default hard terms of models that are fitted at once."""
+        return self.scoring.hard
+
+    def check_terms(self, terms: Mapping[str, Term]) -> None:  # noqa: B027  # most tasks refuse nothing
+        """Refuse terms that do not fit what the models predict, although their shapes do.
+
+        Raises:
+            ArgumentError: with the name of the term.
+        """
 
     # Batches.
 
