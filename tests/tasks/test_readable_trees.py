@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.tree import DecisionTreeRegressor
 
 import limbeck
@@ -16,6 +17,7 @@ import limbeck.measure.cost
 from limbeck.data import ImageSet, TableSet
 from limbeck.data.sources.diabetes import Diabetes
 from limbeck.export import Session
+from limbeck.runs.prediction import predict
 from limbeck.tasks import ImageSettings, Regression
 from tasks.test_fitted_regression import inputs, recipe, results_of, several
 
@@ -122,6 +124,11 @@ def test_probabilities_of_classes_and_names_of_categories(tmp_path: Path) -> Non
         leaf = follow(lines, {"city": city, "size": float(np.float32(size))})
         found = {name: float(value) for name, value in (part.split() for part in leaf.split(", "))}
         assert [found[name] for name in session.names["logits"]] == pytest.approx(probabilities, abs=1e-4)
+    named = predict(run, [f"{sizes[0]},{cities[0]}", f'{{"city": "{cities[1]}", "size": {sizes[1]}}}'])
+    for at, prediction in enumerate(named):
+        assert prediction["probabilities"] == pytest.approx(
+            dict(zip(session.names["logits"], expected[at], strict=True))
+        )
     # A teacher of many trees is not one tree.
     assert not (run / "models" / "teacher" / "tree.txt").exists()
 
@@ -134,6 +141,16 @@ def test_pixels(tmp_path: Path) -> None:
     condition = re.fullmatch(r"pixel\[1, 2, 3\] <= (\S+):", lines[0])
     assert condition is not None
     assert float(condition[1]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_image_files_are_predicted(tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (80, 1, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    data = ImageSet.from_tensor(images.float() / 255, images[:, 0, 0, 0].float(), ())
+    run = limbeck.run(recipe(data={}), data={"train": data}, output=tmp_path / "run")
+    Image.fromarray(images[3, 0].numpy()).save(tmp_path / "one.png")
+    (found,) = predict(run, [str(tmp_path / "one.png")])
+    expected = Session(run / "export" / "student.onnx")(images[3:4].float().numpy() / 255)["value"]
+    assert found["value"] == pytest.approx(float(expected[0]), rel=1e-5)
 
 
 def test_the_objective_is_stated_and_true(tmp_path: Path) -> None:

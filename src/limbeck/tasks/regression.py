@@ -70,6 +70,7 @@ class Regression(RowTask):
     Settings: ClassVar = RegressionSettings
     delivery: ClassVar = Delivery(
         formats=("onnx", "int8"),
+        predictor="limbeck.export.predictors.numbers:predict",
         inputs={"image": "values in 0..1", "features": "numbers as they are, then codes of categories"},
     )
 
