@@ -168,7 +168,7 @@ def test_an_entry_of_a_plugin_that_cannot_work_is_one_line(shell: Shell, changes
 
 def test_recipes_check_takes_a_plugin(shell: Shell) -> None:
     name = shell.write(USES_PLUGIN)
-    assert "no model or estimator 'plugin_linear'" in shell.refused("recipes", "check", name)
+    assert "no model 'plugin_linear'" in shell.refused("recipes", "check", name)
     code, out, err = shell("recipes", "check", name, "--plugin", "mine.py")
     assert (code, err) == (0, "")
     assert yaml.safe_load(out) == check(USES_PLUGIN, plugin="mine.py") | {"name": "recipe"}
