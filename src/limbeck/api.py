@@ -14,7 +14,6 @@ from typing import Any
 
 import yaml
 from accelerate import Accelerator
-from torch import nn
 from torch.utils.data import Dataset
 
 from limbeck.data import ImageSet
@@ -43,7 +42,7 @@ __all__ = ["check", "load_plugin", "prepare_pipeline", "resume", "run", "start_a
 def run(
     recipe: str | Path | Mapping[str, Any],
     *,
-    models: Mapping[str, nn.Module] | None = None,
+    models: Mapping[str, Any] | None = None,
     data: Mapping[str, ImageSet] | Dataset[Any] | tuple[Dataset[Any], Dataset[Any]] | None = None,
     overrides: Sequence[str] = (),
     output: str | Path | None = None,
@@ -56,7 +55,9 @@ def run(
     Args:
         recipe: a file, the name of a built-in recipe, or a mapping.
         models: real modules in place of entries of ``models``; they take images ``[B, C, H, W]`` in 0..1. One that
-            teaches is taken as trained; a student starts from its weights, and a copy of it is trained.
+            teaches is taken as trained; a student starts from its weights, and a copy of it is trained. A teacher of
+            tables or images may be an estimator as scikit-learn has them, with ``predict`` for numbers or
+            ``predict_proba`` for classes; it gets columns in their units and categories by their names.
         data: in place of ``data``: what a source loads, a dataset of pairs (image, label), or one for training and one
             for the test.
         overrides: values to set in the recipe, as ``train.epochs=5``.
@@ -106,7 +107,7 @@ def check(
 def taps(
     recipe: str | Path | Mapping[str, Any],
     *,
-    models: Mapping[str, nn.Module] | None = None,
+    models: Mapping[str, Any] | None = None,
     data: Mapping[str, ImageSet] | Dataset[Any] | tuple[Dataset[Any], Dataset[Any]] | None = None,
     plugin: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def resume(
     path: str | Path,
     *,
     inexact: bool = False,
-    models: Mapping[str, nn.Module] | None = None,
+    models: Mapping[str, Any] | None = None,
     data: Mapping[str, ImageSet] | Dataset[Any] | tuple[Dataset[Any], Dataset[Any]] | None = None,
     progress: Progress | None = None,
 ) -> Path:

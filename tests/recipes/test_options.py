@@ -42,6 +42,10 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("model", "logistic_regression"): [{}, {"l2": 0.1}],
     ("model", "decision_tree"): [{}, {"leaves": 8, "depth": 4}],
     ("model", "random_forest"): [{}, {"trees": 5, "leaves": 8, "depth": 4}],
+    ("model", "linear"): [{}],
+    ("model", "ridge"): [{}, {"l2": 0.1}],
+    ("model", "gradient_boosting"): [{}, {"trees": 5, "leaves": 4, "depth": 2, "rate": 0.5}],
+    ("model", "lightgbm"): [{}, {"trees": 5, "leaves": 4, "depth": 2, "rate": 0.5}],
     ("schedule", "constant"): [{"value": 1}],
     ("schedule", "linear"): [{"start": 0, "end": 1, "steps": 5}],
     ("schedule", "cosine"): [{"start": 0, "end": 1, "steps": 5}],
@@ -78,6 +82,8 @@ def test_every_entry_is_tried() -> None:
     ("kind", "name", "options"), [(*key, given) for key, rows in OPTIONS.items() for given in rows], ids=str
 )
 def test_every_entry_goes_through_a_recipe_and_back(kind: str, name: str, options: dict[str, Any]) -> None:
+    if name == "lightgbm":
+        pytest.importorskip("lightgbm")
     entry = registry.lookup(kind, name)
     supplied = {"model": (*ImageClassification.supplied, "checkpoint"), "temperature": FROM_TRAIN}.get(kind, ())
     once = resolve_options(entry, options, path="here", name=name, supplied=supplied)

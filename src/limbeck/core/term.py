@@ -239,6 +239,10 @@ class Term(nn.Module):
         rows = torch.tensor(float(rows_of(batch))) if chosen is None else chosen.sum().float()
         return rows * math.prod(self._counted[1])
 
+    def counted(self, batch: Outputs, axes: int) -> Tensor | None:
+        """The mask of what the term counts of a batch, for a loss of so many axes; None if it counts everything."""
+        return self._mask(batch).of(axes)
+
     def forward(self, board: Board) -> Mean:
         return self._reduced(board, self._read(board), self.gather)
 

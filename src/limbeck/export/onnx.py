@@ -194,7 +194,7 @@ def _check_outputs(
         else:
             entries = names[name]
             expected = f"shape [2, {''.join(f'{axis}, ' for axis in axes[1:])}{len(entries)}]"
-            fits = fits and value.ndim == len(axes) + 1 and value.shape[-1] == len(entries)
+            fits = fits and value.ndim > len(axes) and value.shape[-1] == len(entries)
         if not fits:
             raise ArgumentError(
                 f"export_onnx: the model gives {name!r} of shape {shape} for 2 rows; expected {expected}"

@@ -23,7 +23,7 @@ from limbeck.losses._mse_regression import MSERegression
 from limbeck.losses._multi_level_logits import MultiLevelLogits
 from limbeck.losses._nst_mmd import NSTMMD
 from limbeck.losses._overhaul import Overhaul
-from limbeck.losses._pinball import Pinball
+from limbeck.losses._pinball import Pinball, check_quantiles
 from limbeck.losses._probabilistic_transfer import ProbabilisticTransfer
 from limbeck.losses._review_kd import ReviewKD
 from limbeck.losses._rkd import RKDAngle, RKDDistance
@@ -79,4 +79,5 @@ __all__ = [
     "WeightMatch",
     "WeightedSoftLabel",
     "batch_law",
+    "check_quantiles",
 ]

@@ -59,6 +59,7 @@ class Accumulator:
         keep: the names of outputs to keep.
         check: raises an ArgumentError for outputs that do not fit the labels.
         label: of the model, in error messages.
+        optional: the names of outputs that may be NaN throughout: a model that does not give them.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class Accumulator:
         keep: Sequence[str] = (),
         check: Callable[[Outputs, Labels], None] | None = None,
         label: str = "the model",
+        optional: Sequence[str] = (),
     ) -> None:
         self.metrics = metrics
         self.label = label
         self._tables = tables or {}
+        self._optional = optional
         self._keep = keep
         self._check = check
         self._rows: list[Integers] = []
@@ -113,6 +116,8 @@ class Accumulator:
 
     def _check_finite(self, outputs: Outputs, rows: Integers) -> None:
         for name, value in outputs.items():
+            if name in self._optional and np.isnan(value).all():
+                continue
             if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value).all():
                 finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
                 raise ArgumentError(
@@ -175,6 +180,6 @@ def main_score(scoring: Scoring, outputs: Outputs, labels: Labels) -> Score:
     """
     metric = scoring.main
     name = metric.name
-    accumulator = Accumulator({name: metric})
+    accumulator = Accumulator({name: metric}, optional=scoring.optional)
     accumulator.update(outputs, labels)
     return Score(name, accumulator.score(name), metric.higher_is_better)

@@ -113,6 +113,7 @@ class Evaluator:
                 keep=self.scoring.keep,
                 check=self.scoring.check,
                 label=f"{name!r}, seed {seed},",
+                optional=self.scoring.optional,
             )
             self._models[name][seed] = accumulator
         if accumulator.metrics.keys() != usable.keys():

@@ -1,6 +1,7 @@
 """Metrics of predicted quantiles: outputs ``quantiles``, ``[N, Q]`` or ``[N, K, Q]``, and labels ``target``.
 
-Targets are ``[N]``, or ``[N, K]`` for several, NaN where they are not known, as in `limbeck.measure.regression`.
+Targets are ``[N]``, or ``[N, K]`` for several, NaN where they are not known, as in `limbeck.measure.regression`. No
+metric here is defined for a model without quantiles, which has NaN in their place.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class _Shares(OfMeans):
         predicted, target = _arrays(self.name, outputs, labels, self.quantiles)
         below = (target <= predicted).sum(axis=1)
         inside = ((target >= predicted[..., :1]) & (target <= predicted[..., -1:])).sum(axis=1)
-        return np.concatenate([below, inside, (~np.isnan(target)).sum(axis=1)], axis=1).astype(np.float64)
+        known = ~np.isnan(target) & ~np.isnan(predicted).any(axis=-1, keepdims=True)
+        return np.concatenate([below, inside, known.sum(axis=1)], axis=1).astype(np.float64)
 
     @staticmethod
     def _shares(means: Floats) -> Floats:

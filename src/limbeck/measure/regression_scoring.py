@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ __all__ = ["regression_scoring"]
 def regression_scoring(targets: Sequence[str] = (), *, unit: str = "", quantiles: Sequence[float] = ()) -> Scoring:
     """The scoring of outputs ``value``, ``[N]`` or ``[N, K]``, and targets of the same shape, NaN where unknown.
 
-    The RMSE decides.
+    The RMSE decides. The default term on labels is the squared error; with quantiles it is the pinball loss.
 
     Args:
         targets: the names of several targets.
@@ -39,7 +40,7 @@ def regression_scoring(targets: Sequence[str] = (), *, unit: str = "", quantiles
         else ()
     )
     return Scoring(
-        hard={"hard": {"loss": "squared_error"}},
+        hard={"hard": _pinball(quantiles) if quantiles else {"loss": "squared_error"}},
         metrics=(
             RMSE(targets, unit=unit),
             MAE(targets, unit=unit),
@@ -49,7 +50,13 @@ def regression_scoring(targets: Sequence[str] = (), *, unit: str = "", quantiles
         ),
         check=_check,
         known=_count_known,
+        optional=("quantiles",) if quantiles else (),
     )
+
+
+def _pinball(quantiles: Sequence[float]) -> dict[str, Any]:
+    loss = {"use": "pinball", "quantiles": list(quantiles)}
+    return {"loss": loss, "inputs": {"student": "student.quantiles"}}
 
 
 def _check(outputs: Outputs, labels: Labels) -> None:

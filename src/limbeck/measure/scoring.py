@@ -34,6 +34,7 @@ class Scoring:
         tables: what else is computed of a model, by its key in ``results.json``; None is written as an empty list.
         check: raises an ArgumentError for outputs that do not fit the labels of the same rows.
         known: the number of known labels in a batch; an evaluation without any is refused. None if all are known.
+        optional: the names of outputs that a model may not give; they are then NaN throughout.
         adapt: makes a metric by name, which was made for single rows, fit for these outputs and labels.
 
     Raises:
@@ -48,6 +49,7 @@ class Scoring:
     check: Callable[[Outputs, Labels], None] = _accept
     known: Callable[[Labels], int] | None = None
     adapt: Callable[[Metric[Any]], Metric[Any]] | None = None
+    optional: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.metrics:

@@ -1,7 +1,11 @@
 """What is trained: architectures for images and texts, checkpoints, and the model as it is shipped."""
 
+from limbeck.models.boosting import gradient_boosting, lightgbm
 from limbeck.models.checkpoint import load_weights, save_weights
+from limbeck.models.content_hash import content_hash
+from limbeck.models.estimator_model import EstimatorModel, is_estimator
 from limbeck.models.exits import EarlyExit, Exit, WithExits, exit_sections, exit_terms
+from limbeck.models.linear import Linear
 from limbeck.models.reused_classifier import ReusedClassifier
 from limbeck.models.sharing import share_
 from limbeck.models.shrinking import shrink
@@ -12,9 +16,10 @@ from limbeck.models.sklearn_models import (
     logistic_regression_of_words,
     random_forest,
     random_forest_of_words,
+    ridge,
 )
-from limbeck.models.sklearn_module import SklearnModule, sklearn_part
-from limbeck.models.soft_labels import fit_classifier, fit_soft_labels
+from limbeck.models.sklearn_module import SklearnModule, predict_numbers_, sklearn_part
+from limbeck.models.soft_labels import fit_classifier, fit_numbers, fit_soft_labels
 from limbeck.models.text.bag_of_words import BagOfWords
 from limbeck.models.text.bilstm import BiLSTM
 from limbeck.models.text.bilstm_tagger import BiLSTMTagger
@@ -31,7 +36,9 @@ from limbeck.models.text.textcnn_tagger import TextCNNTagger
 from limbeck.models.text.word_counts import TfIdf, WordCounts, word_counts
 from limbeck.models.text.word_logits import with_word_logits
 from limbeck.models.text.word_tokenizer import word_tokenizer
+from limbeck.models.tree_text import tree_text
 from limbeck.models.trees import Trees
+from limbeck.models.values import Values, WithoutQuantiles
 from limbeck.models.vision.mlp import MLP
 from limbeck.models.vision.mobilenet import MobileNet
 from limbeck.models.vision.normalized import Normalized
@@ -45,7 +52,9 @@ __all__ = [
     "BiLSTM",
     "BiLSTMTagger",
     "EarlyExit",
+    "EstimatorModel",
     "Exit",
+    "Linear",
     "MobileNet",
     "Normalized",
     "ResNet",
@@ -55,23 +64,32 @@ __all__ = [
     "TextCNNTagger",
     "TfIdf",
     "Trees",
+    "Values",
     "WithExits",
+    "WithoutQuantiles",
     "WordCounts",
+    "content_hash",
     "decision_tree",
     "decision_tree_of_words",
     "exit_sections",
     "exit_terms",
     "fit_classifier",
+    "fit_numbers",
     "fit_soft_labels",
     "folder_tokenizer",
+    "gradient_boosting",
     "hugging_face",
     "hugging_face_tagger",
+    "is_estimator",
+    "lightgbm",
     "load_weights",
     "logistic_regression",
     "logistic_regression_of_words",
     "masked_language_model",
+    "predict_numbers_",
     "random_forest",
     "random_forest_of_words",
+    "ridge",
     "save_weights",
     "share_",
     "shrink",
@@ -81,6 +99,7 @@ __all__ = [
     "tagging_words",
     "timm_model",
     "torchvision_model",
+    "tree_text",
     "with_word_logits",
     "word_counts",
     "word_tokenizer",

@@ -6,7 +6,7 @@ from torch import nn
 
 from limbeck.models.exits import WithExits
 from limbeck.models.tabular.table_input import TableInput
-from limbeck.models.values import Values
+from limbeck.models.values import Values, WithoutQuantiles
 from limbeck.models.vision.normalized import Normalized
 from limbeck.teachers import Preprocessed
 
@@ -15,7 +15,7 @@ __all__ = ["network", "path_in_model"]
 
 def network(model: nn.Module) -> tuple[nn.Module, str]:
     """The network inside a model, whose modules a recipe names, and its path in the model."""
-    for kind, place in ((WithExits, "body.model"), (Preprocessed, "model")):
+    for kind, place in ((WithExits, "body.model"), (Preprocessed, "model"), (WithoutQuantiles, "model")):
         if isinstance(model, kind):
             net, outer = network(model.model)
             return net, ".".join(filter(None, (place, outer)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from limbeck.errors import ArgumentError
 from limbeck.models.trees import Trees
 
-__all__ = ["fit_classifier", "fit_soft_labels"]
+__all__ = ["fit_classifier", "fit_numbers", "fit_soft_labels"]
 
 _tried = 256
 
@@ -29,8 +29,8 @@ def fit_soft_labels(
     teacher's probabilities.
 
     Args:
-        estimator: linear (``Ridge``, ``LinearRegression``, ``Lasso``, ``LogisticRegression``, …), a decision tree, or a
-            forest of them, for regression or classification. It is fitted in place.
+        estimator: linear (``Ridge``, ``LinearRegression``, ``Lasso``, ``LogisticRegression``, …), a decision tree, a
+            forest of them, or gradient boosting, for regression or classification. It is fitted in place.
         features: [N, F], an array or a sparse matrix.
         logits: of the teacher, [N, C].
         temperature: T, for classifiers.
@@ -97,6 +97,69 @@ def fit_classifier(estimator: Any, features: Any, shares: NDArray[np.float64]) -
     return _told(estimator, features, classifier=True)
 
 
+def fit_numbers(
+    estimator: Callable[[], Any], features: Any, target: NDArray[np.float64], weights: NDArray[np.float64]
+) -> nn.Module:
+    r"""Fit regressors of scikit-learn to numbers that have a weight each, one regressor for each column.
+
+    .. math:: \min_{f_k} \sum_i w_{ik} (f_k(x_i) - y_{ik})^2
+
+    A number of weight 0, such as an unknown label, is not read: a row may count for one column and not for another.
+
+    Args:
+        estimator: makes a regressor, as in `fit_soft_labels`, anew on every call.
+        features: [N, F], an array or a sparse matrix.
+        target: the numbers, [N, K].
+        weights: of each number, at least 0, [N, K].
+
+    Returns:
+        A module from features [B, F] to numbers [B, K]: ``nn.Linear``, or `Trees` with the trees of one column after
+        those of another.
+
+    Raises:
+        ArgumentError: if shapes do not fit, a number that counts or a weight is not finite, a column has no number that
+            counts, or the module cannot say what an estimator predicts.
+
+    >>> from sklearn.tree import DecisionTreeRegressor
+    >>> target = np.array([[1.0, 5.0], [3.0, np.nan]])
+    >>> tree = fit_numbers(DecisionTreeRegressor, np.eye(2), target, np.array([[1.0, 1.0], [1.0, 0.0]]))
+    >>> tree(torch.eye(2)).tolist()
+    [[1.0, 5.0], [3.0, 5.0]]
+    """
+    counted = weights > 0
+    if target.shape != weights.shape or target.ndim != 2 or len(target) != features.shape[0]:
+        raise ArgumentError(
+            f"fit_numbers: numbers of shape {list(target.shape)} and weights of shape {list(weights.shape)} for "
+            f"{features.shape[0]} rows; expected [{features.shape[0]}, K] for both"
+        )
+    if not (np.isfinite(weights) & (weights >= 0)).all() or not np.isfinite(target[counted]).all():
+        raise ArgumentError("fit_numbers: a number or a weight is not finite; look at the outputs of the teacher")
+    modules = []
+    for column in range(target.shape[1]):
+        used = np.flatnonzero(counted[:, column])
+        if not len(used):
+            raise ArgumentError(
+                f"fit_numbers: none of the {len(target)} rows has number {column} of {target.shape[1]}; give labels "
+                "or a teacher of it"
+            )
+        regressor = estimator()
+        regressor.fit(features[used], target[used, column], sample_weight=weights[used, column])
+        modules.append(_told(regressor, features[used], classifier=False))
+    return modules[0] if len(modules) == 1 else _side_by_side(modules)
+
+
+def _side_by_side(modules: Sequence[nn.Module]) -> nn.Module:
+    """Modules of one number each as one module of all."""
+    if isinstance(modules[0], nn.Linear):
+        linear = nn.Linear(modules[0].in_features, len(modules))
+        with torch.no_grad():
+            lines = [module for module in modules if isinstance(module, nn.Linear)]
+            linear.weight.copy_(torch.cat([line.weight for line in lines]))
+            linear.bias.copy_(torch.cat([line.bias for line in lines]))
+        return linear
+    return Trees.of_columns([module for module in modules if isinstance(module, Trees)])
+
+
 def _told(estimator: Any, features: Any, *, classifier: bool) -> nn.Module:
     module = _module(estimator, classifier=classifier)
     _check(estimator, module, features[:_tried])
@@ -106,13 +169,83 @@ def _told(estimator: Any, features: Any, *, classifier: bool) -> nn.Module:
 def _module(estimator: Any, *, classifier: bool) -> nn.Module:
     if hasattr(estimator, "coef_"):
         return _linear(np.atleast_2d(estimator.coef_), np.atleast_1d(estimator.intercept_), classifier)
+    if hasattr(estimator, "booster_"):
+        return _of_lightgbm(estimator)
     found = getattr(estimator, "estimators_", [estimator])
+    if isinstance(found, np.ndarray) and found.ndim == 2:
+        return _boosted(estimator, found)
     if not all(hasattr(tree, "tree_") for tree in found):
         raise ArgumentError(
-            f"fit_soft_labels: {type(estimator).__name__} is not supported; take a linear model, a decision tree, or a "
-            "forest of them"
+            f"fit_soft_labels: {type(estimator).__name__} is not supported; take a linear model, a decision tree, a "
+            "forest of them, or gradient boosting"
         )
     return _trees([tree.tree_ for tree in found], classifier)
+
+
+def _boosted(estimator: Any, found: Any) -> Trees:
+    """Trees that are added up: stages by outputs; of two classes the one output is the logit of the second."""
+    stages, outputs = found.shape
+    binary = hasattr(estimator, "classes_") and outputs == 1
+    trees = _trees([tree.tree_ for tree in found.T.flat], False)
+    row = np.zeros((1, estimator.n_features_in_))
+    steps = np.array([[tree.predict(row)[0] for tree in stage] for stage in found]).sum(0)
+    whole = np.ravel(estimator.decision_function(row) if hasattr(estimator, "classes_") else estimator.predict(row))
+    begin = whole - estimator.learning_rate * steps
+    with torch.no_grad():
+        # The mean over the trees of an output is to be the sum of its stages.
+        trees.leaf.mul_(estimator.learning_rate * stages)
+        trees.leaf.view(outputs, -1, 1).add_(torch.from_numpy(begin).float().reshape(-1, 1, 1))
+    if outputs == 1 and not binary:
+        return trees
+    return trees.spread([1] * stages if binary else [at for at in range(outputs) for _ in range(stages)])
+
+
+def _of_lightgbm(estimator: Any) -> Trees:
+    """The trees of LightGBM, for features without missing values; those that it did not need are 0."""
+    outputs = estimator.booster_.num_model_per_iteration()
+    grown = [_nodes(tree["tree_structure"]) for tree in estimator.booster_.dump_model()["tree_info"]]
+    stages = estimator.n_estimators
+    trees = Trees(
+        trees=outputs * stages,
+        nodes=max(len(tree) for tree in grown),
+        depth=max(1, *(node[5] for tree in grown for node in tree)),
+        classes=1,
+    )
+    with torch.no_grad():
+        for number, tree in enumerate(grown):
+            # Stages by outputs, as one output after the other.
+            start = (number % outputs * stages + number // outputs) * trees.nodes
+            feature, threshold, below, above, leaf, _ = (np.array(part) for part in zip(*tree, strict=True))
+            own = slice(start, start + len(tree))
+            trees.feature[own] = torch.from_numpy(feature)
+            trees.threshold[own] = torch.from_numpy(_at_most(threshold))
+            trees.below[own] = torch.from_numpy(below + start)
+            trees.above[own] = torch.from_numpy(above + start)
+            trees.leaf[own, 0] = torch.from_numpy(leaf * stages).float()
+        for start in range(0, outputs * stages * trees.nodes, trees.nodes):
+            if not trees.below[start] and start:
+                trees.below[start] = trees.above[start] = start
+    if not hasattr(estimator, "classes_"):
+        return trees
+    return trees.spread([1] * stages if outputs == 1 else [at for at in range(outputs) for _ in range(stages)])
+
+
+def _nodes(root: Any) -> list[tuple[int, float, int, int, float, int]]:
+    """The nodes of a tree: feature, threshold, the places below and above it, the value, and its depth."""
+    found: list[tuple[int, float, int, int, float, int]] = []
+
+    def visit(node: Any, depth: int) -> int:
+        place = len(found)
+        found.append((0, 0.0, place, place, float(node.get("leaf_value", 0.0)), depth))
+        if "split_feature" in node:
+            if node["decision_type"] != "<=":
+                raise ArgumentError(f"fit_soft_labels: a branch of LightGBM decides by {node['decision_type']!r}")
+            below, above = visit(node["left_child"], depth + 1), visit(node["right_child"], depth + 1)
+            found[place] = (node["split_feature"], float(node["threshold"]), below, above, 0.0, depth)
+        return place
+
+    visit(root, 0)
+    return found
 
 
 def _linear(weight: NDArray[np.float64], bias: NDArray[np.float64], classifier: bool) -> nn.Module:
@@ -166,5 +299,5 @@ def _check(estimator: Any, module: nn.Module, features: Any) -> None:
     if not difference <= 1e-4 * max(1.0, float(np.abs(expected).max())):
         raise ArgumentError(
             f"fit_soft_labels: {type(estimator).__name__} predicts otherwise than its weights, by {difference:.3g}; "
-            "take one that is linear in the logits, a decision tree, or a forest of them"
+            "take one that is linear in the logits, a decision tree, a forest of them, or gradient boosting"
         )

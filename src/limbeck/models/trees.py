@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -69,3 +72,41 @@ class Trees(nn.Module):
                 root = torch.arange(others.trees).unsqueeze(1)
                 value = value + root * (self.nodes - others.nodes)
             getattr(self, name).unflatten(0, (self.trees, self.nodes))[:, : others.nodes] = value
+
+    @torch.no_grad()
+    def spread(self, columns: Sequence[int]) -> Trees:
+        """Trees of one number each as trees of several: the trees of a column give that number, by their mean.
+
+        Args:
+            columns: of each tree, the number that it predicts. A number without a tree is 0.
+
+        >>> Trees(trees=2, nodes=3, depth=1, classes=1).spread([0, 1])(torch.zeros(5, 6)).shape
+        torch.Size([5, 2])
+        """
+        found = Trees(trees=self.trees, nodes=self.nodes, depth=self.depth, classes=max(columns) + 1)
+        found.load_state_dict({**self.state_dict(), "leaf": found.leaf})
+        at = torch.tensor(columns)
+        # The mean runs over the trees of all columns.
+        share = self.trees / torch.bincount(at)[at]
+        leaves = self.leaf.reshape(self.trees, self.nodes) * share.unsqueeze(1)
+        found.leaf.view(self.trees, self.nodes, -1)[torch.arange(self.trees), :, at] = leaves
+        return found
+
+    @classmethod
+    def of_columns(cls, parts: Sequence[Self]) -> Trees:
+        """Trees that predict one number each, as trees that predict them all: those of the first number come first.
+
+        Args:
+            parts: of equally many trees.
+        """
+        nodes, depth, count = max(part.nodes for part in parts), max(part.depth for part in parts), parts[0].trees
+        columns = [column for column in range(len(parts)) for _ in range(count)]
+        whole = cls(trees=len(columns), nodes=nodes, depth=depth, classes=1)
+        for at, part in enumerate(parts):
+            alone = cls(trees=count, nodes=nodes, depth=depth, classes=1)
+            alone.take(part)
+            for name, value in alone.state_dict().items():
+                start = at * count * nodes
+                moved = value + start if name in ("below", "above") else value
+                getattr(whole, name).data[start : start + count * nodes] = moved
+        return whole.spread(columns)

@@ -94,7 +94,9 @@ def lookup(kinds: Sequence[str], name: str, path: str) -> Any:
         if name in registry.names(kind):
             return registry.lookup(kind, name)
     known = [known for kind in kinds for known in registry.names(kind)]
-    raise RecipeError(f"{path}: no {' or '.join(kinds)} {name!r}.{suggest(name, known)}")
+    # Some kinds have entries of plugins alone.
+    filled = [kind for kind in kinds if registry.names(kind)] or kinds
+    raise RecipeError(f"{path}: no {' or '.join(filled)} {name!r}.{suggest(name, known)}")
 
 
 def _checked(kind: Any, value: Any, path: str) -> Any:

@@ -9,7 +9,7 @@ from torch import nn
 
 from limbeck.errors import RecipeError
 from limbeck.measure import ClassScoring
-from limbeck.models import sklearn_part
+from limbeck.models import EstimatorModel, sklearn_part
 from limbeck.models.sklearn_models import SKLEARN_MODELS
 from limbeck.recipes.model_sources import ModelSpec
 from limbeck.recipes.recipe import Recipe
@@ -98,6 +98,11 @@ def check_sklearn_models(recipe: Recipe, models: Mapping[str, nn.Module], task: 
                 f"{spec.path} is fitted to rows of one class, and these may have several; take another model, as in "
                 "{use: bag_of_words}"
             )
+    if any(isinstance(module, EstimatorModel) for module in models["student"].modules()):
+        raise RecipeError(
+            "models.student is an estimator, which this run can neither train nor export; give it as a teacher, and "
+            "take a student such as {use: decision_tree} or {use: mlp}"
+        )
     part = sklearn_part(models["student"])
     if part is not None and not is_sklearn_model(recipe.student):
         raise RecipeError("models.student was fitted at once, and cannot go on from there; name it by use")

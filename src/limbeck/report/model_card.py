@@ -101,7 +101,8 @@ def _making(run: Run) -> str:
     }
     known = {key: value for key, value in excerpt.items() if value is not None}
     text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True).rstrip()
-    paragraphs = ["## How it was made", _labels(run.results), _fenced(text, "yaml")]
+    fitted = "\n".join(f"- {_plain(sentence)}" for sentence in run.results.fitted)
+    paragraphs = ["## How it was made", _labels(run.results), fitted, _fenced(text, "yaml")]
     return "\n\n".join(filter(None, paragraphs))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from limbeck.errors import RunError
+from limbeck.report.formatting import sentence_case
 from limbeck.report.metric_description import MetricDescription
 
 __all__ = [
@@ -82,6 +83,10 @@ class ModelResult(BaseModel):
     seeds: list[SeedResult] = Field(default_factory=list)
     reliability: list[Bin] = Field(default_factory=list)
     confusion: list[list[float]] = Field(default_factory=list)
+    objective: str = ""
+    """What a model minimizes that was fitted at once, as the rest of a sentence."""
+    tree: str = ""
+    """The file in the run that holds the model as a readable decision tree."""
 
     @field_validator("confusion")
     @classmethod
@@ -182,6 +187,16 @@ class Results(BaseModel):
     def reference(self) -> str | None:
         """The teacher that the student is compared with."""
         return self.teachers[0] if self.teachers else None
+
+    @property
+    def fitted(self) -> list[str]:
+        """One sentence for each model that was fitted at once: what it minimizes, and where it stands as text."""
+        sentences = []
+        for name, model in self.models.items():
+            if model.objective:
+                readable = f" It is one readable decision tree: {model.tree}." if model.tree else ""
+                sentences.append(f"{sentence_case(title(name))} {model.objective}.{readable}")
+        return sentences
 
     @property
     def task_title(self) -> str:

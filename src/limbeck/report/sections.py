@@ -54,6 +54,7 @@ def summary(results: Results) -> str:
         "Results on the test split",
         card(table(head, body, kind="main-table")),
         note(_interval_note(results)),
+        *(note(sentence) for sentence in results.fitted),
         _seeds(results),
     )
 

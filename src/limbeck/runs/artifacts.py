@@ -22,6 +22,7 @@ from limbeck.recipes.recipe import Recipe
 from limbeck.runs.evaluated_models import EvaluatedModel, Exported, cost_of_file, cost_of_model
 from limbeck.runs.evaluation import evaluate_models
 from limbeck.runs.exports import export_int8, export_student
+from limbeck.runs.fitted import fitted_objectives
 from limbeck.runs.keys import stage_key
 from limbeck.runs.outputs import TestOutputs
 from limbeck.runs.precisions import with_precisions
@@ -58,6 +59,7 @@ class ArtifactWriter:
         self.task = task
         self.seeds = seeds
         self.runner = runner
+        self.trees: dict[str, str] = {}
         self.machine = [processor(), torch.__version__, onnxruntime.__version__, torch.get_num_threads()]
         self.outputs = TestOutputs(recipe, task, runner, teacher_keys=dict(teacher_keys), machine=self.machine)
 
@@ -79,8 +81,11 @@ class ArtifactWriter:
         folder = self.runner.folder.model(name)
         if self.runner.accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
+            entries = self.task.ship(model, folder)
+            if "tree" in entries:
+                self.trees[name] = f"models/{name}/{entries['tree']}"
             config = {
-                **self.task.ship(model, folder),
+                **entries,
                 "schema": 1,
                 "task": self.recipe.task,
                 "model": architecture,
@@ -118,7 +123,7 @@ class ArtifactWriter:
         recipe = with_precisions(self.recipe, self.runner.precisions).to_dict()
         key = stage_key(
             stage="measure",
-            results_version=3,
+            results_version=4,
             recipe={name: recipe[name] for name in _measured},
             upstream=upstream,
             test=self.task.test.fingerprint(),
@@ -202,6 +207,10 @@ class ArtifactWriter:
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
             model["seeds"] = [{"seed": s, "metrics": m} for s, m in zip(seeds, model["seeds"], strict=True)]
+        for entry, of_models in (("objective", fitted_objectives(self.recipe, self.task)), ("tree", self.trees)):
+            for name, value in of_models.items():
+                if name in found["models"]:
+                    found["models"][name][entry] = value
         arrays: dict[str, Any] = dict(result.statistics)
         np.savez_compressed(beside / "statistics.npz", allow_pickle=False, **arrays)
         write_json(

@@ -84,6 +84,7 @@ class DryRun:
             if self.cached is not None:
                 batch = {**batch, "cached": map_tensors(self.cached(batch), Tensor.to, accelerator.device)}
             check_label_kind(distiller, task.scoring)
+            task.check_terms(distiller.terms)
             distiller.prepare([batch])
             if sklearn_part(distiller.students["student"]) is not None:
                 check_fitting(distiller)

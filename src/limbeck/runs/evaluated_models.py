@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from limbeck.core import Address, call_model, map_rows, map_tensors, resolve
 from limbeck.export import Session
 from limbeck.measure import flops, latency, parameters, throughput
+from limbeck.models import EstimatorModel
 from limbeck.tasks import Batch, Inputs
 
 __all__ = ["EvaluatedModel", "Exported", "cost_of_file", "cost_of_model"]
@@ -87,6 +88,9 @@ def cost_of_file(exported: Exported, evaluated: EvaluatedModel, example: Batch) 
 
 def _size(evaluated: EvaluatedModel, example: Batch, stored: int | None) -> dict[str, Any]:
     model, inputs = evaluated.models[0], resolve({"batch": example}, evaluated.inputs)
+    if any(isinstance(module, EstimatorModel) for module in model.modules()):
+        # An estimator says nothing of its size.
+        return {"parameters": None, "flops": None, "bytes": None}
     return {"parameters": parameters(model), "flops": flops(model, inputs), "bytes": stored}
 
 

@@ -9,7 +9,7 @@ from limbeck.recipes.entry_spec import EntrySpec
 from limbeck.recipes.model_sources import ModelSpec
 from limbeck.recipes.options import construct
 from limbeck.recipes.recipe import Recipe
-from limbeck.recipes.sklearn_models import with_full_batches
+from limbeck.recipes.sklearn_models import is_sklearn_model, with_full_batches
 from limbeck.recipes.supervised_terms import hard_terms, supervised_terms
 from limbeck.recipes.term_spec import Objective
 from limbeck.runs.teachers import teachers_in_use
@@ -93,7 +93,8 @@ def teacher_training(name: str, recipe: Recipe, task: Task) -> TrainingSpec | No
         return None
     own, terms = spec.objective, spec.objective or {}
     if own is None:
-        rows, terms = task.teacher_rows, hard_terms(task.scoring.hard, task.main_output)
+        hard = task.fitted_hard if is_sklearn_model(spec) else task.scoring.hard
+        rows, terms = task.teacher_rows, hard_terms(hard, task.main_output)
     else:
         is_taught = any(term.sources for term in own.values())
         rows = task.student_rows if is_taught else task.labelled_rows

@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from limbeck.errors import ArgumentError, RunError
+from limbeck.models import is_estimator
 from limbeck.plugins import load_plugin
 from limbeck.recipes.read import override, read_recipe
 from limbeck.recipes.recipe import Recipe
@@ -30,7 +31,7 @@ _T = TypeVar("_T")
 def prepare_pipeline(
     accelerator: Accelerator,
     recipe: str | Path | Mapping[str, Any],
-    models: Mapping[str, nn.Module],
+    models: Mapping[str, Any],
     data: Any,
     overrides: Sequence[str],
     plugin: str | Path | None,
@@ -48,7 +49,7 @@ def prepare_pipeline(
 
 def open_recipe(
     recipe: str | Path | Mapping[str, Any],
-    models: Mapping[str, nn.Module],
+    models: Mapping[str, Any],
     data: Any,
     overrides: Sequence[str],
     plugin: str | Path | None,
@@ -61,8 +62,10 @@ def open_recipe(
     if plugin is not None:
         load_plugin(Path(plugin))
     for name, model in models.items():
-        if not isinstance(model, nn.Module):
-            raise ArgumentError(f"models: {name!r} is a {type(model).__name__}; give a torch module")
+        if not isinstance(model, nn.Module) and not is_estimator(model):
+            raise ArgumentError(
+                f"models: {name!r} is a {type(model).__name__}; give a torch module, or an estimator with predict"
+            )
     name, raw = read_recipe(recipe)
     objects = {*models, *(() if data is None else ("data",))}
     parsed = parse_recipe(override(raw, overrides), name=name, objects=objects)

@@ -192,8 +192,9 @@ class StageTrainer:
         }
         train = replace(training.train, seed=seed)
         if is_sklearn_model(specs[training.learners["student"]]):
-            # scikit-learn computes as it does, and another version of it may do otherwise.
-            train, reads["fitted_by"] = replace(train, precision="float32"), f"scikit-learn {version('scikit-learn')}"
+            # Another version of a package may compute otherwise.
+            package = "lightgbm" if specs[training.learners["student"]].options["use"] == "lightgbm" else "scikit-learn"
+            train, reads["fitted_by"] = replace(train, precision="float32"), f"{package} {version(package)}"
         scene = _Scene(specs=specs, task=task, training=training, train=train)
         return Stage(
             name=training.stage,

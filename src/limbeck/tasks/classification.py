@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
 from limbeck.data import ClassLabels
+from limbeck.errors import ArgumentError
 from limbeck.measure import ClassScoring
 from limbeck.tasks.descriptions import EXCLUSIVE_LIMIT, TaskDescription
 from limbeck.tasks.label_type import LabelType, label_type_of
@@ -62,6 +63,15 @@ class Classification(Task):
     def scoring(self) -> ClassScoring:
         """The scoring of one class per row, or of any number of them."""
         return self.row_label_type.scoring(len(self.classes))
+
+    def columns_of(self, estimator: Any) -> list[int] | None:
+        """The places of an estimator's classes; rows of several classes are refused."""
+        if self.is_multi_label:
+            raise ArgumentError(
+                f"{type(estimator).__name__} gives one class, and these rows may have several; give a torch module"
+            )
+        columns: list[int] | None = super().columns_of(estimator)  # type: ignore[misc]
+        return columns
 
     def describe(self, *, takes: str, row: str, command: str, pipeline_tag: str, snippet: str = "") -> TaskDescription:
         """The description of the task.

@@ -16,6 +16,7 @@ from limbeck.data.batches import pixels
 from limbeck.data.row_batches import Collate
 from limbeck.models import Normalized
 from limbeck.tasks.batch_source import Batch
+from limbeck.tasks.estimators import ImageRows
 from limbeck.tasks.splits import SplitSettings, TrainingRows
 
 __all__ = ["ImageInputs", "ImageSettings"]
@@ -73,6 +74,29 @@ class ImageInputs:
     def wrap(self, net: nn.Module) -> nn.Module:
         """The network behind the normalization."""
         return Normalized(net, *self.statistics)
+
+    def rows_of(self, estimator: Any) -> ImageRows:
+        """What turns images into the rows that an estimator takes."""
+        return ImageRows()
+
+    missing: ClassVar = "Pixels are from 0 to 1, and are named by row and column."
+
+    def branch(self, feature: int, threshold: float) -> tuple[str, str]:
+        """What a comparison of a normalized value with a threshold says of a pixel, from 0 to 1.
+
+        Args:
+            feature: its place among the values of an image, one channel after the other.
+            threshold: of the normalized value.
+
+        Returns:
+            What is true of an image whose value is at most the threshold, and what of one above it.
+        """
+        channels, height, width = self.rows.shape
+        channel, place = divmod(feature, height * width)
+        where = ", ".join(map(str, (*([channel] if channels > 1 else []), *divmod(place, width))))
+        mean, std = self.statistics
+        value = f"{mean[channel] + std[channel] * threshold:.7g}"
+        return f"pixel[{where}] <= {value}", f"pixel[{where}] > {value}"
 
     def collate(self, rows: ImageSet, numbers: Tensor, views: Tensor) -> Tensor:
         """These images as they are, float32 ``[B, C, H, W]`` in 0..1."""

@@ -23,6 +23,7 @@ class OutputSpec:
             batch: its positions are padded, and ``mask`` says which of them count.
         names: the name of each entry of the last axis, where these have names: the classes of logits.
         mask: the address of the positions that count; None if all do.
+        fixed: the names of axes between the first and the last that have the same length in every batch.
 
     Raises:
         ArgumentError: if the first axis is not ``"row"``.
@@ -34,6 +35,7 @@ class OutputSpec:
     axes: tuple[str, ...] = ("row",)
     names: Sequence[str] | None = None
     mask: Address | None = None
+    fixed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.axes[:1] != ("row",):
@@ -49,7 +51,8 @@ class OutputSpec:
     @property
     def export_axes(self) -> tuple[str, ...]:
         """The axes as `limbeck.export.export_onnx` takes them: without a last axis whose entries have names."""
-        return ("batch", *(self.axes[1:] if self.names is None else self.axes[1:-1]))
+        further = self.axes[1:] if self.names is None else self.axes[1:-1]
+        return ("batch", *(axis for axis in further if axis not in self.fixed))
 
 
 def check_outputs(label: str, outputs: Mapping[str, Any], specs: Mapping[str, OutputSpec], rows: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,7 @@ from limbeck.data.row_batches import Collate, RowBatches, whole_rows
 from limbeck.errors import ArgumentError
 from limbeck.models.tabular.table_input import TableInput
 from limbeck.tasks.batch_source import Batch
+from limbeck.tasks.estimators import TableRows, is_fitted
 from limbeck.tasks.image_inputs import ImageSettings
 from limbeck.tasks.splits import TrainingRows
 
@@ -77,6 +79,37 @@ class TableInputs:
     def wrap(self, net: nn.Module) -> nn.Module:
         """The network behind the encoding of the columns."""
         return TableInput(net, *self.statistics, self.rows.codes)
+
+    def rows_of(self, estimator: Any) -> TableRows:
+        """What turns the tensor into the rows that an estimator takes.
+
+        Raises:
+            ArgumentError: if it was fitted to other columns.
+        """
+        if not is_fitted(estimator) and find_spec("pandas") is not None:
+            # A data frame says which columns are categories.
+            return TableRows(self.rows.columns, tuple(column.name for column in self.rows.columns))
+        return TableRows.of(self.rows.columns, estimator)
+
+    missing: ClassVar = "A missing number counts as the mean of its column; a missing or unknown category as none."
+
+    def branch(self, feature: int, threshold: float) -> tuple[str, str]:
+        """What a comparison of an encoded feature with a threshold says of a row, in the units of the column.
+
+        Args:
+            feature: its place among the encoded columns.
+            threshold: of the encoded value.
+
+        Returns:
+            What is true of a row whose value is at most the threshold, and what of one above it.
+        """
+        mean, std = self.statistics
+        if feature < len(mean):
+            name, value = self.columns[feature], f"{mean[feature] + std[feature] * threshold:.7g}"
+            return f"{name} <= {value}", f"{name} > {value}"
+        places = [(column, name) for column in self.rows.columns for name in column.categories or ()]
+        column, category = places[feature - len(mean)]
+        return f"{column.name} is not {category}", f"{column.name} is {category}"
 
     def collate(self, rows: TableSet, numbers: Tensor, views: Tensor) -> Tensor:
         """These rows, float32 ``[B, F + G]``."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
-from limbeck.core import Address, outputs_of, resolve
+from limbeck.core import Address, Term, outputs_of, resolve
 from limbeck.data.labels import LabelType
 from limbeck.data.row_batches import RowBatches, collated, whole_rows
 from limbeck.data.sources.constructors import RowType
@@ -138,6 +138,17 @@ class Task(ABC):
             parts: the components that its section names, each with its options.
         """
 
+    def from_estimator(self, estimator: Any) -> nn.Module:
+        """A model that predicts what an estimator does, as scikit-learn has them.
+
+        Args:
+            estimator: with ``predict``, and for classes ``predict_proba``.
+
+        Raises:
+            ArgumentError: if it does not fit the data, or the task takes none.
+        """
+        raise ArgumentError(f"it is a {type(estimator).__name__}, and this task takes torch modules alone")
+
     # Its rows.
 
     @classmethod
@@ -242,6 +253,18 @@ class Task(ABC):
         finally:
             model.train(mode)
         check_outputs(label, outputs, self.outputs, rows=len(example["row"]))
+
+    @property
+    def fitted_hard(self) -> Mapping[str, Any]:
+        """The default hard terms of models that are fitted at once."""
+        return self.scoring.hard
+
+    def check_terms(self, terms: Mapping[str, Term]) -> None:  # noqa: B027  # most tasks refuse nothing
+        """Refuse terms that do not fit what the models predict, although their shapes do.
+
+        Raises:
+            ArgumentError: with the name of the term.
+        """
 
     # Batches.
 

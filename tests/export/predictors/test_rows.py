@@ -31,14 +31,14 @@ class Sums(nn.Module):
 
 @pytest.fixture
 def session(tmp_path: Path) -> Callable[..., Session]:
-    def opened(outputs: tuple[str, ...], **options: Any) -> Session:
+    def opened(outputs: tuple[str, ...], more: dict[str, str] | None = None, **options: Any) -> Session:
         path = tmp_path / "model.onnx"
         export_onnx(
             Sums(),
             path,
             example={"features": torch.rand(2, 3)},
             outputs=dict.fromkeys(outputs, ("batch",)),
-            metadata={},
+            metadata=more or {},
             **options,
         )
         return Session(path)
@@ -105,3 +105,31 @@ def test_pairs_and_other_inputs_are_refused(session: Callable[..., Session], tmp
     export_onnx(nn.Flatten(), tmp_path / "f.onnx", example=torch.rand(1, 1, 2), outputs={"a": ("batch",)}, metadata={})
     with pytest.raises(ArgumentError, match=r"takes input float32 \[batch, 1, 2\]; rows of numbers go into one input"):
         predict(["1,2"], [], tmp_path, Session(tmp_path / "f.onnx"))
+
+
+CATEGORIES = {"mass": ["heavy, very", "light"], "height": ["1", "10", "2"]}
+
+
+def test_categories_go_by_name_or_code(session: Callable[..., Session], tmp_path: Path) -> None:
+    named = session(("total",), names={"features": COLUMNS}, more={"categories": json.dumps(CATEGORIES)})
+    codes = {
+        "100,light,10": (2, 2),
+        '100,"heavy, very",2': (1, 3),
+        "100,,": (0, 0),
+        # A name comes first: 2 is the third category of height, and there the code 3 is the same.
+        "100,2,2": (2, 3),
+        "100,1,3": (1, 3),
+        json.dumps({"age": 100, "mass": "light", "height": 10}): (2, 2),
+        json.dumps({"age": 100, "mass": None, "height": 2.0}): (0, 3),
+    }
+    found = predict(list(codes), [], tmp_path, named)
+    assert [one.found["total"] for one in found] == [100 + mass + height for mass, height in codes.values()]
+
+
+def test_a_category_that_is_none_is_refused(session: Callable[..., Session], tmp_path: Path) -> None:
+    named = session(("total",), names={"features": COLUMNS}, more={"categories": json.dumps(CATEGORIES)})
+    with pytest.raises(ArgumentError, match=r"row 2 is '1,lihgt,1' \(the column 'mass' has no category 'lihgt'.*light"):
+        predict(["1,light,1", "1,lihgt,1"], [], tmp_path, named)
+    for wrong in ("1,3,1", "1,1.5,1", "1,-1,1"):
+        with pytest.raises(ArgumentError, match="the column 'mass' has no category"):
+            predict([wrong], [], tmp_path, named)

@@ -6,10 +6,12 @@ import copy
 
 from torch import nn
 
+from limbeck.models import is_estimator
 from limbeck.recipes.model_sources.model_source import ModelContext, WeightedModel
 from limbeck.recipes.model_sources.model_spec import ModelSpec
 from limbeck.recipes.model_sources.section import Section
 from limbeck.recipes.model_sources.teacher_wrappers import with_preprocess
+from limbeck.recipes.options import construct
 
 __all__ = ["OBJECT", "FromObject"]
 
@@ -25,8 +27,13 @@ class FromObject(WeightedModel):
         return section.spec(self, {OBJECT: section.name}, io=section.io())
 
     def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
-        # It stays as its owner left it.
-        return with_preprocess(copy.deepcopy(context.objects[spec.options[OBJECT]]), spec.wrappers, spec.path)
+        given = context.objects[spec.options[OBJECT]]
+        if is_estimator(given):
+            model = construct(context.task.from_estimator, {"estimator": given}, path=spec.path)
+        else:
+            # It stays as its owner left it.
+            model = copy.deepcopy(given)
+        return with_preprocess(model, spec.wrappers, spec.path)
 
     def architecture(self, spec: ModelSpec) -> None:
         return None

@@ -118,6 +118,10 @@ def build_network(
     entry = lookup(task.models, options["use"], path)
 
     def build(**supplied: Any) -> nn.Module:
+        if options["use"] in registry.names("estimator"):
+            # It reads rows as they are, and most factories need to know nothing of them.
+            wanted = inspect.signature(entry).parameters
+            supplied = {name: value for name, value in supplied.items() if name in wanted}
         model: nn.Module = construct(entry, {**rest, **preprocessed_shape(supplied, wrappers, path)}, path=path)
         return model
 

@@ -78,7 +78,8 @@ def load_run_model(
         )
     if len(names) != len(known):
         raise RecipeError(f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}")
-    whole = {**_with_preprocess(section, wrappers, path), "classes": known}
+    # One number without a name has no class; the task says how many outputs there are.
+    whole = {**_with_preprocess(section, wrappers, path), "classes": known or None}
     model = _build(task.restored(whole, folder), task, path)
     try:
         # Its file knows nothing of the preprocess that this section adds.
