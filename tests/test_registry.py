@@ -79,7 +79,7 @@ def test_objects_without_a_definition_are_told_apart(registry: Registry) -> None
 
 
 def indexed(module: str) -> Registry:
-    return Registry(lambda: {"loss": {"mine": {"module": module}}})
+    return Registry(lambda: {"loss": {"mine": [{"module": module}]}})
 
 
 def test_an_indexed_name_is_known_without_importing_its_module() -> None:
@@ -116,7 +116,7 @@ def test_an_entry_of_the_package_is_registered_under_its_indexed_name() -> None:
     entry = type("Mine", (), {"__module__": "limbeck.losses._mine"})
     registry.register("loss", "mine")(entry)
     assert registry.lookup("loss", "mine") is entry
-    assert registry.registered_by("limbeck.") == [("loss", "mine")]
+    assert [(one.kind, one.name, one.entry) for one in registry.registered()] == [("loss", "mine", entry)]
 
 
 def test_an_entry_point_is_listed_and_loaded_when_it_is_looked_up() -> None:
@@ -128,7 +128,7 @@ def test_an_entry_point_is_listed_and_loaded_when_it_is_looked_up() -> None:
 
 def test_an_entry_point_cannot_take_an_indexed_name() -> None:
     point = EntryPoint("loss.mine", "fractions:Fraction", "limbeck")
-    registry = Registry(lambda: {"loss": {"mine": {"module": "limbeck.losses"}}}, lambda: {("loss", "mine"): point})
+    registry = Registry(lambda: {"loss": {"mine": [{"module": "limbeck.losses"}]}}, lambda: {("loss", "mine"): point})
     with pytest.raises(ArgumentError, match="'mine' is registered already"):
         registry.lookup("loss", "mine")
 

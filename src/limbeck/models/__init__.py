@@ -17,20 +17,16 @@ from limbeck.models.sklearn_module import SklearnModule, sklearn_part
 from limbeck.models.soft_labels import fit_classifier, fit_soft_labels
 from limbeck.models.text.bag_of_words import BagOfWords
 from limbeck.models.text.bilstm import BiLSTM
-from limbeck.models.text.bilstm_tagger import BiLSTMTagger
 from limbeck.models.text.hugging_face import (
     folder_tokenizer,
     hugging_face,
-    hugging_face_tagger,
     masked_language_model,
 )
-from limbeck.models.text.small_bert import small_bert, small_bert_tagger
-from limbeck.models.text.tagging_words import tagging_words
-from limbeck.models.text.textcnn import TextCNN
-from limbeck.models.text.textcnn_tagger import TextCNNTagger
+from limbeck.models.text.small_bert import small_bert
+from limbeck.models.text.textcnn import TextCNN, textcnn_tagger
 from limbeck.models.text.word_counts import TfIdf, WordCounts, word_counts
 from limbeck.models.text.word_logits import with_word_logits
-from limbeck.models.text.word_tokenizer import word_tokenizer
+from limbeck.models.text.word_tokenizer import tagging_words, word_tokenizer
 from limbeck.models.trees import Trees
 from limbeck.models.vision.mlp import MLP
 from limbeck.models.vision.mobilenet import MobileNet
@@ -43,7 +39,6 @@ __all__ = [
     "MLP",
     "BagOfWords",
     "BiLSTM",
-    "BiLSTMTagger",
     "EarlyExit",
     "Exit",
     "MobileNet",
@@ -52,7 +47,6 @@ __all__ = [
     "ReusedClassifier",
     "SklearnModule",
     "TextCNN",
-    "TextCNNTagger",
     "TfIdf",
     "Trees",
     "WithExits",
@@ -65,7 +59,6 @@ __all__ = [
     "fit_soft_labels",
     "folder_tokenizer",
     "hugging_face",
-    "hugging_face_tagger",
     "load_weights",
     "logistic_regression",
     "logistic_regression_of_words",
@@ -77,8 +70,8 @@ __all__ = [
     "shrink",
     "sklearn_part",
     "small_bert",
-    "small_bert_tagger",
     "tagging_words",
+    "textcnn_tagger",
     "timm_model",
     "torchvision_model",
     "with_word_logits",

@@ -23,6 +23,7 @@ from limbeck.data.sources.constructors import RowType
 from limbeck.errors import ArgumentError
 from limbeck.export import Delivery, export_onnx
 from limbeck.measure import Scoring, main_score
+from limbeck.registry import Needs
 from limbeck.tasks.batch_source import Batch, BatchSource, OnPolicySource
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec, check_outputs
@@ -41,13 +42,15 @@ class Part:
     """A component of a model that a recipe chooses by name, such as a tokenizer.
 
     Args:
-        kinds: of the registry entries to choose from.
+        kind: of the registry entries to choose from.
+        needs: what they must be able to do.
         default: the entry that is taken where a recipe names none.
         gives: the parameter of a model's constructor that depends on it; a model without it brings its own.
         supplied: the parameters of these entries that the data gives.
     """
 
-    kinds: tuple[str, ...]
+    kind: str
+    needs: Needs
     default: str
     gives: str
     supplied: tuple[str, ...]
@@ -77,10 +80,8 @@ class Task(ABC):
     """The class of row sets that a source gives; or several classes, of which a recipe chooses one."""
     label_type: ClassVar[type[LabelType] | None] = None
     """How the labels of rows are read; None where a source gives them as they are."""
-    models: ClassVar[tuple[str, ...]] = ("model",)
-    """The kinds of registry entries that a model's ``use`` means."""
-    pretrained: ClassVar[tuple[str, ...]] = ()
-    """The kinds among `models` whose entries come with weights."""
+    needs: ClassVar[Needs] = Needs(("images", "tables"))
+    """What the models that a recipe names by ``use`` must be able to do."""
     parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     """The components of a model that its section may name."""
     supplied: ClassVar[tuple[str, ...]] = ()

@@ -15,12 +15,12 @@ from torch import nn
 from limbeck.errors import ArgumentError
 from limbeck.export import Session, check_parity, export_onnx
 from limbeck.models import (
-    BiLSTMTagger,
-    TextCNNTagger,
-    hugging_face_tagger,
+    BiLSTM,
+    hugging_face,
     shrink,
-    small_bert_tagger,
+    small_bert,
     tagging_words,
+    textcnn_tagger,
     with_word_logits,
 )
 from tasks.small_tags import CLASSES, bert
@@ -73,7 +73,7 @@ def test_a_module_without_tokens_is_refused() -> None:
 
 def test_the_bilstm_reads_packed_sequences() -> None:
     torch.manual_seed(0)
-    net = BiLSTMTagger(classes=4, vocabulary=30, embedding=6, width=5, hidden=7).eval()
+    net = BiLSTM(classes=4, vocabulary=30, embedding=6, width=5, hidden=7).eval()
     found = net(**INPUTS, words=torch.tensor([[0, 3, 6], [0, 2, 4]]))
     both = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
     names = dict(both.named_parameters())
@@ -90,27 +90,27 @@ def test_the_bilstm_reads_packed_sequences() -> None:
 def test_a_tuned_model_in_another_order_is_reordered(tmp_path: Path) -> None:
     names = CLASSES[::-1]
     folder = str(bert(tmp_path / "tuned", names=names))
-    model = hugging_face_tagger(names=CLASSES, folder=folder).eval()
+    model = hugging_face(names=CLASSES, folder=folder, per_word=True).eval()
     plain = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
     ids = torch.tensor([[2, 6, 8, 9, 3]])
     expected = plain(input_ids=ids).logits[:, 1:4, [names.index(name) for name in CLASSES]]
     torch.testing.assert_close(model(input_ids=ids, words=torch.tensor([[1, 2, 3]])).logits, expected)
     assert (model.untrained, list(model.config.id2label.values())) == ("", list(CLASSES))
-    again = hugging_face_tagger(names=names, folder=folder).eval()
+    again = hugging_face(names=names, folder=folder, per_word=True).eval()
     found = again(input_ids=ids, words=torch.tensor([[1]])).logits
     torch.testing.assert_close(found, plain(input_ids=ids).logits[:, 1:2])
 
 
 def test_an_encoder_gets_a_head_and_a_missing_folder_is_one_line(tmp_path: Path) -> None:
-    model = hugging_face_tagger(names=CLASSES, folder=str(bert(tmp_path / "encoder")))
+    model = hugging_face(names=CLASSES, folder=str(bert(tmp_path / "encoder")), per_word=True)
     assert "has no head for 7 classes; it gets a new one (classifier" in model.untrained
     with pytest.raises(ArgumentError, match=r"^no folder /none; give one of save_pretrained, or the name of a model$"):
-        hugging_face_tagger(names=CLASSES, folder="/none")
+        hugging_face(names=CLASSES, folder="/none", per_word=True)
 
 
 def test_a_small_bert_refuses_what_the_other_one_refuses() -> None:
     with pytest.raises(ArgumentError, match="bert: width 9 is no multiple of 2 heads"):
-        small_bert_tagger(classes=3, vocabulary=9, width=9)
+        small_bert(classes=3, vocabulary=9, width=9, per_word=True)
 
 
 def test_words_stay_whole_and_keep_their_letters() -> None:
@@ -128,7 +128,7 @@ def test_words_stay_whole_and_keep_their_letters() -> None:
 @pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_the_convolution_reads_the_words_around_each_and_zeros_outside(width: int) -> None:
     torch.manual_seed(0)
-    net = TextCNNTagger(classes=4, vocabulary=30, embedding=6, windows=[width], filters=5).eval()
+    net = textcnn_tagger(classes=4, vocabulary=30, embedding=6, windows=[width], filters=5).eval()
     found = net(**INPUTS, words=torch.tensor([[0, 3, 6], [0, 2, 4]]))
     before, behind = (width - 1) // 2, width // 2
     for row, (length, places) in enumerate(((7, [0, 3, 6]), (5, [0, 2, 4]))):
@@ -140,7 +140,7 @@ def test_the_convolution_reads_the_words_around_each_and_zeros_outside(width: in
         torch.testing.assert_close(found[row], net.head(response.relu()))
 
 
-@pytest.mark.parametrize("kind", [BiLSTMTagger, TextCNNTagger])
+@pytest.mark.parametrize("kind", [BiLSTM, textcnn_tagger])
 def test_taggers_of_words_are_exported_for_any_size(kind: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = kind(classes=4, vocabulary=30, embedding=6).eval()

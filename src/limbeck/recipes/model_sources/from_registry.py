@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ def _architecture(section: Section) -> dict[str, Any]:
     beside = ("train", "objective", "checkpoint", *IO_OPTIONS)
     task = section.task
     parts = {name: options.pop(name, None) for name in task.parts}
-    model = resolve_use(task.models, options, path, (*task.supplied, "checkpoint"), (*beside, *task.parts))
-    entry = lookup(task.models, model["use"], path)
+    supplied, needs = (*task.supplied, "checkpoint"), _needs(task)
+    model = resolve_use(["model"], options, path, supplied, (*beside, *task.parts), needs)
+    entry = lookup(["model"], model["use"], path, needs)
     made = {name: _part(task.parts[name], given, entry, f"{path}.{name}") for name, given in parts.items()}
     return {**model, **made, "checkpoint": None if checkpoint is None else str(checkpoint)}
 
@@ -62,23 +64,29 @@ def _architecture(section: Section) -> dict[str, Any]:
 def _part(part: Part, given: Any, entry: Any, path: str) -> dict[str, Any] | None:
     """What a model is made with; None for one that brings it."""
     if part.gives in inspect.signature(entry).parameters:
-        return resolve_use(part.kinds, part.default if given is None else given, path, part.supplied)
+        return resolve_use([part.kind], part.default if given is None else given, path, part.supplied, needs=part.needs)
     if given is not None:
         raise RecipeError(f"{path}: the model brings its own; remove it")
     return None
 
 
+def _needs(task: type[Task]) -> registry.Needs:
+    return replace(task.needs, by=f"task {registry.name_of('task', task)}")
+
+
 def _has_weights(spec: Spec) -> bool:
-    tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
-    known = {name for task in tasks for kind in task.pretrained for name in registry.names(kind)}
-    return spec.get("checkpoint") is not None or spec["use"] in known
+    return spec.get("checkpoint") is not None or any(
+        entry.pretrained for entry in registry.capabilities("model", spec["use"])
+    )
 
 
 def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
     """A model with ``use``, its initial weights a function of the seed; and of its checkpoint, where it has one."""
     beside = ("use", "train", "objective", "checkpoint", "exit", *IO_OPTIONS, *WRAPPER_OPTIONS, *task.parts)
     options = {key: value for key, value in base_spec(spec).items() if key not in beside}
-    entry = lookup(task.models, spec["use"], path)
+    entry = lookup(["model"], spec["use"], path, _needs(type(task)))
+    if "per_word" in task.supplied and "per_word" in inspect.signature(entry).parameters:
+        options["per_word"] = task.needs.per == "word"
 
     def build(**supplied: Any) -> nn.Module:
         model: nn.Module = construct(entry, {**options, **preprocessed_shape(supplied, spec, path)}, path=path)
