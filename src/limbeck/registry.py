@@ -220,10 +220,9 @@ class Registry:
         if needs is None or not described:
             return ArgumentError(f"no {kind} {name!r}.{suggest(name, known)}")
         reads = dict.fromkeys(part for one in described for part in one.inputs)
-        gives = dict.fromkeys(part for one in described for part in one.per)
-        if reads.keys().isdisjoint(needs.inputs):
-            reason = f"reads {' and '.join(reads)}; {needs.by} needs {' or '.join(needs.inputs)}"
-        else:
+        gives = dict.fromkeys(part for one in described if {*one.inputs} & {*needs.inputs} for part in one.per)
+        reason = f"reads {' and '.join(reads)}; {needs.by} needs {' or '.join(needs.inputs)}"
+        if gives:
             reason = f"gives one label per {' or per '.join(gives)}; {needs.by} needs one per {needs.per}"
         return ArgumentError(f"{kind} {name!r} {reason}. Known: {', '.join(map(repr, known)) or 'none'}.")
 
@@ -253,9 +252,8 @@ class Registry:
 
     def kinds(self) -> tuple[str, ...]:
         """All kinds, sorted."""
-        return tuple(
-            sorted({*self._index(), *(one.kind for one in self._entries), *(kind for kind, _ in self._points())})
-        )
+        known = {*self._index(), *(one.kind for one in self._entries)}
+        return tuple(sorted(known | {kind for kind, _ in self._points()}))
 
     def registered(self, kind: str | None = None, name: str | None = None) -> list[Registered]:
         """The imported entries of a kind and a name; of all where these are None."""
@@ -280,11 +278,8 @@ class Registry:
             yield
         finally:
             # A module of the package is imported once: its entries would never come back.
-            self._entries = [
-                one
-                for one in self._entries
-                if (one.kind, one.name, one.capabilities) in before or _is_of_package(one.entry)
-            ]
+            known = ((one, (one.kind, one.name, one.capabilities)) for one in self._entries)
+            self._entries = [one for one, key in known if key in before or _is_of_package(one.entry)]
 
 
 def _tuple(given: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from limbeck.errors import ArgumentError
 from limbeck.export import Session, check_parity, export_onnx
 from limbeck.models import (
     BiLSTM,
+    TextCNN,
     hugging_face,
     shrink,
     small_bert,
@@ -106,6 +107,40 @@ def test_an_encoder_gets_a_head_and_a_missing_folder_is_one_line(tmp_path: Path)
     assert "has no head for 7 classes; it gets a new one (classifier" in model.untrained
     with pytest.raises(ArgumentError, match=r"^no folder /none; give one of save_pretrained, or the name of a model$"):
         hugging_face(names=CLASSES, folder="/none", per_word=True)
+
+
+def test_one_bilstm_gives_logits_for_texts_and_for_words() -> None:
+    """The last states are those behind the last word ahead, and behind the first back."""
+    torch.manual_seed(0)
+    net = BiLSTM(classes=4, vocabulary=30, embedding=6, width=5, hidden=7).eval()
+    ends = net(**INPUTS, words=torch.tensor([[0, 6], [0, 4]]))
+    with torch.no_grad():
+        net.hidden = nn.Sequential(nn.Linear(10, 10), nn.Identity())
+        net.hidden[0].weight.copy_(torch.eye(10))
+        net.hidden[0].bias.zero_()
+        net.head = nn.Identity()  # type: ignore[assignment]
+        text, words = net(**INPUTS), net(**INPUTS, words=torch.tensor([[0, 6], [0, 4]]))
+    torch.testing.assert_close(text, torch.cat([words[:, 1, :5], words[:, 0, 5:]], 1))
+    assert ends.shape == (2, 2, 4)
+
+
+def test_a_small_bert_is_that_of_transformers_at_the_first_tokens() -> None:
+    torch.manual_seed(0)
+    net = small_bert(classes=3, vocabulary=30, width=8, neurons=16, per_word=True).eval()
+    plain = transformers.BertForTokenClassification(net.config).eval()
+    plain.load_state_dict(net.state_dict())
+    tokens, found = plain(**INPUTS).logits, net(**INPUTS, words=WORDS).logits
+    for row in range(2):
+        torch.testing.assert_close(found[row], tokens[row, WORDS[row]])
+
+
+def test_a_textcnn_for_texts_has_no_logits_for_words() -> None:
+    for net, given in (
+        (TextCNN(classes=2, vocabulary=30), {"words": WORDS}),
+        (textcnn_tagger(classes=2, vocabulary=30), {}),
+    ):
+        with pytest.raises(ArgumentError, match="textcnn: build it with per_word=True to give logits for words"):
+            net(**INPUTS, **given)
 
 
 def test_a_small_bert_refuses_what_the_other_one_refuses() -> None:

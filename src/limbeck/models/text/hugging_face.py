@@ -85,21 +85,21 @@ def _labels(names: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
     return dict(enumerate(names)), {name: number for number, name in enumerate(names)}
 
 
-def _loaded(kind: str, names: Sequence[str], folder: str, attention: str | None, **reading: Any) -> Any:
+def _loaded(kind: str, names: Sequence[str] | None, folder: str, attention: str | None, **reading: Any) -> Any:
+    """A model of a class of transformers, for these classes; None for its own words."""
     transformers = import_library("transformers", "text")
-    local = _local(folder)
+    local, labels = _local(folder), dict[str, Any]()
     with _told(folder), _quiet(transformers):
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=local)
-        known = _known(config)
-        if len(known) == len(names) and set(known) == set(names) and known != list(names):
-            raise ArgumentError(
-                f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
-                "write the labels of the data as whole numbers in the model's order"
-            )
-        labels = dict(zip(("id2label", "label2id"), _labels(names), strict=True))
+        if names is not None:
+            known = _known(transformers.AutoConfig.from_pretrained(folder, local_files_only=local))
+            if sorted(known) == sorted(names) and known != list(names):
+                raise ArgumentError(
+                    f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
+                    "write the labels of the data as whole numbers in the model's order"
+                )
+            labels = dict(zip(("num_labels", "id2label", "label2id"), (len(names), *_labels(names)), strict=True))
         model, found = getattr(transformers, kind).from_pretrained(
             folder,
-            num_labels=len(names),
             local_files_only=local,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -108,10 +108,8 @@ def _loaded(kind: str, names: Sequence[str], folder: str, attention: str | None,
             **labels,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local, **reading)
-    fresh = _fresh(model, found, folder)
-    model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
-    if not fresh:
-        model.untrained = ""
+    fresh, head = ", ".join(_fresh(model, found, folder)), "words" if names is None else f"{len(names)} classes"
+    model.untrained = f"{folder} has no head for {head}; it gets a new one ({fresh})" if fresh else ""
     return model
 
 
@@ -147,21 +145,7 @@ def masked_language_model(*, folder: str, attention: str | None = None) -> Any:
         ArgumentError: if a file is missing or unreadable, or the encoder's weights have other shapes than its
             config.json says.
     """
-    transformers = import_library("transformers", "text")
-    local = _local(folder)
-    with _told(folder), _quiet(transformers):
-        model, found = transformers.AutoModelForMaskedLM.from_pretrained(
-            folder,
-            local_files_only=local,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            use_safetensors=True,
-            attn_implementation=attention,
-        )
-        model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
-    fresh = ", ".join(_fresh(model, found, folder))
-    model.untrained = f"{folder} has no head for words; it gets a new one ({fresh})" if fresh else ""
-    return model
+    return _loaded("AutoModelForMaskedLM", None, folder, attention)
 
 
 def _known(config: Any) -> list[str]:

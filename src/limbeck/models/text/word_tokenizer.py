@@ -85,19 +85,9 @@ def _frequent_words(
     whole: bool = False,
     lowercase: bool = True,
 ) -> Any:
-    """A tokenizer of the most frequent words.
+    """A tokenizer of the most frequent words; each text is one if they are ``whole``, otherwise it is split.
 
-    Args:
-        operation: for errors.
-        texts: what they are taken from.
-        size: the largest number of entries, with the special ones.
-        least: how often a word must occur.
-        special: entries of their own; the first is padding, the second stands for other words.
-        whole: each text is one word; otherwise it is split at white space and punctuation.
-        lowercase: bring words to small letters.
-
-    Raises:
-        ArgumentError: if transformers is missing, a number is too small, or no word occurs so often.
+    The first of the ``special`` entries is padding, the second stands for other words.
     """
     check_positive(operation, least=least)
     if size <= len(special):
