@@ -238,17 +238,18 @@ class Registry:
         """The names of a kind that have what is needed, sorted: those of the index, of plugins and of entry points."""
         points = {name for other, name in self._points() if other == kind}
         known = {*self._index().get(kind, {}), *(one.name for one in self._entries if one.kind == kind), *points}
-        if needs is not None:
-            known = {name for name in known if any(one.fits(needs) for one in self.capabilities(kind, name))}
-        return tuple(sorted(known))
+        return tuple(sorted(name for name in known if needs is None or self.capabilities(kind, name, needs)))
 
-    def capabilities(self, kind: str, name: str) -> tuple[Capabilities, ...]:
-        """What the entries of this name can be used for; that of an entry point is known once it is loaded."""
+    def capabilities(self, kind: str, name: str, needs: Needs | None = None) -> tuple[Capabilities, ...]:
+        """What the entries of this name that have what is needed can be used for.
+
+        That of an entry point is known once it is loaded.
+        """
         known = [Capabilities.of_index(one) for one in self._indexed(kind, name)]
         known += [one.capabilities for one in self.registered(kind, name)]
         if not known and (kind, name) in self._points():
             known = [Capabilities(_INPUTS.get(kind, ()))]
-        return tuple(dict.fromkeys(known))
+        return tuple(one for one in dict.fromkeys(known) if one.fits(needs))
 
     def kinds(self) -> tuple[str, ...]:
         """All kinds, sorted."""

@@ -108,6 +108,7 @@ def plugin() -> Iterator[None]:
 
     with registry.temporary():
         registry.register("model", "mine")(Mine)
+        registry.register("model", "hugging_face", inputs="images")(Mine)
         registry.register("tokenizer", "cut")(cut)
         registry.register("tokenizer", "whole", inputs="words")(whole)
         yield
@@ -120,6 +121,9 @@ def test_a_plugin_that_states_nothing_reads_images_and_tables() -> None:
     message = r"model 'mine' reads images and tables; task text_classification needs texts\. Known: 'bag_of_words', "
     with pytest.raises(RecipeError, match=message):
         student_of("text_classification", use="mine")
+    # An entry of the same name for texts comes with weights; this one does not.
+    images = models_of("image_classification", teacher={"use": "hugging_face"}, student={"use": "mlp"})
+    assert images["teacher"]["train"]["epochs"] > 0
     lines = listing().splitlines()
     own = next(number for number, line in enumerate(lines) if line.startswith("    mine "))
     heading = next(line for line in lines[own::-1] if line.startswith("  ") and line[2] != " ")

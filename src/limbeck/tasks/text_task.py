@@ -254,7 +254,7 @@ class TextTask(Task):
 
     def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         """The section with the tokenizer, or the model, that stands in the folder."""
-        if any(entry.pretrained for entry in registry.capabilities("model", spec["use"])):
+        if any(entry.pretrained for entry in registry.capabilities("model", spec["use"], self.needs)):
             return {**spec, "folder": str(folder.absolute())}
         return {**spec, "tokenizer": {"use": "folder", "folder": str(folder.absolute())}}
 

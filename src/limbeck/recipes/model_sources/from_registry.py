@@ -33,7 +33,11 @@ class FromRegistry(WeightedModel):
 
     def resolve(self, section: Section) -> dict[str, Any]:
         architecture = _architecture(section)
-        return {**architecture, **resolve_learning(section, ready=_has_weights(section.options)), **section.read()}
+        return {
+            **architecture,
+            **resolve_learning(section, ready=_has_weights(section.options, section.task.needs)),
+            **section.read(),
+        }
 
     def initial(self, spec: Spec, context: ModelContext, *, seed: int, path: str) -> nn.Module:
         return build_model(spec, context.task, seed=seed, path=path)
@@ -74,10 +78,9 @@ def _needs(task: type[Task]) -> registry.Needs:
     return replace(task.needs, by=f"task {registry.name_of('task', task)}")
 
 
-def _has_weights(spec: Spec) -> bool:
-    return spec.get("checkpoint") is not None or any(
-        entry.pretrained for entry in registry.capabilities("model", spec["use"])
-    )
+def _has_weights(spec: Spec, needs: registry.Needs | None = None) -> bool:
+    entries = registry.capabilities("model", spec["use"], needs)
+    return spec.get("checkpoint") is not None or any(entry.pretrained for entry in entries)
 
 
 def build_model(spec: Spec, task: Task, *, seed: int, path: str) -> nn.Module:
