@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from fractions import Fraction
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from limbeck.errors import ArgumentError
-from limbeck.registry import Registry
+from limbeck.registry import Needs, Registry
 
 
 @pytest.fixture
@@ -75,11 +77,99 @@ def test_objects_without_a_definition_are_told_apart(registry: Registry) -> None
         registry.register("metric", "mine")(other)
 
 
+# Capabilities.
+
+TEXTS, IMAGES = Needs(("texts",), by="task reviews"), Needs(("images",), by="task photos")
+WORDS = Needs(("texts",), per="word", by="task names")
+
+
+def test_a_name_has_one_entry_for_each_capability(registry: Registry) -> None:
+    pixels, texts, words = object(), object(), object()
+    registry.register("model", "linear")(pixels)
+    registry.register("model", "linear", inputs="texts")(texts)
+    registry.register("model", "linear", inputs="texts", per="word")(words)
+    found = [registry.lookup("model", "linear", needs) for needs in (None, IMAGES, TEXTS, WORDS)]
+    assert found == [pixels, pixels, texts, words]
+    assert registry.names("model") == registry.names("model", WORDS) == ("linear",)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"inputs": "images"}),
+        ({"inputs": "texts"}, {"inputs": ("words", "texts"), "pretrained": True}),
+        ({"inputs": "texts", "per": ("row", "word")}, {"inputs": "texts", "per": "word"}),
+    ],
+)
+def test_two_entries_of_a_name_that_one_task_could_use_are_refused(
+    first: dict[str, Any], second: dict[str, Any], registry: Registry
+) -> None:
+    registry.register("model", "linear", **first)(object())
+    with pytest.raises(ArgumentError, match="'linear' is registered already"):
+        registry.register("model", "linear", **second)(object())
+
+
+def test_an_indexed_entry_leaves_its_name_to_other_capabilities() -> None:
+    stated = {"inputs": ["texts"], "per": ["row"], "pretrained": False}
+    registry = Registry(lambda: {"model": {"mine": [{"module": "limbeck.models", "capabilities": stated}]}})
+    mine = type("Mine", (), {})
+    with pytest.raises(ArgumentError, match=r"registered already, by limbeck\.models"):
+        registry.register("model", "mine", inputs="texts")(mine)
+    registry.register("model", "mine")(mine)
+    assert registry.lookup("model", "mine", IMAGES) is mine
+    assert registry.names("model", TEXTS) == registry.names("model", IMAGES) == ("mine",)
+    assert registry.names("model", WORDS) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "needs", "message"),
+    [
+        ("pixels", TEXTS, "model 'pixels' reads images and tables; task reviews needs texts. Known: 'both', 'texts'."),
+        ("both", IMAGES, "model 'both' reads texts; task photos needs images. Known: 'pixels'."),
+        ("texts", WORDS, "model 'texts' gives one label per row; task names needs one per word. Known: 'both'."),
+        ("botj", WORDS, "no model 'botj'. Did you mean 'both'?"),
+        ("pixel", WORDS, "no model 'pixel'. Known: 'both'."),
+        (
+            "both",
+            Needs(("texts",), per="token"),
+            "model 'both' gives one label per row or per word; this task needs one per token. Known: none.",
+        ),
+    ],
+)
+def test_what_an_entry_cannot_do_is_told_with_those_that_can(
+    name: str, needs: Needs, message: str, registry: Registry
+) -> None:
+    registry.register("model", "pixels")(object())
+    registry.register("model", "texts", inputs="texts")(object())
+    registry.register("model", "both", inputs="texts", per=("row", "word"))(object())
+    with pytest.raises(ArgumentError, match=f"^{re.escape(message)}$"):
+        registry.lookup("model", name, needs)
+
+
+def test_what_does_not_say_what_it_reads_reads_what_is_usual_for_its_kind(registry: Registry) -> None:
+    for kind in ("model", "tokenizer", "loss"):
+        registry.register(kind, "mine")(object())
+    found = [str(registry.capabilities(kind, "mine")[0]) for kind in ("model", "tokenizer", "loss")]
+    assert found == ["for images or tables", "for texts", ""]
+
+
+def test_an_entry_point_states_capabilities_when_it_is_loaded(registry: Registry) -> None:
+    class Point(EntryPoint):
+        def load(self) -> Any:
+            return registry.register("model", "remote", inputs="texts")(Fraction)
+
+    point = Point("model.remote", "fractions:Fraction", "limbeck")
+    registry._points = lambda: {("model", "remote"): point}
+    assert registry.lookup("model", "remote", TEXTS) is Fraction
+    with pytest.raises(ArgumentError, match="model 'remote' reads texts; task photos needs images"):
+        registry.lookup("model", "remote", IMAGES)
+
+
 # The index, and entries of other distributions.
 
 
 def indexed(module: str) -> Registry:
-    return Registry(lambda: {"loss": {"mine": {"module": module}}})
+    return Registry(lambda: {"loss": {"mine": [{"module": module}]}})
 
 
 def test_an_indexed_name_is_known_without_importing_its_module() -> None:
@@ -116,7 +206,7 @@ def test_an_entry_of_the_package_is_registered_under_its_indexed_name() -> None:
     entry = type("Mine", (), {"__module__": "limbeck.losses._mine"})
     registry.register("loss", "mine")(entry)
     assert registry.lookup("loss", "mine") is entry
-    assert registry.registered_by("limbeck.") == [("loss", "mine")]
+    assert [(one.kind, one.name, one.entry) for one in registry.registered()] == [("loss", "mine", entry)]
 
 
 def test_an_entry_point_is_listed_and_loaded_when_it_is_looked_up() -> None:
@@ -128,7 +218,7 @@ def test_an_entry_point_is_listed_and_loaded_when_it_is_looked_up() -> None:
 
 def test_an_entry_point_cannot_take_an_indexed_name() -> None:
     point = EntryPoint("loss.mine", "fractions:Fraction", "limbeck")
-    registry = Registry(lambda: {"loss": {"mine": {"module": "limbeck.losses"}}}, lambda: {("loss", "mine"): point})
+    registry = Registry(lambda: {"loss": {"mine": [{"module": "limbeck.losses"}]}}, lambda: {("loss", "mine"): point})
     with pytest.raises(ArgumentError, match="'mine' is registered already"):
         registry.lookup("loss", "mine")
 

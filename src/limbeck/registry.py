@@ -9,34 +9,41 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Self, TypeAlias, TypeVar
 
 from limbeck.errors import ArgumentError, suggest
 
 __all__ = [
     "INDEX_FILE",
+    "Capabilities",
     "Entry",
+    "Needs",
+    "Registered",
     "Registry",
+    "capabilities",
     "kinds",
     "lookup",
     "name_of",
     "names",
     "read_index",
     "register",
-    "registered_by",
+    "registered",
     "temporary",
 ]
 
 T = TypeVar("T")
-Index: TypeAlias = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""For each kind and name the description of the entry; its ``module`` defines it."""
+Index: TypeAlias = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
+"""For each kind and name the descriptions of its entries: ``module`` defines it, ``capabilities`` may be stated."""
 
 INDEX_FILE = Path(__file__).with_name("registry.json")
+# What an entry reads that does not say so.
+_INPUTS = {"model": ("images", "tables"), "tokenizer": ("texts",)}
 _PACKAGE = "limbeck."
 _ENTRY_POINTS = "limbeck"
 
@@ -52,8 +59,75 @@ class Entry:
         self.kinds = kinds
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What a task needs of a model, or a model of a tokenizer.
+
+    Args:
+        inputs: what a row of the task may be; an entry must read one of them.
+        per: what a model must give one label for: each ``"row"``, ``"word"`` or ``"token"``.
+        by: who needs it, for errors.
+    """
+
+    inputs: tuple[str, ...]
+    per: str = "row"
+    by: str = "this task"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an entry can be used for.
+
+    Args:
+        inputs: what it reads, such as ``images``, ``tables`` or ``texts``; empty for kinds that read no rows.
+        per: what it gives one label for: each ``row``, ``word`` or ``token``.
+        pretrained: whether it comes with weights.
+
+    >>> print(Capabilities(("texts",), ("row", "word"), pretrained=True))
+    for texts; one label per text or per word; comes with weights
+    """
+
+    inputs: tuple[str, ...]
+    per: tuple[str, ...] = ("row",)
+    pretrained: bool = False
+
+    @classmethod
+    def of_index(cls, described: Mapping[str, Any]) -> Self:
+        """Those of an entry of the index."""
+        stated = described.get("capabilities") or {"inputs": (), "per": ("row",), "pretrained": False}
+        return cls(tuple(stated["inputs"]), tuple(stated["per"]), stated["pretrained"])
+
+    def fits(self, needs: Needs | None) -> bool:
+        """Whether it can be used where this is needed; None is nothing."""
+        return needs is None or self.overlaps(Capabilities(needs.inputs, (needs.per,)))
+
+    def overlaps(self, other: Capabilities) -> bool:
+        """Whether one task could use both."""
+        same_inputs = self.inputs == other.inputs or not {*self.inputs}.isdisjoint(other.inputs)
+        return same_inputs and not {*self.per}.isdisjoint(other.per)
+
+    def __str__(self) -> str:
+        row = self.inputs[0].removesuffix("s") if len(self.inputs) == 1 else "row"
+        labels = " or ".join(f"per {row if per == 'row' else per}" for per in self.per)
+        parts = {
+            f"for {' or '.join(self.inputs)}": bool(self.inputs),
+            f"one label {labels}": self.per != ("row",),
+            "comes with weights": self.pretrained,
+        }
+        return "; ".join(part for part, is_said in parts.items() if is_said)
+
+
+class Registered(NamedTuple):
+    """One entry, with what it can be used for."""
+
+    kind: str
+    name: str
+    entry: Any
+    capabilities: Capabilities
+
+
 class Registry:
-    """Entries by kind and name.
+    """Entries by kind, name and capabilities: a name may have several entries of a kind, if no task could use two.
 
     Args:
         index: gives the entries that are known without being imported.
@@ -67,15 +141,31 @@ class Registry:
     ) -> None:
         self._index = index
         self._points = points
-        self._entries: dict[str, dict[str, Any]] = {}
+        self._entries: list[Registered] = []
 
-    def register(self, kind: str, name: str) -> Callable[[T], T]:
+    def register(
+        self,
+        kind: str,
+        name: str,
+        *,
+        inputs: str | tuple[str, ...] = (),
+        per: str | tuple[str, ...] = "row",
+        pretrained: bool = False,
+    ) -> Callable[[T], T]:
         """Enter the decorated object under a kind ("loss", "model", "source", …) and a name.
 
         A definition that is executed again (a plugin that is loaded twice, a cell of a notebook) replaces itself.
 
+        Args:
+            kind: of the entry.
+            name: as recipes use it.
+            inputs: what a model or tokenizer reads; by default a model reads images and tables, a tokenizer texts.
+            per: what a model gives one label for: each ``"row"``, ``"word"`` or ``"token"``. The constructor of one
+                that can do both may have a parameter ``per_word``, which the task supplies.
+            pretrained: whether a model comes with weights, and is trained only if its section says so.
+
         Raises:
-            ArgumentError: if the name is already taken by another object.
+            ArgumentError: if the name is already taken by another object that the same task could use.
 
         >>> registry = Registry()
         >>> @registry.register("example", "one")
@@ -84,65 +174,94 @@ class Registry:
         >>> registry.lookup("example", "one")()
         1
         """
+        own = Capabilities(_tuple(inputs) or _INPUTS.get(kind, ()), _tuple(per), pretrained)
 
         def enter(entry: T) -> T:
-            entries = self._entries.setdefault(kind, {})
-            if name in entries and _origin(entries[name]) != _origin(entry):
-                raise _taken(kind, name, repr(entries[name]))
-            indexed = self._index().get(kind, {}).get(name)
-            if indexed is not None and not _is_of_package(entry):
-                raise _taken(kind, name, indexed["module"])
-            entries[name] = entry
+            others = [other for other in self.registered(kind, name) if other.capabilities.overlaps(own)]
+            taken = [other for other in others if _origin(other.entry) != _origin(entry)]
+            if taken:
+                raise _taken(kind, name, repr(taken[0].entry))
+            indexed = [one["module"] for one in self._indexed(kind, name) if Capabilities.of_index(one).overlaps(own)]
+            if indexed and not _is_of_package(entry):
+                raise _taken(kind, name, indexed[0])
+            self._entries = [other for other in self._entries if other not in others]
+            self._entries.append(Registered(kind, name, entry, own))
             return entry
 
         return enter
 
-    def lookup(self, kind: str, name: str) -> Any:
-        """The object registered under this kind and name. The module that defines it is imported if need be.
+    def lookup(self, kind: str, name: str, needs: Needs | None = None) -> Any:
+        """The object registered under this kind and name that has what is needed.
+
+        The module that defines it is imported if need be.
 
         Raises:
-            ArgumentError: if there is none; the message has the nearest known name.
+            ArgumentError: if there is none; the message has the nearest known name, or what the entries of this name
+                can do.
         """
-        entries = self._entries.setdefault(kind, {})
-        if name in entries:
-            return entries[name]
-        indexed, point = self._index().get(kind, {}).get(name), self._points().get((kind, name))
-        if indexed is not None and point is not None:
-            raise _taken(kind, name, indexed["module"])
-        if indexed is not None:
-            _import(kind, name, indexed["module"])
-        elif point is not None:
-            entries.setdefault(name, point.load())
-        if name not in entries:
-            raise ArgumentError(f"no {kind} {name!r}.{suggest(name, self.names(kind))}")
-        return entries[name]
+        if not any(one.capabilities.fits(needs) for one in self.registered(kind, name)):
+            indexed = [one["module"] for one in self._indexed(kind, name) if Capabilities.of_index(one).fits(needs)]
+            point = self._points().get((kind, name))
+            if indexed and point is not None:
+                raise _taken(kind, name, indexed[0])
+            if indexed:
+                _import(kind, name, indexed[0])
+            elif point is not None:
+                entry = point.load()
+                if not self.registered(kind, name):
+                    self.register(kind, name)(entry)
+        found = next((one for one in self.registered(kind, name) if one.capabilities.fits(needs)), None)
+        if found is None:
+            raise self._missing(kind, name, needs)
+        return found.entry
+
+    def _missing(self, kind: str, name: str, needs: Needs | None) -> ArgumentError:
+        known, described = self.names(kind, needs), self.capabilities(kind, name)
+        if needs is None or not described:
+            return ArgumentError(f"no {kind} {name!r}.{suggest(name, known)}")
+        reads = dict.fromkeys(part for one in described for part in one.inputs)
+        gives = dict.fromkeys(part for one in described if {*one.inputs} & {*needs.inputs} for part in one.per)
+        reason = f"reads {' and '.join(reads)}; {needs.by} needs {' or '.join(needs.inputs)}"
+        if gives:
+            reason = f"gives one label per {' or per '.join(gives)}; {needs.by} needs one per {needs.per}"
+        return ArgumentError(f"{kind} {name!r} {reason}. Known: {', '.join(map(repr, known)) or 'none'}.")
 
     def name_of(self, kind: str, entry: Any) -> str | None:
         """The name under which an object is registered, None if it is not.
 
         >>> Registry().name_of("example", object())
         """
-        known = self._entries.get(kind, {})
-        return next((name for name, other in known.items() if _origin(other) == _origin(entry)), None)
+        known = (one for one in self._entries if one.kind == kind)
+        return next((one.name for one in known if _origin(one.entry) == _origin(entry)), None)
 
-    def names(self, kind: str) -> tuple[str, ...]:
-        """All names of a kind, sorted: those of the index, of plugins and of entry points."""
+    def names(self, kind: str, needs: Needs | None = None) -> tuple[str, ...]:
+        """The names of a kind that have what is needed, sorted: those of the index, of plugins and of entry points."""
         points = {name for other, name in self._points() if other == kind}
-        return tuple(sorted({*self._index().get(kind, {}), *self._entries.get(kind, {}), *points}))
+        known = {*self._index().get(kind, {}), *(one.name for one in self._entries if one.kind == kind), *points}
+        return tuple(sorted(name for name in known if needs is None or self.capabilities(kind, name, needs)))
+
+    def capabilities(self, kind: str, name: str, needs: Needs | None = None) -> tuple[Capabilities, ...]:
+        """What the entries of this name that have what is needed can be used for.
+
+        That of an entry point is known once it is loaded.
+        """
+        known = [Capabilities.of_index(one) for one in self._indexed(kind, name)]
+        known += [one.capabilities for one in self.registered(kind, name)]
+        if not known and (kind, name) in self._points():
+            known = [Capabilities(_INPUTS.get(kind, ()))]
+        return tuple(one for one in dict.fromkeys(known) if one.fits(needs))
 
     def kinds(self) -> tuple[str, ...]:
         """All kinds, sorted."""
-        known = {*self._index(), *self._entries, *(kind for kind, _ in self._points())}
-        return tuple(sorted(kind for kind in known if self.names(kind)))
+        known = {*self._index(), *(one.kind for one in self._entries)}
+        return tuple(sorted(known | {kind for kind, _ in self._points()}))
 
-    def registered_by(self, prefix: str) -> list[tuple[str, str]]:
-        """Kind and name of the imported entries whose module has a name with this prefix, sorted."""
-        return sorted(
-            (kind, name)
-            for kind, entries in self._entries.items()
-            for name, entry in entries.items()
-            if str(_origin(entry)[0]).startswith(prefix)
-        )
+    def registered(self, kind: str | None = None, name: str | None = None) -> list[Registered]:
+        """The imported entries of a kind and a name; of all where these are None."""
+        return [one for one in self._entries if kind in (None, one.kind) and name in (None, one.name)]
+
+    def _indexed(self, kind: str, name: str) -> Sequence[Mapping[str, Any]]:
+        return self._index().get(kind, {}).get(name, ())
 
     @contextmanager
     def temporary(self) -> Iterator[None]:
@@ -155,15 +274,17 @@ class Registry:
         >>> "two" in registry.names("example")
         False
         """
-        before = {kind: dict(entries) for kind, entries in self._entries.items()}
+        before = {(one.kind, one.name, one.capabilities) for one in self._entries}
         try:
             yield
         finally:
-            for kind, entries in self._entries.items():
-                for name, entry in list(entries.items()):
-                    # A module of the package is imported once: its entries would never come back.
-                    if name not in before.get(kind, {}) and not _is_of_package(entry):
-                        del entries[name]
+            # A module of the package is imported once: its entries would never come back.
+            known = ((one, (one.kind, one.name, one.capabilities)) for one in self._entries)
+            self._entries = [one for one, key in known if key in before or _is_of_package(one.entry)]
+
+
+def _tuple(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else given
 
 
 def _import(kind: str, name: str, module: str) -> None:
@@ -220,6 +341,7 @@ register = _registry.register
 lookup = _registry.lookup
 name_of = _registry.name_of
 names = _registry.names
+capabilities = _registry.capabilities
 kinds = _registry.kinds
-registered_by = _registry.registered_by
+registered = _registry.registered
 temporary = _registry.temporary

@@ -132,7 +132,10 @@ def test_recipes_schema_holds_every_entry_with_its_options(shell: Shell) -> None
         "standardize": {"type": "bool", "default": False},
     }
     assert schema["task"]["text_classification"]["max_length"] == {"type": "int", "default": 128}
-    assert set(schema["model"]["mlp"]) == {"width", "depth", "dropout"}
+    (mlp,) = schema["model"]["mlp"]
+    assert set(mlp.pop("options")) == {"width", "depth", "dropout"}
+    assert mlp == {"inputs": ["images", "tables"], "per": ["row"], "pretrained": False}
+    assert [one["inputs"] for one in schema["model"]["logistic_regression"]] == [["images", "tables"], ["texts"]]
     assert "default" not in schema["source"]["npz"]["file"]
 
 

@@ -97,7 +97,9 @@ def results(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["teacher", "metric", "model", "codec", "compressor", "protocol", "task", "reader"])
+@pytest.mark.parametrize(
+    "kind", ["teacher", "metric", "model", "text_model", "codec", "compressor", "protocol", "task", "reader"]
+)
 def test_a_plugin_is_short(kind: str) -> None:
     assert len((PLUGINS / f"{kind}.py").read_text(encoding="utf-8").splitlines()) < LINES.get(kind, 80)
 
@@ -214,6 +216,32 @@ def test_a_reader_serves_every_row_type(run: Callable[[str, Mapping[str, Any]], 
         "soft": {"loss": "squared_error", "inputs": {"target": "teacher.value"}},
     }
     assert results(run("reader", tables))["metric"] == "rmse"
+
+
+@pytest.mark.parametrize("task", ["text_classification", "token_classification"])
+def test_a_model_of_texts_serves_texts_and_words(
+    task: str, run: Callable[[str, Mapping[str, Any]], Path], shell: Shell
+) -> None:
+    words, labels = (["good", "film"], ["bad", "cast"]), (["yes", "no"], ["no", "yes"])
+    rows = [{"text": " ".join(words[n % 2]), "label": labels[n % 2][0]} for n in range(80)]
+    if task == "token_classification":
+        rows = [{"words": words[n % 2], "tags": labels[n % 2]} for n in range(80)]  # type: ignore[dict-item]
+    (shell.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    recipe = changed(BASE) | {"task": task, "data": {"use": "jsonl", "file": "rows.jsonl"}}
+    model = {"use": "word_vectors", "tokenizer": {"use": "words", "least": 1}}
+    recipe["models"] = {
+        "teacher": {**model, "train": {"epochs": 1, "batch_size": 16}},
+        "student": {**model, "width": 4},
+    }
+    recipe["train"] |= {"batch_size": 16, "epochs": 12, "learning_rate": 0.1}
+    recipe["export"] = {"formats": ["onnx"]}
+    folder = run("text_model", recipe)
+    student = results(folder)["models"]["student"]["metrics"]
+    assert student["accuracy"]["value"] > 0.9
+    code, out, err = shell("methods", "word_vectors", "--plugin", str(PLUGINS / "text_model.py"))
+    assert (code, err) == (0, "")
+    assert out.startswith("model word_vectors (for texts; one label per text or per word)\n")
+    assert "per_word" not in out
 
 
 def test_a_task_without_classes(run: Callable[[str, Mapping[str, Any]], Path], shell: Shell) -> None:

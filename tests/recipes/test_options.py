@@ -18,6 +18,7 @@ from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.options import FROM_TRAIN, construct, option_types, resolve_options
 from limbeck.tasks import ImageClassification
 
+NEEDS = {"model": ImageClassification.needs}
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     # All with their defaults; the conformance table of tests/losses tries their options.
     **{("loss", name): [{}] for name in registry.names("loss")},
@@ -70,8 +71,8 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 def own_entries() -> list[tuple[str, str]]:
     kinds = ("balance", "loss", "model", "reader", "schedule", "source", "temperature")
-    found = [(kind, name) for kind in kinds for name in registry.names(kind)]
-    return [key for key in found if registry.lookup(*key).__module__.startswith("limbeck.")]
+    found = [(kind, name) for kind in kinds for name in registry.names(kind, NEEDS.get(kind))]
+    return [key for key in found if registry.lookup(*key, NEEDS.get(key[0])).__module__.startswith("limbeck.")]
 
 
 def test_every_entry_is_tried() -> None:
@@ -84,7 +85,7 @@ def test_every_entry_is_tried() -> None:
 def test_every_entry_goes_through_a_recipe_and_back(kind: str, name: str, options: dict[str, Any]) -> None:
     if name == "lightgbm":
         pytest.importorskip("lightgbm")
-    entry = registry.lookup(kind, name)
+    entry = registry.lookup(kind, name, NEEDS.get(kind))
     supplied = {"model": (*ImageClassification.supplied, "checkpoint"), "temperature": FROM_TRAIN}.get(kind, ())
     once = resolve_options(entry, options, path="here", name=name, supplied=supplied)
     assert once == {**once, **options}

@@ -33,7 +33,7 @@ from limbeck.data import ImageSet
 from limbeck.data.sources.breast_cancer import BreastCancer
 from limbeck.data.sources.diabetes import Diabetes
 from limbeck.errors import LimbeckError, RecipeError
-from limbeck.runs.setup import load_task
+from limbeck.runs.setup import load_task, open_recipe
 from limbeck.tasks import ImageSettings, Regression, TabularClassification
 from tasks.test_fitted_regression import recipe, results_of, several
 
@@ -111,8 +111,8 @@ def test_it_sees_categories_by_their_names(student: Any, tmp_path: Path) -> None
     changes = {"task": "tabular_classification", "data": data, "objective": {"soft": {"loss": "kl_divergence"}}}
     run = limbeck.run(given(student, **changes), models={"teacher": teacher}, output=tmp_path / "run")
     results = results_of(run)
-    resolved = api.check(run / "recipe.yaml", overrides=['models.teacher={"use": "mlp"}'])
-    test = load_task(resolved, None).test.index.numpy()
+    recipe, _ = open_recipe(run / "recipe.yaml", {}, None, ['models.teacher={"use": "mlp"}'], None)
+    test = load_task(recipe, None).test.index.numpy()
     expected = accuracy_score(frame["label"].iloc[test], teacher.predict(features.iloc[test]))
     assert results["models"]["teacher"]["metrics"]["accuracy"]["value"] == pytest.approx(expected)
 
@@ -209,7 +209,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from limbeck.registry import register
 
 
-@register("estimator", "histograms")
+@register("model", "histograms", pretrained=True)
 def histograms(*, rounds: int = 20):
     """Boosting on histograms, fitted by the run."""
     return HistGradientBoostingRegressor(max_iter=rounds, random_state=0)

@@ -170,13 +170,9 @@ def test_the_objective_is_stated_and_true(tmp_path: Path) -> None:
     # True: a tree of scikit-learn that is fitted to that mean predicts the same.
     task = Regression(Diabetes().load(), ImageSettings())
     known, test = task.student_rows.rows, task.test
-    from limbeck.models import load_weights
-    from limbeck.recipes.model_sources.from_registry import build_model
-    from limbeck.recipes.read import read_recipe
+    from limbeck.recipes.model_sources.from_run import load_run_model
 
-    spec = read_recipe(run / "recipe.yaml")[1]["models"]["teacher"]
-    teacher = build_model({**spec, "checkpoint": None}, task, seed=0, path="models.teacher").eval()
-    load_weights(teacher, run / "models" / "teacher" / "model.safetensors")
+    teacher = load_run_model(run / "models" / "teacher", task, "models.teacher").eval()
     with torch.no_grad():
         outputs = teacher(torch.from_numpy(features(known)))["value"].numpy()
     tree = DecisionTreeRegressor(max_leaf_nodes=6, max_depth=16, random_state=0)

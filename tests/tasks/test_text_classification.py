@@ -203,7 +203,10 @@ def test_words_are_those_of_the_students_rows(tmp_path: Path) -> None:
         ({"train": None}, r"models\.teacher: .* has no head for 2 classes; it gets a new one .*; train it"),
         ({"folder": "/none"}, r"models\.teacher: no folder /none"),
         ({"tokenizer": "words"}, r"models\.teacher\.tokenizer: the model brings its own; remove it"),
-        ({"use": "resnet"}, r"no text_model or pretrained_text_model 'resnet'"),
+        (
+            {"use": "resnet"},
+            r"models\.teacher: model 'resnet' reads images and tables; task text_classification needs texts",
+        ),
     ],
 )
 def test_a_wrong_teacher_is_refused_before_anything_is_written(

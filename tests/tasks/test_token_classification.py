@@ -19,7 +19,7 @@ import limbeck.api
 from data.record_files import sentences
 from limbeck.data import TagSet
 from limbeck.errors import ArgumentError, DataError, RecipeError
-from limbeck.models import hugging_face_tagger
+from limbeck.models import hugging_face
 from limbeck.runs.prediction import predict, predictions
 from limbeck.tasks import TokenClassification
 from limbeck.tasks.text_task import LengthSettings
@@ -193,7 +193,7 @@ def trained(folder: Path) -> list[tuple[str, ...]]:
         ({"train": None}, r"models\.teacher: .* has no head for 7 classes; it gets a new one .*; train it"),
         ({"folder": "/none"}, r"models\.teacher: no folder /none"),
         ({"tokenizer": "words"}, r"models\.teacher\.tokenizer: the model brings its own; remove it"),
-        ({"use": "textcnn2"}, r"no tagging_model or pretrained_tagging_model 'textcnn2'"),
+        ({"use": "textcnn2"}, r"models\.teacher: no model 'textcnn2'\. Did you mean 'textcnn'"),
     ],
 )
 def test_a_wrong_teacher_is_refused_before_anything_is_written(
@@ -234,7 +234,7 @@ def task(folder: Path, **settings: Any) -> TokenClassification:
 
 def test_the_run_says_how_many_words_are_lost(tmp_path: Path) -> None:
     one = task(tmp_path, max_length=8)
-    model = hugging_face_tagger(names=one.classes, folder=str(bert(tmp_path / "bert")))
+    model = hugging_face(names=one.classes, folder=str(bert(tmp_path / "bert")), per_word=True)
     found, addresses = one.reading(lambda: {"student": model})
     rows = [list(words) for words in one.student_rows.rows.words]
     read = [model.tokenizer(words, is_split_into_words=True) for words in rows]

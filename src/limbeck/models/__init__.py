@@ -22,20 +22,16 @@ from limbeck.models.sklearn_module import SklearnModule, predict_numbers_, sklea
 from limbeck.models.soft_labels import fit_classifier, fit_numbers, fit_soft_labels
 from limbeck.models.text.bag_of_words import BagOfWords
 from limbeck.models.text.bilstm import BiLSTM
-from limbeck.models.text.bilstm_tagger import BiLSTMTagger
 from limbeck.models.text.hugging_face import (
     folder_tokenizer,
     hugging_face,
-    hugging_face_tagger,
     masked_language_model,
 )
-from limbeck.models.text.small_bert import small_bert, small_bert_tagger
-from limbeck.models.text.tagging_words import tagging_words
-from limbeck.models.text.textcnn import TextCNN
-from limbeck.models.text.textcnn_tagger import TextCNNTagger
+from limbeck.models.text.small_bert import small_bert
+from limbeck.models.text.textcnn import TextCNN, textcnn_tagger
 from limbeck.models.text.word_counts import TfIdf, WordCounts, word_counts
 from limbeck.models.text.word_logits import with_word_logits
-from limbeck.models.text.word_tokenizer import word_tokenizer
+from limbeck.models.text.word_tokenizer import tagging_words, word_tokenizer
 from limbeck.models.tree_text import tree_text
 from limbeck.models.trees import Trees
 from limbeck.models.values import Values, WithoutQuantiles
@@ -50,7 +46,6 @@ __all__ = [
     "MLP",
     "BagOfWords",
     "BiLSTM",
-    "BiLSTMTagger",
     "EarlyExit",
     "EstimatorModel",
     "Exit",
@@ -61,7 +56,6 @@ __all__ = [
     "ReusedClassifier",
     "SklearnModule",
     "TextCNN",
-    "TextCNNTagger",
     "TfIdf",
     "Trees",
     "Values",
@@ -79,7 +73,6 @@ __all__ = [
     "folder_tokenizer",
     "gradient_boosting",
     "hugging_face",
-    "hugging_face_tagger",
     "is_estimator",
     "lightgbm",
     "load_weights",
@@ -95,8 +88,8 @@ __all__ = [
     "shrink",
     "sklearn_part",
     "small_bert",
-    "small_bert_tagger",
     "tagging_words",
+    "textcnn_tagger",
     "timm_model",
     "torchvision_model",
     "tree_text",

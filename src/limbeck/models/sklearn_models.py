@@ -133,7 +133,7 @@ def ridge(*, channels: int, classes: int, size: tuple[int, int], l2: float = 1.0
     return _of_pixels(SklearnModule(nn.Linear(features, classes), None, numbers=numbers))
 
 
-@register("text_model", "logistic_regression")
+@register("model", "logistic_regression", inputs="texts")
 def logistic_regression_of_words(
     *, classes: int, vocabulary: int, words: Weighing = "tf_idf", l2: float = 1.0
 ) -> nn.Module:
@@ -155,7 +155,7 @@ def logistic_regression_of_words(
     return _of_words(_linear(vocabulary, classes, l2), classes, vocabulary, words)
 
 
-@register("text_model", "decision_tree")
+@register("model", "decision_tree", inputs="texts")
 def decision_tree_of_words(
     *, classes: int, vocabulary: int, words: Weighing = "tf_idf", leaves: int = 64, depth: int = 16
 ) -> nn.Module:
@@ -174,7 +174,7 @@ def decision_tree_of_words(
     return _of_words(_grown((_tree, _number_tree), 1, classes, leaves, depth), classes, vocabulary, words)
 
 
-@register("text_model", "random_forest")
+@register("model", "random_forest", inputs="texts")
 def random_forest_of_words(
     *,
     classes: int,

@@ -16,12 +16,18 @@ __all__ = ["as_json", "describe", "explain", "listing"]
 
 
 def describe() -> dict[str, Any]:
-    """Every section and, by kind, every entry, with the types and defaults of the options; data under its task."""
+    """Every section and, by kind, every entry, with the types and defaults of the options; data under its task.
+
+    A model or a tokenizer is a list: its entries, each with what it can be used for.
+    """
     kinds: dict[str, dict[str, Any]] = {}
     for entry in sorted(registry_entries(), key=lambda entry: (entry.kind, entry.name)):
-        kinds.setdefault(entry.kind, {})[entry.name] = {
-            name: _type_and_default(option) for name, option in entry.options.items()
-        }
+        options = {name: _type_and_default(option) for name, option in entry.options.items()}
+        if entry.capabilities is None:
+            kinds.setdefault(entry.kind, {})[entry.name] = options
+        else:
+            described = {**asdict(entry.capabilities), "options": options}
+            kinds.setdefault(entry.kind, {}).setdefault(entry.name, []).append(described)
     return {"schema": 1, "sections": registry.read_index()["sections"], **kinds}
 
 
@@ -30,16 +36,22 @@ def _type_and_default(option: Option) -> dict[str, Any]:
 
 
 def listing() -> str:
-    """One line for each entry, its name and what it is, by kind; losses by the knowledge that they transfer."""
+    """One line for each entry, its name and what it is, by kind; losses by the knowledge that they transfer, models
+    and tokenizers by what they can be used for."""
     lines: list[str] = []
     for kind, of_kind in groupby(registry_entries(), key=lambda entry: entry.kind):
         lines.append(kind)
-        for knowledge, entries in groupby(of_kind, key=lambda entry: entry.knowledge):
-            if kind == "loss":
-                lines.append(f"  on {knowledge or 'something else'}")
-            indent = "    " if kind == "loss" else "  "
+        for group, entries in groupby(of_kind, key=_group):
+            lines += [f"  {group}"] if group else []
+            indent = "    " if group else "  "
             lines += [f"{indent}{entry.name:<26} {entry.summary}".rstrip() for entry in entries]
     return "\n".join(lines)
+
+
+def _group(entry: RegistryEntry) -> str:
+    if entry.capabilities is not None:
+        return str(entry.capabilities)
+    return f"on {entry.knowledge or 'something else'}" if entry.kind == "loss" else ""
 
 
 def as_json(name: str | None = None) -> dict[str, Any]:
@@ -77,7 +89,8 @@ def _explained(entry: RegistryEntry, width: int) -> str:
 
 
 def _heading(entry: RegistryEntry) -> str:
-    return f"{entry.kind} {entry.name}" + (f" (on {entry.knowledge})" if entry.knowledge else "")
+    group = _group(entry) if entry.knowledge or entry.capabilities else ""
+    return f"{entry.kind} {entry.name}" + (f" ({group})" if group else "")
 
 
 def _part(title: str, text: str) -> str:

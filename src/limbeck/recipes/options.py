@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 
 from limbeck import registry
-from limbeck.errors import LimbeckError, RecipeError, suggest
+from limbeck.errors import ArgumentError, LimbeckError, RecipeError, suggest
 
 __all__ = ["FROM_TRAIN", "construct", "lookup", "option_types", "plain", "resolve_options", "resolve_use"]
 
@@ -64,7 +64,12 @@ def resolve_options(
 
 
 def resolve_use(
-    kinds: Sequence[str], spec: Any, path: str, supplied: Collection[str] = (), beside: Collection[str] = ()
+    kinds: Sequence[str],
+    spec: Any,
+    path: str,
+    supplied: Collection[str] = (),
+    beside: Collection[str] = (),
+    needs: registry.Needs | None = None,
 ) -> dict[str, Any]:
     """``{use: NAME, **options}``, or NAME alone, with the options of the constructor registered under one of the kinds.
 
@@ -80,23 +85,24 @@ def resolve_use(
     if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
         raise RecipeError(f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options")
     name, options = spec["use"], {key: value for key, value in spec.items() if key != "use"}
-    entry = lookup(kinds, name, path)
+    entry = lookup(kinds, name, path, needs)
     return {"use": name, **resolve_options(entry, options, path=path, name=name, supplied=supplied, beside=beside)}
 
 
-def lookup(kinds: Sequence[str], name: str, path: str) -> Any:
-    """The entry that is registered under one of these kinds.
+def lookup(kinds: Sequence[str], name: str, path: str, needs: registry.Needs | None = None) -> Any:
+    """The entry that is registered under one of these kinds and has what is needed.
 
     Raises:
-        RecipeError: if there is none, with the place in the recipe and the nearest known name.
+        RecipeError: if there is none, with the place in the recipe and the nearest known name, or what is missing.
     """
     for kind in kinds:
         if name in registry.names(kind):
-            return registry.lookup(kind, name)
-    known = [known for kind in kinds for known in registry.names(kind)]
-    # Some kinds have entries of plugins alone.
-    filled = [kind for kind in kinds if registry.names(kind)] or kinds
-    raise RecipeError(f"{path}: no {' or '.join(filled)} {name!r}.{suggest(name, known)}")
+            try:
+                return registry.lookup(kind, name, needs)
+            except ArgumentError as error:
+                raise RecipeError(f"{path}: {error}") from error
+    known = [known for kind in kinds for known in registry.names(kind, needs)]
+    raise RecipeError(f"{path}: no {' or '.join(kinds)} {name!r}.{suggest(name, known)}")
 
 
 def _checked(kind: Any, value: Any, path: str) -> Any:

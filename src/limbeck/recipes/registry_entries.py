@@ -8,6 +8,7 @@ from typing import Any
 
 from limbeck import registry
 from limbeck.errors import ArgumentError, suggest
+from limbeck.registry import Capabilities, Index
 
 __all__ = ["Input", "Option", "RegistryEntry", "find", "registry_entries"]
 
@@ -56,6 +57,7 @@ class RegistryEntry:
         kind: as it is registered.
         name: as a recipe uses it.
         module: the module that defines it.
+        capabilities: what a model or a tokenizer can be used for; None for other kinds.
         knowledge: what a loss transfers; None for other kinds, and for a loss that does not say so.
         summary: the first line of its docstring.
         explanation: paragraphs, the equation of a loss first.
@@ -71,6 +73,7 @@ class RegistryEntry:
     kind: str
     name: str
     module: str
+    capabilities: Capabilities | None
     knowledge: str | None
     summary: str
     explanation: tuple[str, ...]
@@ -84,14 +87,14 @@ class RegistryEntry:
 
 
 def registry_entries() -> Iterator[RegistryEntry]:
-    """All entries by kind, losses by what they transfer, then by name."""
+    """All entries by kind, losses by what they transfer, models by what they can be used for, then by name."""
     for kind in registry.kinds():
-        entries = [_entry(kind, name) for name in registry.names(kind)]
-        yield from sorted(entries, key=lambda entry: _place(entry.knowledge))
+        entries = [entry for name in registry.names(kind) for entry in _entries(kind, name)]
+        yield from sorted(entries, key=lambda entry: (*_place(entry.knowledge), str(entry.capabilities or "")))
 
 
 def find(name: str) -> tuple[RegistryEntry, ...]:
-    """The entries of this name, one for each kind that has one.
+    """The entries of this name, of all kinds.
 
     Raises:
         ArgumentError: if no kind has one.
@@ -100,7 +103,7 @@ def find(name: str) -> tuple[RegistryEntry, ...]:
     if not kinds:
         known = {entry for kind in registry.kinds() for entry in registry.names(kind)}
         raise ArgumentError(f"no entry {name!r}.{suggest(name, sorted(known))}")
-    return tuple(_entry(kind, name) for kind in kinds)
+    return tuple(entry for kind in kinds for entry in _entries(kind, name))
 
 
 def _place(knowledge: str | None) -> tuple[int, str]:
@@ -108,18 +111,28 @@ def _place(knowledge: str | None) -> tuple[int, str]:
     return place, knowledge or "\uffff"
 
 
-def _entry(kind: str, name: str) -> RegistryEntry:
-    indexed = registry.read_index()["kinds"].get(kind, {}).get(name)
-    if indexed is None:
-        # Imports torch, as the plugin that registered the entry has done.
-        from limbeck.recipes.registry_index import describe_entry
+def _entries(kind: str, name: str) -> Iterator[RegistryEntry]:
+    index: Index = registry.read_index()["kinds"]
+    indexed = index.get(kind, {}).get(name, ())
+    yield from (_entry(kind, name, described) for described in indexed)
+    if not indexed:
+        registry.lookup(kind, name)  # loads an entry point
+    modules = {described["module"] for described in indexed}
+    for plugin in registry.registered(kind, name):
+        if plugin.entry.__module__ not in modules:
+            # Imports torch, as the plugin that registered the entry has done.
+            from limbeck.recipes.registry_index import describe_entry
 
-        return describe_entry(kind, name)
+            yield describe_entry(plugin)
+
+
+def _entry(kind: str, name: str, described: Mapping[str, Any]) -> RegistryEntry:
     fields: dict[str, Any] = {
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in indexed.items()},
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in described.items()},
         "kind": kind,
         "name": name,
-        "inputs": {key: Input(**value) for key, value in indexed["inputs"].items()},
-        "options": {key: Option(**value) for key, value in indexed["options"].items()},
+        "capabilities": Capabilities.of_index(described) if described["capabilities"] else None,
+        "inputs": {key: Input(**value) for key, value in described["inputs"].items()},
+        "options": {key: Option(**value) for key, value in described["options"].items()},
     }
     return RegistryEntry(**fields)

@@ -31,9 +31,9 @@ _SECTIONS = {
 }
 
 
-def describe_entry(kind: str, name: str) -> RegistryEntry:
+def describe_entry(registered: registry.Registered) -> RegistryEntry:
     """The description of an entry from its constructor and its docstring, and from those of a loss's function."""
-    entry = registry.lookup(kind, name)
+    kind, name, entry, capabilities = registered
     module_doc = read_docstring(entry)
     function = getattr(functional, name, None) if kind == "loss" else None
     main = module_doc if function is None else read_docstring(function)
@@ -42,12 +42,13 @@ def describe_entry(kind: str, name: str) -> RegistryEntry:
         kind=kind,
         name=name,
         module=entry.__module__,
+        capabilities=capabilities if capabilities.inputs else None,
         knowledge=next((part.section("Knowledge") for part in parts if part.section("Knowledge")), None),
         summary=main.summary,
         explanation=main.body,
         setup=() if main is module_doc else (module_doc.summary, *module_doc.body),
         inputs=_inputs(entry, module_doc, main) if kind == "loss" else {},
-        options=_options(kind, entry),
+        options=_options(registered),
         returns=main.sections.get("Returns"),
         cost=tuple(part.sections["Cost"] for part in parts if "Cost" in part.sections),
         references=tuple(dict.fromkeys(paper for part in parts for paper in part.references)),
@@ -58,10 +59,12 @@ def describe_entry(kind: str, name: str) -> RegistryEntry:
 def build_index() -> dict[str, Any]:
     """The content of ``registry.json``, from the imported package."""
     _import_everything()
-    kinds: dict[str, dict[str, Any]] = {}
-    for kind, name in registry.registered_by("limbeck."):
-        described = asdict(describe_entry(kind, name))
-        kinds.setdefault(kind, {})[name] = {k: v for k, v in described.items() if k not in ("kind", "name")}
+    kinds: dict[str, dict[str, list[Any]]] = {}
+    for one in sorted(registry.registered(), key=lambda one: (one.kind, one.name, str(one.capabilities))):
+        if str(getattr(one.entry, "__module__", "")).startswith("limbeck."):
+            described = asdict(describe_entry(one))
+            described = {key: value for key, value in described.items() if key not in ("kind", "name")}
+            kinds.setdefault(one.kind, {}).setdefault(one.name, []).append(described)
     sections = {name: option_types(settings) for name, settings in _SECTIONS.items()}
     return {"schema": 1, "sections": sections, "kinds": kinds}
 
@@ -77,13 +80,13 @@ def _import_everything() -> None:
             importlib.import_module(module.name)
 
 
-def _options(kind: str, entry: Any) -> dict[str, Option]:
+def _options(registered: registry.Registered) -> dict[str, Option]:
     # A task has its options in a class of their own: it is made of data, not of a recipe's section.
-    constructor = getattr(entry, "Settings", entry)
+    constructor = getattr(registered.entry, "Settings", registered.entry)
     meanings = _meanings(constructor)
     return {
         option: Option(found["type"], "default" not in found, found.get("default"), meanings.get(option, ""))
-        for option, found in option_types(constructor, _supplied().get(kind, ())).items()
+        for option, found in option_types(constructor, _supplied(registered)).items()
     }
 
 
@@ -97,13 +100,15 @@ def _meanings(constructor: Any) -> Mapping[str, str]:
     }
 
 
-def _supplied() -> Mapping[str, tuple[str, ...]]:
-    """For each kind the parameters that no recipe gives."""
+def _supplied(registered: registry.Registered) -> set[str]:
+    """The parameters of an entry that no recipe gives."""
+    kind, capabilities = registered.kind, registered.capabilities
     tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
+    parts = [part for task in tasks for part in task.parts.values()]
     return {
-        "temperature": FROM_TRAIN,
-        **{kind: task.supplied for task in tasks for kind in task.models},
-        **{kind: part.supplied for task in tasks for part in task.parts.values() for kind in part.kinds},
+        *(FROM_TRAIN if kind == "temperature" else ()),
+        *(name for task in tasks if kind == "model" and capabilities.fits(task.needs) for name in task.supplied),
+        *(name for part in parts if kind == part.kind and capabilities.fits(part.needs) for name in part.supplied),
     }
 
 

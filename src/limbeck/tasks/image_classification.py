@@ -11,7 +11,7 @@ from limbeck.core import Address
 from limbeck.data import ImageSet, from_dataset
 from limbeck.export import Delivery
 from limbeck.models.optional_deps import check_forward
-from limbeck.registry import register
+from limbeck.registry import Needs, register
 from limbeck.tasks.classification import Classification
 from limbeck.tasks.descriptions import TaskDescription, onnx_snippet
 from limbeck.tasks.image_inputs import ImageSettings
@@ -35,6 +35,7 @@ class ImageClassification(Classification, RowTask):
             another source do not fit.
     """
 
+    needs: ClassVar = Needs(("images",))
     row_type: ClassVar = ImageSet
     delivery: ClassVar = Delivery(
         formats=("onnx", "int8"),

@@ -24,12 +24,12 @@ from limbeck.data.tokens import content
 from limbeck.errors import ArgumentError, ExportError
 from limbeck.export import Delivery
 from limbeck.measure import ClassScoring, masked_token_outputs, masked_token_scoring
-from limbeck.registry import register
+from limbeck.registry import Needs, register
 from limbeck.tasks.batch_source import Batch
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec
 from limbeck.tasks.splits import TaskSplits, TrainingRows
-from limbeck.tasks.task import Arrays, Part
+from limbeck.tasks.task import Arrays
 from limbeck.tasks.text_task import TextTask
 from limbeck.tasks.tokenization import check_reads
 
@@ -91,15 +91,12 @@ class MaskedLanguageModelling(TextTask):
     sections: ClassVar[Mapping[str, type]] = {}
     row_type: ClassVar = TextSet
     label_type: ClassVar = ClassLabels
-    models: ClassVar = ("masked_language_model",)
-    pretrained: ClassVar = ("masked_language_model",)
+    needs: ClassVar = Needs(("texts",), per="token")
     supplied: ClassVar = ()
-    parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     delivery: ClassVar = Delivery(formats=())
     mask_address: ClassVar = "batch.inputs.attention_mask"
     static_outputs: ClassVar = ()
     scoring: ClassVar[ClassScoring] = masked_token_scoring()
-    of_words: ClassVar = False
 
     def split(self, source: Mapping[str, TextSet], **others: Mapping[str, Any] | None) -> TaskSplits[UnlabelledTexts]:
         """Which rows are whose; all of them without labels."""

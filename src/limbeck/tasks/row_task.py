@@ -51,8 +51,6 @@ class RowTask(Task):
 
     Settings: ClassVar[type] = ImageSettings
     sections: ClassVar[Mapping[str, type]] = MappingProxyType({"augment": Augment})
-    models: ClassVar[tuple[str, ...]] = ("model", "estimator")
-    pretrained: ClassVar[tuple[str, ...]] = ("estimator",)
     supplied: ClassVar[tuple[str, ...]] = ("channels", "classes", "size")
 
     def __init__(

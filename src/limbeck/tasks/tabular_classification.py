@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from limbeck.data import TableSet
 from limbeck.export import Delivery
-from limbeck.registry import register
+from limbeck.registry import Needs, register
 from limbeck.tasks.classification import Classification
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.row_task import RowTask
@@ -18,6 +18,7 @@ __all__ = ["TabularClassification"]
 class TabularClassification(Classification, RowTask):
     """Classes of the rows of a table with columns of numbers and of categories."""
 
+    needs: ClassVar = Needs(("tables",))
     row_type: ClassVar = TableSet
     delivery: ClassVar = Delivery(
         formats=("onnx", "int8"), inputs={"features": "numbers as they are, then codes of categories"}

@@ -22,6 +22,7 @@ from limbeck.data.sources.constructors import RowType
 from limbeck.errors import ArgumentError
 from limbeck.export import Delivery, export_onnx
 from limbeck.measure import Accumulator, Scoring
+from limbeck.registry import Needs
 from limbeck.tasks.batch_source import Batch, BatchSource, OnPolicySource
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.outputs import OutputSpec, check_outputs
@@ -40,13 +41,15 @@ class Part:
     """A component of a model that a recipe chooses by name, such as a tokenizer.
 
     Args:
-        kinds: of the registry entries to choose from.
+        kind: of the registry entries to choose from.
+        needs: what they must be able to do.
         default: the entry that is taken where a recipe names none.
         gives: the parameter of a model's constructor that depends on it; a model without it brings its own.
         supplied: the parameters of these entries that the data gives.
     """
 
-    kinds: tuple[str, ...]
+    kind: str
+    needs: Needs
     default: str
     gives: str
     supplied: tuple[str, ...]
@@ -76,10 +79,8 @@ class Task(ABC):
     """The class of row sets that a source gives; or several classes, of which a recipe chooses one."""
     label_type: ClassVar[type[LabelType] | None] = None
     """How the labels of rows are read; None where a source gives them as they are."""
-    models: ClassVar[tuple[str, ...]] = ("model",)
-    """The kinds of registry entries that a model's ``use`` means."""
-    pretrained: ClassVar[tuple[str, ...]] = ()
-    """The kinds among `models` whose entries come with weights."""
+    needs: ClassVar[Needs] = Needs(("images", "tables"))
+    """What the models that a recipe names by ``use`` must be able to do."""
     parts: ClassVar[Mapping[str, Part]] = MappingProxyType({})
     """The components of a model that its section may name."""
     supplied: ClassVar[tuple[str, ...]] = ()
@@ -343,7 +344,8 @@ class Task(ABC):
     def validate(self, model: nn.Module, inputs: Address = "batch.inputs") -> dict[str, float]:
         """The metric that decides, on the validation rows, for a model in eval mode that reads this address."""
         read = partial(outputs_of, model, inputs=inputs, main=self.main_output)
-        accumulator = Accumulator({(main := self.judgement.main).name: main})
+        main = self.judgement.main
+        accumulator = Accumulator({main.name: main}, optional=self.judgement.optional)
         for batch in self.evaluation(self.validation):
             accumulator.update(self.measured(read(batch), batch), self.labels(batch), rows=batch["row"].cpu().numpy())
         return {main.name: accumulator.score(main.name)}

@@ -19,7 +19,6 @@ from limbeck.tasks.classification import Classification
 from limbeck.tasks.descriptions import TaskDescription, tokenizer_snippet
 from limbeck.tasks.label_type import mark_label_type
 from limbeck.tasks.splits import TrainingRows
-from limbeck.tasks.task import Part
 from limbeck.tasks.text_task import LengthSettings, TextTask
 
 __all__ = ["TextClassification", "TextSettings"]
@@ -57,11 +56,7 @@ class TextClassification(Classification, TextTask):
     Settings: ClassVar = TextSettings
     sections: ClassVar = {"augment": WordCopies}
     row_type: ClassVar = TextSet
-    models: ClassVar = ("text_model", "pretrained_text_model")
-    pretrained: ClassVar = ("pretrained_text_model",)
-    parts: ClassVar = {"tokenizer": Part(("tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
     delivery: ClassVar = Delivery(("onnx", "int8"), "limbeck.export.predictors.texts:predict")
-    of_words: ClassVar = False
     axes: ClassVar = {"input_ids": _length, "attention_mask": _length, "token_type_ids": _length}
 
     @property

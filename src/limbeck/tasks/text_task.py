@@ -23,9 +23,10 @@ from limbeck.data.tokens import TokenizerView
 from limbeck.data.word_copies import TextViews
 from limbeck.errors import ArgumentError
 from limbeck.export import export_onnx
+from limbeck.registry import Needs
 from limbeck.tasks.batch_source import Batch, BatchSource
 from limbeck.tasks.splits import SplitSettings, TrainingRows, planned
-from limbeck.tasks.task import Task
+from limbeck.tasks.task import Part, Task
 from limbeck.tasks.tokenization import (
     addresses_of,
     check_max_length,
@@ -37,9 +38,15 @@ from limbeck.tasks.tokenization import (
     truncation_notes,
 )
 
-__all__ = ["LengthSettings", "TextTask"]
+__all__ = ["LengthSettings", "TextTask", "tokenizer_part"]
 
 _evaluation_batch = 64
+
+
+def tokenizer_part(reads: str) -> Part:
+    """The tokenizer of a model, for rows of ``"texts"`` or of ``"words"``."""
+    needs = Needs((reads,), by=f"a task on {reads}")
+    return Part("tokenizer", needs, "words", gives="vocabulary", supplied=("texts",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +80,12 @@ class TextTask(Task):
             not fit.
     """
 
-    supplied: ClassVar[tuple[str, ...]] = ("classes", "names", "vocabulary")
+    needs: ClassVar[Needs] = Needs(("texts",))
+    parts: ClassVar[Mapping[str, Part]] = {"tokenizer": tokenizer_part("texts")}
+    supplied: ClassVar[tuple[str, ...]] = ("classes", "names", "vocabulary", "per_word")
     static_outputs: ClassVar[Sequence[str] | None] = ("logits",)
     axes: ClassVar[Mapping[str, Sequence[str]]]
     """What a batch may have for a model, and the names of the axes of each of these in an exported file."""
-    of_words: ClassVar[bool]
-    """Whether a row is a sequence of words."""
 
     def __init__(
         self,
@@ -93,6 +100,11 @@ class TextTask(Task):
         self._skipped = tuple(line for data in sets for line in data.skipped)
         self._tokenizers: dict[str, Any] = {}
         self.tokenizer_views: dict[str, TokenizerView] = {}
+
+    @property
+    def of_words(self) -> bool:
+        """Whether a row is a sequence of words."""
+        return self.needs.per == "word"
 
     # What each task states.
 
@@ -139,8 +151,8 @@ class TextTask(Task):
         key = json.dumps(spec, sort_keys=True)
         if key not in self._tokenizers:
             options = {name: value for name, value in spec.items() if name != "use"}
-            (kind,) = self.parts["tokenizer"].kinds
-            entry = registry.lookup(kind, spec["use"])
+            part = self.parts["tokenizer"]
+            entry = registry.lookup(part.kind, spec["use"], part.needs)
             if "texts" in inspect.signature(entry).parameters:
                 options["texts"] = self.vocabulary()
             self._tokenizers[key] = entry(**options)
@@ -242,7 +254,7 @@ class TextTask(Task):
 
     def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         """The section with the tokenizer, or the model, that stands in the folder."""
-        if spec["use"] in registry.names(self.pretrained[0]):
+        if any(entry.pretrained for entry in registry.capabilities("model", spec["use"], self.needs)):
             return {**spec, "folder": str(folder.absolute())}
         return {**spec, "tokenizer": {"use": "folder", "folder": str(folder.absolute())}}
 

@@ -10,12 +10,12 @@ from limbeck.data.labels import TagLabels
 from limbeck.data.rows import TagSet
 from limbeck.export import Delivery
 from limbeck.measure import ClassScoring, token_scoring
-from limbeck.registry import register
+from limbeck.registry import Needs, register
 from limbeck.tasks.batch_source import Batch
 from limbeck.tasks.descriptions import EXCLUSIVE_LIMIT, TaskDescription, tokenizer_snippet
 from limbeck.tasks.outputs import OutputSpec
-from limbeck.tasks.task import Arrays, Part
-from limbeck.tasks.text_task import LengthSettings, TextTask
+from limbeck.tasks.task import Arrays
+from limbeck.tasks.text_task import LengthSettings, TextTask, tokenizer_part
 
 __all__ = ["TokenClassification"]
 
@@ -41,12 +41,10 @@ class TokenClassification(TextTask):
     sections: ClassVar[Mapping[str, type]] = {}
     row_type: ClassVar = TagSet
     label_type: ClassVar = TagLabels
-    models: ClassVar = ("tagging_model", "pretrained_tagging_model")
-    pretrained: ClassVar = ("pretrained_tagging_model",)
-    parts: ClassVar = {"tokenizer": Part(("tagging_tokenizer",), "words", gives="vocabulary", supplied=("texts",))}
+    needs: ClassVar = Needs(("texts",), per="word")
+    parts: ClassVar = {"tokenizer": tokenizer_part("words")}
     delivery: ClassVar = Delivery(("onnx", "int8"), "limbeck.export.predictors.words:predict")
     mask_address: ClassVar = "batch.words"
-    of_words: ClassVar = True
     axes: ClassVar = {
         **dict.fromkeys(("input_ids", "attention_mask", "token_type_ids"), _length),
         "words": ("batch", "words"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import torch
 import transformers
 
 from limbeck.errors import ArgumentError
-from limbeck.models import folder_tokenizer, hugging_face, shrink, word_tokenizer
-from limbeck.models.text.hugging_face import hugging_face_tagger, masked_language_model
+from limbeck.models import folder_tokenizer, hugging_face, masked_language_model, shrink, word_tokenizer
 from tasks.small_texts import bert
 
 
@@ -43,7 +43,7 @@ def test_an_encoder_gets_a_head_and_says_so(classes: int | None, tmp_path: Path)
     assert torch.equal(model.classifier.weight, hugging_face(names=("a", "b"), folder=str(folder)).classifier.weight)
 
 
-@pytest.mark.parametrize("build", [hugging_face, hugging_face_tagger, masked_language_model])
+@pytest.mark.parametrize("build", [hugging_face, partial(hugging_face, per_word=True), masked_language_model])
 def test_attention_is_computed_as_asked(build: Callable[..., Any], tmp_path: Path) -> None:
     folder = str(bert(tmp_path / "tuned", classes=2))
     names = {} if build is masked_language_model else {"names": ("a", "b")}
@@ -54,7 +54,7 @@ def test_attention_is_computed_as_asked(build: Callable[..., Any], tmp_path: Pat
     assert (usual.config._attn_implementation, eager.config._attn_implementation) == ("sdpa", "eager")
     assert shrink(eager, layers=1).config._attn_implementation == "eager"
     rows = dict(usual.tokenizer(["the good film", "bad"], padding=True, return_tensors="pt"))
-    if build is hugging_face_tagger:
+    if isinstance(build, partial):
         rows["words"] = torch.zeros(2, 1, dtype=torch.long)
     with torch.no_grad():
         torch.testing.assert_close(eager(**rows)["logits"], usual(**rows)["logits"])
@@ -122,7 +122,7 @@ def test_a_vocabulary_of_words_comes_back_from_its_folder(tmp_path: Path) -> Non
     "load",
     [
         lambda folder: hugging_face(names=("a", "b"), folder=folder),
-        lambda folder: hugging_face_tagger(names=("a", "b"), folder=folder),
+        lambda folder: hugging_face(names=("a", "b"), folder=folder, per_word=True),
         lambda folder: masked_language_model(folder=folder),
     ],
     ids=["classes", "tags", "hidden words"],

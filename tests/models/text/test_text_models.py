@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from limbeck import registry
 from limbeck.errors import ArgumentError
 from limbeck.models import BagOfWords, BiLSTM, TextCNN, load_weights, save_weights, small_bert
+from limbeck.registry import Needs
 from models.text.text_models import STUDENTS, VOCABULARY, logits, rows, student
 
 OWN = [name for name in STUDENTS if name != "bert"]
@@ -171,8 +172,11 @@ def test_small_bert_is_transformers_own() -> None:
 
 
 def test_they_are_registered() -> None:
-    assert {"bert", "bilstm", "textcnn", "bag_of_words"} <= set(registry.names("text_model"))
-    assert registry.lookup("text_model", "bilstm") is BiLSTM
+    own = {"bert", "bilstm", "textcnn"}
+    assert {*own, "bag_of_words", "logistic_regression"} <= set(registry.names("model", Needs(("texts",))))
+    assert set(registry.names("model", Needs(("texts",), per="word"))) >= own
+    assert "bag_of_words" not in registry.names("model", Needs(("texts",), per="word"))
+    assert registry.lookup("model", "bilstm") is BiLSTM
 
 
 @pytest.mark.parametrize(
@@ -189,7 +193,7 @@ def test_they_are_registered() -> None:
 )
 def test_sizes_that_cannot_be_are_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
-        registry.lookup("text_model", name)(**{"classes": 2, "vocabulary": 9, **options})
+        registry.lookup("model", name)(**{"classes": 2, "vocabulary": 9, **options})
 
 
 def test_dropout_is_off_in_eval_mode() -> None:

@@ -15,12 +15,13 @@ from torch import nn
 from limbeck.errors import ArgumentError
 from limbeck.export import Session, check_parity, export_onnx
 from limbeck.models import (
-    BiLSTMTagger,
-    TextCNNTagger,
-    hugging_face_tagger,
+    BiLSTM,
+    TextCNN,
+    hugging_face,
     shrink,
-    small_bert_tagger,
+    small_bert,
     tagging_words,
+    textcnn_tagger,
     with_word_logits,
 )
 from tasks.small_tags import CLASSES, bert
@@ -73,7 +74,7 @@ def test_a_module_without_tokens_is_refused() -> None:
 
 def test_the_bilstm_reads_packed_sequences() -> None:
     torch.manual_seed(0)
-    net = BiLSTMTagger(classes=4, vocabulary=30, embedding=6, width=5, hidden=7).eval()
+    net = BiLSTM(classes=4, vocabulary=30, embedding=6, width=5, hidden=7).eval()
     found = net(**INPUTS, words=torch.tensor([[0, 3, 6], [0, 2, 4]]))
     both = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
     names = dict(both.named_parameters())
@@ -90,27 +91,61 @@ def test_the_bilstm_reads_packed_sequences() -> None:
 def test_a_tuned_model_in_another_order_is_reordered(tmp_path: Path) -> None:
     names = CLASSES[::-1]
     folder = str(bert(tmp_path / "tuned", names=names))
-    model = hugging_face_tagger(names=CLASSES, folder=folder).eval()
+    model = hugging_face(names=CLASSES, folder=folder, per_word=True).eval()
     plain = transformers.AutoModelForTokenClassification.from_pretrained(folder).eval()
     ids = torch.tensor([[2, 6, 8, 9, 3]])
     expected = plain(input_ids=ids).logits[:, 1:4, [names.index(name) for name in CLASSES]]
     torch.testing.assert_close(model(input_ids=ids, words=torch.tensor([[1, 2, 3]])).logits, expected)
     assert (model.untrained, list(model.config.id2label.values())) == ("", list(CLASSES))
-    again = hugging_face_tagger(names=names, folder=folder).eval()
+    again = hugging_face(names=names, folder=folder, per_word=True).eval()
     found = again(input_ids=ids, words=torch.tensor([[1]])).logits
     torch.testing.assert_close(found, plain(input_ids=ids).logits[:, 1:2])
 
 
 def test_an_encoder_gets_a_head_and_a_missing_folder_is_one_line(tmp_path: Path) -> None:
-    model = hugging_face_tagger(names=CLASSES, folder=str(bert(tmp_path / "encoder")))
+    model = hugging_face(names=CLASSES, folder=str(bert(tmp_path / "encoder")), per_word=True)
     assert "has no head for 7 classes; it gets a new one (classifier" in model.untrained
     with pytest.raises(ArgumentError, match=r"^no folder /none; give one of save_pretrained, or the name of a model$"):
-        hugging_face_tagger(names=CLASSES, folder="/none")
+        hugging_face(names=CLASSES, folder="/none", per_word=True)
+
+
+def test_one_bilstm_gives_logits_for_texts_and_for_words() -> None:
+    """The last states are those behind the last word ahead, and behind the first back."""
+    torch.manual_seed(0)
+    net = BiLSTM(classes=4, vocabulary=30, embedding=6, width=5, hidden=7).eval()
+    ends = net(**INPUTS, words=torch.tensor([[0, 6], [0, 4]]))
+    with torch.no_grad():
+        net.hidden = nn.Sequential(nn.Linear(10, 10), nn.Identity())
+        net.hidden[0].weight.copy_(torch.eye(10))
+        net.hidden[0].bias.zero_()
+        net.head = nn.Identity()  # type: ignore[assignment]
+        text, words = net(**INPUTS), net(**INPUTS, words=torch.tensor([[0, 6], [0, 4]]))
+    torch.testing.assert_close(text, torch.cat([words[:, 1, :5], words[:, 0, 5:]], 1))
+    assert ends.shape == (2, 2, 4)
+
+
+def test_a_small_bert_is_that_of_transformers_at_the_first_tokens() -> None:
+    torch.manual_seed(0)
+    net = small_bert(classes=3, vocabulary=30, width=8, neurons=16, per_word=True).eval()
+    plain = transformers.BertForTokenClassification(net.config).eval()
+    plain.load_state_dict(net.state_dict())
+    tokens, found = plain(**INPUTS).logits, net(**INPUTS, words=WORDS).logits
+    for row in range(2):
+        torch.testing.assert_close(found[row], tokens[row, WORDS[row]])
+
+
+def test_a_textcnn_for_texts_has_no_logits_for_words() -> None:
+    for net, given in (
+        (TextCNN(classes=2, vocabulary=30), {"words": WORDS}),
+        (textcnn_tagger(classes=2, vocabulary=30), {}),
+    ):
+        with pytest.raises(ArgumentError, match="textcnn: build it with per_word=True to give logits for words"):
+            net(**INPUTS, **given)
 
 
 def test_a_small_bert_refuses_what_the_other_one_refuses() -> None:
     with pytest.raises(ArgumentError, match="bert: width 9 is no multiple of 2 heads"):
-        small_bert_tagger(classes=3, vocabulary=9, width=9)
+        small_bert(classes=3, vocabulary=9, width=9, per_word=True)
 
 
 def test_words_stay_whole_and_keep_their_letters() -> None:
@@ -128,7 +163,7 @@ def test_words_stay_whole_and_keep_their_letters() -> None:
 @pytest.mark.parametrize("width", [1, 2, 3, 5])
 def test_the_convolution_reads_the_words_around_each_and_zeros_outside(width: int) -> None:
     torch.manual_seed(0)
-    net = TextCNNTagger(classes=4, vocabulary=30, embedding=6, windows=[width], filters=5).eval()
+    net = textcnn_tagger(classes=4, vocabulary=30, embedding=6, windows=[width], filters=5).eval()
     found = net(**INPUTS, words=torch.tensor([[0, 3, 6], [0, 2, 4]]))
     before, behind = (width - 1) // 2, width // 2
     for row, (length, places) in enumerate(((7, [0, 3, 6]), (5, [0, 2, 4]))):
@@ -140,7 +175,7 @@ def test_the_convolution_reads_the_words_around_each_and_zeros_outside(width: in
         torch.testing.assert_close(found[row], net.head(response.relu()))
 
 
-@pytest.mark.parametrize("kind", [BiLSTMTagger, TextCNNTagger])
+@pytest.mark.parametrize("kind", [BiLSTM, textcnn_tagger])
 def test_taggers_of_words_are_exported_for_any_size(kind: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = kind(classes=4, vocabulary=30, embedding=6).eval()

@@ -11,7 +11,7 @@ from limbeck.registry import register
 __all__ = ["BagOfWords"]
 
 
-@register("text_model", "bag_of_words")
+@register("model", "bag_of_words", inputs="texts")
 class BagOfWords(nn.Module):
     r"""Logits that are linear in how often each word occurs.
 

@@ -19,17 +19,18 @@ from limbeck.models.optional_deps import import_library
 from limbeck.models.text.word_logits import with_word_logits
 from limbeck.registry import register
 
-__all__ = ["folder_tokenizer", "hugging_face", "hugging_face_tagger", "masked_language_model"]
+__all__ = ["folder_tokenizer", "hugging_face", "masked_language_model"]
 
 _tokenizer_files = ("tokenizer.json", "vocab.txt", "tokenizer.model", "vocab.json")
 
 
-@register("pretrained_text_model", "hugging_face")
-def hugging_face(*, names: Sequence[str], folder: str, attention: str | None = None) -> Any:
-    """Any ``AutoModelForSequenceClassification``, with its own tokenizer.
+@register("model", "hugging_face", inputs="texts", per=("row", "word"), pretrained=True)
+def hugging_face(*, names: Sequence[str], folder: str, attention: str | None = None, per_word: bool = False) -> Any:
+    """Any ``AutoModelForSequenceClassification`` or ``AutoModelForTokenClassification``, with its own tokenizer.
 
     A model that was tuned for these classes is taken as it is. An encoder without a head, or with one for another
-    number of classes, gets a new one, which must be trained; the run says so.
+    number of classes, gets a new one, which must be trained; the run says so. For words, the logits of a model that was
+    tuned for these classes in another order are brought to this one.
 
     Args:
         names: of the classes, in the order of the logits.
@@ -37,37 +38,18 @@ def hugging_face(*, names: Sequence[str], folder: str, attention: str | None = N
             path.
         attention: what computes it, as ``attn_implementation`` of transformers: ``sdpa``, ``eager``,
             ``flash_attention_2``, …; as transformers chooses, if None.
+        per_word: whether it gives logits for each word.
 
     Returns:
-        The model; ``tokenizer`` is its tokenizer, and ``untrained`` says in words what of it has random weights, or is
-        empty.
+        The model, for words as `with_word_logits` makes it; ``tokenizer`` is its tokenizer, and ``untrained`` says in
+        words what of it has random weights, or is empty.
 
     Raises:
         ArgumentError: if a file is missing or unreadable, the encoder's weights have other shapes than its config.json
-            says, or the model was tuned for these classes in another order.
+            says, or the model was tuned for these classes in another order and its logits cannot be reordered.
     """
-    return _loaded("AutoModelForSequenceClassification", names, folder, attention)
-
-
-@register("pretrained_tagging_model", "hugging_face")
-def hugging_face_tagger(*, names: Sequence[str], folder: str, attention: str | None = None) -> Any:
-    """Any ``AutoModelForTokenClassification``, with its own tokenizer; otherwise as `hugging_face`.
-
-    A model that was tuned for these tags in another order has its logits brought to this one.
-
-    Args:
-        names: of the tags, in the order of the logits.
-        folder: of ``save_pretrained``, with the files of the tokenizer; or the name of a model. No hub is asked for a
-            path.
-        attention: what computes it, as ``attn_implementation`` of transformers: ``sdpa``, ``eager``,
-            ``flash_attention_2``, …; as transformers chooses, if None.
-
-    Returns:
-        The model, as `with_word_logits` makes it.
-
-    Raises:
-        ArgumentError: if a file is missing or unreadable, or logits cannot be reordered.
-    """
+    if not per_word:
+        return _loaded("AutoModelForSequenceClassification", names, folder, attention)
     own = _own_order(names, folder)
     # Of byte pairs, a word in the middle of a text begins with its space.
     model = _loaded("AutoModelForTokenClassification", own, folder, attention, add_prefix_space=True)
@@ -103,21 +85,21 @@ def _labels(names: Sequence[str]) -> tuple[dict[int, str], dict[str, int]]:
     return dict(enumerate(names)), {name: number for number, name in enumerate(names)}
 
 
-def _loaded(kind: str, names: Sequence[str], folder: str, attention: str | None, **reading: Any) -> Any:
+def _loaded(kind: str, names: Sequence[str] | None, folder: str, attention: str | None, **reading: Any) -> Any:
+    """A model of a class of transformers, for these classes; None for its own words."""
     transformers = import_library("transformers", "text")
-    local = _local(folder)
+    local, labels = _local(folder), dict[str, Any]()
     with _told(folder), _quiet(transformers):
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=local)
-        known = _known(config)
-        if len(known) == len(names) and set(known) == set(names) and known != list(names):
-            raise ArgumentError(
-                f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
-                "write the labels of the data as whole numbers in the model's order"
-            )
-        labels = dict(zip(("id2label", "label2id"), _labels(names), strict=True))
+        if names is not None:
+            known = _known(transformers.AutoConfig.from_pretrained(folder, local_files_only=local))
+            if sorted(known) == sorted(names) and known != list(names):
+                raise ArgumentError(
+                    f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
+                    "write the labels of the data as whole numbers in the model's order"
+                )
+            labels = dict(zip(("num_labels", "id2label", "label2id"), (len(names), *_labels(names)), strict=True))
         model, found = getattr(transformers, kind).from_pretrained(
             folder,
-            num_labels=len(names),
             local_files_only=local,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
@@ -126,10 +108,8 @@ def _loaded(kind: str, names: Sequence[str], folder: str, attention: str | None,
             **labels,
         )
         model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local, **reading)
-    fresh = _fresh(model, found, folder)
-    model.untrained = f"{folder} has no head for {len(names)} classes; it gets a new one ({', '.join(fresh)})"
-    if not fresh:
-        model.untrained = ""
+    fresh, head = ", ".join(_fresh(model, found, folder)), "words" if names is None else f"{len(names)} classes"
+    model.untrained = f"{folder} has no head for {head}; it gets a new one ({fresh})" if fresh else ""
     return model
 
 
@@ -145,7 +125,7 @@ def _fresh(model: Any, found: Mapping[str, Any], folder: str) -> list[str]:
     return sorted({*found["missing_keys"], *mismatched})
 
 
-@register("masked_language_model", "hugging_face")
+@register("model", "hugging_face", inputs="texts", per="token", pretrained=True)
 def masked_language_model(*, folder: str, attention: str | None = None) -> Any:
     """Any ``AutoModelForMaskedLM``, with its own tokenizer.
 
@@ -165,21 +145,7 @@ def masked_language_model(*, folder: str, attention: str | None = None) -> Any:
         ArgumentError: if a file is missing or unreadable, or the encoder's weights have other shapes than its
             config.json says.
     """
-    transformers = import_library("transformers", "text")
-    local = _local(folder)
-    with _told(folder), _quiet(transformers):
-        model, found = transformers.AutoModelForMaskedLM.from_pretrained(
-            folder,
-            local_files_only=local,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            use_safetensors=True,
-            attn_implementation=attention,
-        )
-        model.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=local)
-    fresh = ", ".join(_fresh(model, found, folder))
-    model.untrained = f"{folder} has no head for words; it gets a new one ({fresh})" if fresh else ""
-    return model
+    return _loaded("AutoModelForMaskedLM", None, folder, attention)
 
 
 def _known(config: Any) -> list[str]:
@@ -188,8 +154,7 @@ def _known(config: Any) -> list[str]:
     return [] if all(name == f"LABEL_{number}" for number, name in enumerate(named)) else named
 
 
-@register("tokenizer", "folder")
-@register("tagging_tokenizer", "folder")
+@register("tokenizer", "folder", inputs=("texts", "words"))
 def folder_tokenizer(*, folder: str) -> Any:
     """The tokenizer of Hugging Face in a local folder, or of a model by name.
 

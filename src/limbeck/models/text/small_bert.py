@@ -10,10 +10,10 @@ from limbeck.models.text.embeddings import check_text
 from limbeck.models.text.word_logits import with_word_logits
 from limbeck.registry import register
 
-__all__ = ["small_bert", "small_bert_tagger"]
+__all__ = ["small_bert"]
 
 
-@register("text_model", "bert")
+@register("model", "bert", inputs="texts", per=("row", "word"))
 def small_bert(
     *,
     classes: int,
@@ -24,6 +24,7 @@ def small_bert(
     neurons: int = 512,
     length: int = 512,
     dropout: float = 0.1,
+    per_word: bool = False,
 ) -> Any:
     """A BERT for classes, from its configuration, with random weights.
 
@@ -38,9 +39,10 @@ def small_bert(
         neurons: the intermediate width of each layer.
         length: the longest row, in tokens.
         dropout: share of states and attention weights set to 0 in training, in [0, 1).
+        per_word: whether it gives logits for each word.
 
     Returns:
-        A ``BertForSequenceClassification``.
+        A ``BertForSequenceClassification``; for words a ``BertForTokenClassification``, as `with_word_logits` makes it.
 
     Raises:
         ArgumentError: if transformers is missing, a number is below 1, or the width is no multiple of the heads.
@@ -49,59 +51,31 @@ def small_bert(
     >>> net = small_bert(classes=3, vocabulary=50, width=8, neurons=16)
     >>> net(input_ids=torch.tensor([[4, 7]])).logits.shape
     torch.Size([1, 3])
+    >>> net = small_bert(classes=3, vocabulary=50, width=8, neurons=16, per_word=True)
+    >>> net(input_ids=torch.tensor([[2, 4, 7, 3]]), words=torch.tensor([[1, 2]])).logits.shape
+    torch.Size([1, 2, 3])
 
     Turc, Chang, Lee, Toutanova, 2019, "Well-Read Students Learn Better: On the Importance of Pre-training Compact
     Models", arXiv:1908.08962.
     """
-    sizes = {"layers": layers, "width": width, "heads": heads, "neurons": neurons, "length": length}
-    config = _config(classes, vocabulary, dropout, **sizes)
-    return import_library("transformers", "text").BertForSequenceClassification(config)
-
-
-@register("tagging_model", "bert")
-def small_bert_tagger(
-    *,
-    classes: int,
-    vocabulary: int,
-    layers: int = 2,
-    width: int = 128,
-    heads: int = 2,
-    neurons: int = 512,
-    length: int = 512,
-    dropout: float = 0.1,
-) -> Any:
-    """A BERT for the tags of words, from its configuration, with random weights; otherwise as `small_bert`.
-
-    Returns:
-        A ``BertForTokenClassification``, as `with_word_logits` makes it.
-
-    Raises:
-        ArgumentError: as `small_bert`.
-
-    >>> import torch
-    >>> net = small_bert_tagger(classes=3, vocabulary=50, width=8, neurons=16)
-    >>> net(input_ids=torch.tensor([[2, 4, 7, 3]]), words=torch.tensor([[1, 2]])).logits.shape
-    torch.Size([1, 2, 3])
-    """
-    sizes = {"layers": layers, "width": width, "heads": heads, "neurons": neurons, "length": length}
-    config = _config(classes, vocabulary, dropout, **sizes)
-    return with_word_logits(import_library("transformers", "text").BertForTokenClassification(config))
-
-
-def _config(classes: int, vocabulary: int, dropout: float, **sizes: int) -> Any:
-    check_text("bert", classes, vocabulary, dropout, **sizes)
-    width, heads = sizes["width"], sizes["heads"]
+    check_text(
+        "bert", classes, vocabulary, dropout, layers=layers, width=width, heads=heads, neurons=neurons, length=length
+    )
     if width % heads:
         raise ArgumentError(f"bert: width {width} is no multiple of {heads} heads; choose another number of either")
-    return import_library("transformers", "text").BertConfig(
+    transformers = import_library("transformers", "text")
+    config = transformers.BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
-        num_hidden_layers=sizes["layers"],
+        num_hidden_layers=layers,
         num_attention_heads=heads,
-        intermediate_size=sizes["neurons"],
-        max_position_embeddings=sizes["length"],
+        intermediate_size=neurons,
+        max_position_embeddings=length,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
         num_labels=classes,
         pad_token_id=0,
     )
+    if per_word:
+        return with_word_logits(transformers.BertForTokenClassification(config))
+    return transformers.BertForSequenceClassification(config)

@@ -1,4 +1,4 @@
-"""The small vocabulary of words that students of their own kind read."""
+"""The small vocabularies of words that students of their own kind read: of texts, and of rows of words."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from limbeck.models.checks import check_positive
 from limbeck.models.optional_deps import import_library
 from limbeck.registry import register
 
-__all__ = ["frequent_words", "word_tokenizer"]
+__all__ = ["tagging_words", "word_tokenizer"]
 
 _special = ("[PAD]", "[UNK]", "[SEP]")
 
 
-@register("tokenizer", "words")
+@register("tokenizer", "words", inputs="texts")
 def word_tokenizer(texts: Iterable[str], *, size: int = 8000, least: int = 1) -> Any:
     """A tokenizer whose vocabulary is the most frequent words of some texts.
 
@@ -39,7 +39,7 @@ def word_tokenizer(texts: Iterable[str], *, size: int = 8000, least: int = 1) ->
     >>> tokenizer(["Good film", ""], padding=True)["input_ids"], tokenizer.tokenize("a bad film")
     ([[4, 1], [0, 0]], ['a', '[UNK]', '[UNK]'])
     """
-    tokenizer = frequent_words("word_tokenizer", texts, size=size, least=least, special=_special)
+    tokenizer = _frequent_words("word_tokenizer", texts, size=size, least=least, special=_special)
     separator = ("[SEP]", tokenizer.convert_tokens_to_ids("[SEP]"))
     processing = import_library("tokenizers", "text").processors.TemplateProcessing
     tokenizer.backend_tokenizer.post_processor = processing(single="$A", pair="$A [SEP] $B", special_tokens=[separator])
@@ -47,7 +47,35 @@ def word_tokenizer(texts: Iterable[str], *, size: int = 8000, least: int = 1) ->
     return tokenizer
 
 
-def frequent_words(
+@register("tokenizer", "words", inputs="words")
+def tagging_words(texts: Iterable[str], *, size: int = 8000, least: int = 2, lowercase: bool = False) -> Any:
+    """A tokenizer whose vocabulary is the most frequent of some words, each of them one token.
+
+    Words are brought to Unicode's NFKC form. Of words that are equally frequent, the first in alphabetical order is
+    taken. Other words are ``[UNK]``. Rows are padded on the right with ``[PAD]``, whose number is 0.
+
+    Args:
+        texts: the words of the training rows, and of no others.
+        size: the largest number of entries, with the two special ones.
+        least: how often a word must occur: with 2, a student sees ``[UNK]`` in training too.
+        lowercase: bring words to small letters.
+
+    Returns:
+        A ``PreTrainedTokenizerFast``, with ``input_ids`` and ``attention_mask``, for rows of words.
+
+    Raises:
+        ArgumentError: if transformers is missing, a number is too small, or no word occurs so often.
+
+    >>> tokenizer = tagging_words(["Ann", "met", "Ann", "at", "St.", "Ives", "St."])
+    >>> tokenizer([["Ann", "left", "St."]], is_split_into_words=True)["input_ids"]
+    [[2, 1, 3]]
+    """
+    return _frequent_words(
+        "tagging_words", texts, size=size, least=least, special=("[PAD]", "[UNK]"), whole=True, lowercase=lowercase
+    )
+
+
+def _frequent_words(
     operation: str,
     texts: Iterable[str],
     *,
@@ -57,19 +85,9 @@ def frequent_words(
     whole: bool = False,
     lowercase: bool = True,
 ) -> Any:
-    """A tokenizer of the most frequent words.
+    """A tokenizer of the most frequent words; each text is one if they are ``whole``, otherwise it is split.
 
-    Args:
-        operation: for errors.
-        texts: what they are taken from.
-        size: the largest number of entries, with the special ones.
-        least: how often a word must occur.
-        special: entries of their own; the first is padding, the second stands for other words.
-        whole: each text is one word; otherwise it is split at white space and punctuation.
-        lowercase: bring words to small letters.
-
-    Raises:
-        ArgumentError: if transformers is missing, a number is too small, or no word occurs so often.
+    The first of the ``special`` entries is padding, the second stands for other words.
     """
     check_positive(operation, least=least)
     if size <= len(special):

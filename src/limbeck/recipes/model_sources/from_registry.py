@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -36,9 +36,8 @@ class FromRegistry(WeightedModel):
 
     def parse(self, section: Section) -> ModelSpec:
         options = _options(section)
-        return section.spec(
-            self, options, io=section.io(), learning=parse_learning(section, ready=_has_weights(options))
-        )
+        ready = _has_weights(options, section.task.needs)
+        return section.spec(self, options, io=section.io(), learning=parse_learning(section, ready=ready))
 
     def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
         return build_model(spec.options, context.task, wrappers=spec.wrappers, seed=seed, path=spec.path)
@@ -61,8 +60,9 @@ def _options(section: Section) -> dict[str, Any]:
     beside = ("train", "objective", "checkpoint", *IO_OPTIONS)
     task = section.task
     parts = {name: options.pop(name, None) for name in task.parts}
-    model = resolve_use(task.models, options, path, (*task.supplied, "checkpoint"), (*beside, *task.parts))
-    entry = lookup(task.models, model["use"], path)
+    supplied, needs = (*task.supplied, "checkpoint"), _needs(task)
+    model = resolve_use(["model"], options, path, supplied, (*beside, *task.parts), needs)
+    entry = lookup(["model"], model["use"], path, needs)
     made = {name: _part(task.parts[name], given, entry, f"{path}.{name}") for name, given in parts.items()}
     return {**model, **made, "checkpoint": None if checkpoint is None else str(checkpoint)}
 
@@ -70,16 +70,19 @@ def _options(section: Section) -> dict[str, Any]:
 def _part(part: Part, given: Any, entry: Any, path: str) -> dict[str, Any] | None:
     """What a model is made with; None for one that brings it."""
     if part.gives in inspect.signature(entry).parameters:
-        return resolve_use(part.kinds, part.default if given is None else given, path, part.supplied)
+        return resolve_use([part.kind], part.default if given is None else given, path, part.supplied, needs=part.needs)
     if given is not None:
         raise RecipeError(f"{path}: the model brings its own; remove it")
     return None
 
 
-def _has_weights(options: Mapping[str, Any]) -> bool:
-    tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
-    known = {name for task in tasks for kind in task.pretrained for name in registry.names(kind)}
-    return options.get("checkpoint") is not None or options["use"] in known
+def _needs(task: type[Task]) -> registry.Needs:
+    return replace(task.needs, by=f"task {registry.name_of('task', task)}")
+
+
+def _has_weights(options: Mapping[str, Any], needs: registry.Needs | None = None) -> bool:
+    entries = registry.capabilities("model", options["use"], needs)
+    return options.get("checkpoint") is not None or any(entry.pretrained for entry in entries)
 
 
 def build_model(
@@ -115,14 +118,17 @@ def build_network(
     """The network of `build_model` alone; its initial weights are a function of the seed."""
     rest = {option: value for option, value in options.items() if option not in ("use", "checkpoint")}
     parts = {name: rest.pop(name, None) for name in task.parts}
-    entry = lookup(task.models, options["use"], path)
+    entry = lookup(["model"], options["use"], path, _needs(type(task)))
+    parameters = inspect.signature(entry).parameters
+    if "per_word" in task.supplied and "per_word" in parameters:
+        rest["per_word"] = task.needs.per == "word"
 
     def build(**supplied: Any) -> nn.Module:
-        if options["use"] in registry.names("estimator"):
-            # It reads rows as they are, and most factories need to know nothing of them.
-            wanted = inspect.signature(entry).parameters
-            supplied = {name: value for name, value in supplied.items() if name in wanted}
-        model: nn.Module = construct(entry, {**rest, **preprocessed_shape(supplied, wrappers, path)}, path=path)
+        shape = preprocessed_shape(supplied, wrappers, path)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            # A model of fixed classes, or an estimator, needs to know nothing of the rows.
+            shape = {name: value for name, value in shape.items() if name in parameters}
+        model: nn.Module = construct(entry, {**rest, **shape}, path=path)
         return model
 
     with torch.random.fork_rng(devices=[]):

@@ -216,4 +216,5 @@ def add_finder(find: Callable[[], Mapping[str, ModelSource]]) -> None:
 
 def model_sources() -> dict[str, ModelSource]:
     """All forms by key."""
-    return {**{key: source for find in _further for key, source in find().items()}, **_sources}
+    further = {key: source for find in _further for key, source in find().items()}
+    return {**_sources, **{key: source for key, source in further.items() if key not in _sources}}
