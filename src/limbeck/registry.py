@@ -114,7 +114,9 @@ class Registry:
         elif point is not None:
             entries.setdefault(name, point.load())
         if name not in entries:
-            raise ArgumentError(f"no {kind} {name!r}.{suggest(name, self.names(kind))}")
+            raise ArgumentError(
+                f"no {kind} {name!r}.{suggest(name, self.names(kind))}", code="unknown_name", path="name"
+            )
         return entries[name]
 
     def name_of(self, kind: str, entry: Any) -> str | None:
@@ -173,7 +175,7 @@ def _import(kind: str, name: str, module: str) -> None:
         if error.name != module:
             raise
         message = f"the {kind} {name!r} is no longer in {module}; write the index again: make index"
-        raise ArgumentError(message) from None
+        raise ArgumentError(message, code="failed") from None
 
 
 def _origin(entry: Any) -> tuple[Any, ...]:
@@ -186,7 +188,9 @@ def _is_of_package(entry: Any) -> bool:
 
 
 def _taken(kind: str, name: str, owner: str) -> ArgumentError:
-    return ArgumentError(f"the {kind} {name!r} is registered already, by {owner}; choose another name")
+    return ArgumentError(
+        f"the {kind} {name!r} is registered already, by {owner}; choose another name", code="in_use", path="name"
+    )
 
 
 @cache
@@ -209,7 +213,8 @@ def _installed() -> Mapping[tuple[str, str], EntryPoint]:
         if not dot or not name:
             raise ArgumentError(
                 f"the entry point {point.name!r} of the group {_ENTRY_POINTS!r} has no kind; "
-                "name it kind.name, such as loss.mine"
+                "name it kind.name, such as loss.mine",
+                code="missing",
             )
         points[kind, name] = point
     return points
