@@ -151,7 +151,9 @@ class ImageSet(LabelledRows):
         if self.shape != others.shape:
             raise DataError(
                 f"unlabelled images have shape {others.shape}, the labelled ones {self.shape}; bring them to the same "
-                "channels, height and width"
+                "channels, height and width",
+                code="mismatch",
+                path="unlabelled",
             )
         start = int(self.index.max()) + 1 if len(self) else 0
         return ImageSet(
