@@ -32,10 +32,12 @@ def predict(inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: 
         ArgumentError: if there are pairs, a row is not of this form, or the file takes other inputs.
     """
     if pairs:
-        raise ArgumentError("a row of numbers has no second text; leave the pair out")
+        raise ArgumentError("a row of numbers has no second text; leave the pair out", code="unsupported", path="pairs")
     if len(session.inputs) != 1 or len(next(iter(session.inputs.values())).shape) != 2:
         given = ", ".join(f"{name} {info}" for name, info in session.inputs.items())
-        raise ArgumentError(f"the file takes {given}; rows of numbers go into one input [B, F] only")
+        raise ArgumentError(
+            f"the file takes {given}; rows of numbers go into one input [B, F] only", code="unsupported", path="inputs"
+        )
     (features,) = session.inputs.values()
     columns = session.names.get(features.name, ())
     rows = [_row(text, number, columns) for number, text in enumerate(inputs, start=1)]
@@ -49,7 +51,11 @@ def _row(text: str, number: int, columns: Sequence[str]) -> NDArray[np.float64]:
         return np.array([_number(value) for value in values])
     except (ValueError, TypeError) as error:
         named = f" or a JSON object with the columns {', '.join(columns)}" if columns else ""
-        raise ArgumentError(f"row {number} is {text!r} ({error}); expected numbers such as 0.5,1,3{named}") from error
+        raise ArgumentError(
+            f"row {number} is {text!r} ({error}); expected numbers such as 0.5,1,3{named}",
+            code="wrong_type",
+            path=f"row {number}",
+        ) from error
 
 
 def _by_column(row: dict[str, Any], columns: Sequence[str]) -> list[Any]:
@@ -68,4 +74,6 @@ def _check_lengths(rows: Sequence[NDArray[np.float64]], width: int | str) -> Non
     for number, row in enumerate(rows, start=1):
         expected = len(rows[0]) if isinstance(width, str) else width
         if len(row) != expected:
-            raise ArgumentError(f"row {number} has {len(row)} numbers; expected {expected}")
+            raise ArgumentError(
+                f"row {number} has {len(row)} numbers; expected {expected}", code="wrong_shape", path=f"row {number}"
+            )
