@@ -170,14 +170,14 @@ def _of_words(fitted: SklearnModule, classes: int, vocabulary: int, words: Weigh
 def _linear(features: int, classes: int, l2: float) -> SklearnModule:
     check_positive("logistic_regression", features=features, classes=classes)
     if not l2 > 0:
-        raise ArgumentError(f"logistic_regression: l2 is {l2}; expected a number above 0")
+        raise ArgumentError(f"logistic_regression: l2 is {l2}; expected a number above 0", path="l2")
     return SklearnModule(nn.Linear(features, classes), partial(_regression, l2))
 
 
 def _grown(estimator: Any, trees: int, classes: int, leaves: int, depth: int) -> SklearnModule:
     check_positive("trees", trees=trees, classes=classes, depth=depth)
     if leaves < 2:
-        raise ArgumentError(f"trees: leaves is {leaves}; expected at least 2")
+        raise ArgumentError(f"trees: leaves is {leaves}; expected at least 2", path="leaves")
     # A tree has one leaf more than it has inner nodes.
     model = Trees(trees=trees, nodes=2 * leaves - 1, depth=depth, classes=classes, probabilities=True)
     return SklearnModule(model, partial(estimator, leaves, depth))

@@ -43,10 +43,12 @@ class Values(nn.Module):
         if len(mean) != len(std) or not mean or not all(value > 0 for value in std):
             raise ArgumentError(
                 f"Values: {len(mean)} means and the standard deviations {list(std)}; expected one of each for every "
-                "target, the deviations above 0"
+                "target, the deviations above 0",
+                code="mismatch",
+                path="std",
             )
         if single and len(mean) > 1:
-            raise ArgumentError(f"Values: single with {len(mean)} targets; expected 1")
+            raise ArgumentError(f"Values: single with {len(mean)} targets; expected 1", code="mismatch", path="single")
         self.net = model
         self.single = single
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))

@@ -92,7 +92,9 @@ def _config(classes: int, vocabulary: int, dropout: float, **sizes: int) -> Any:
     check_text("bert", classes, vocabulary, dropout, **sizes)
     width, heads = sizes["width"], sizes["heads"]
     if width % heads:
-        raise ArgumentError(f"bert: width {width} is no multiple of {heads} heads; choose another number of either")
+        raise ArgumentError(
+            f"bert: width {width} is no multiple of {heads} heads; choose another number of either", path="heads"
+        )
     return import_library("transformers", "text").BertConfig(
         vocab_size=vocabulary,
         hidden_size=width,
