@@ -62,7 +62,11 @@ def open_recipe(
         load_plugin(Path(plugin))
     for name, model in models.items():
         if not isinstance(model, nn.Module):
-            raise ArgumentError(f"models: {name!r} is a {type(model).__name__}; give a torch module")
+            raise ArgumentError(
+                f"models: {name!r} is a {type(model).__name__}; give a torch module",
+                code="wrong_type",
+                path=f"models.{name}",
+            )
     name, raw = read_recipe(recipe)
     objects = {*models, *(() if data is None else ("data",))}
     parsed = parse_recipe(override(raw, overrides), name=name, objects=objects)
@@ -87,7 +91,8 @@ def start_accelerator() -> Accelerator:
     if int(started) != accelerator.num_processes:
         raise RunError(
             f"this is one of {started} processes (WORLD_SIZE), and Accelerate trains with {accelerator.num_processes}; "
-            "without a GPU for each, set ACCELERATE_USE_CPU=true"
+            "without a GPU for each, set ACCELERATE_USE_CPU=true",
+            code="mismatch",
         )
     if accelerator.num_processes > 1:
         # torch aborts a process that ends with its group.
