@@ -26,11 +26,11 @@ def check_names(students: Collection[str], terms: Collection[str], teachers: Col
             raise ArgumentError(
                 f"{name!r} names a student and a teacher; every source on the board has its own name",
                 code="duplicate",
-                path=name,
+                path=f"teachers.{name}",
             )
     if "batch" in students or "batch" in teachers:
         raise ArgumentError(
-            "'batch' is the name of the batch; choose another name for the model", code="in_use", path="batch"
+            "'batch' is the name of the batch; choose another name for the model", code="in_use", path="students"
         )
     if not students or not terms:
         raise ArgumentError("a Distiller needs at least one student and at least one term", code="missing")
@@ -43,7 +43,7 @@ def check_kinds(terms: Mapping[str, object], teachers: Mapping[str, object]) -> 
             raise ArgumentError(
                 f"term {name!r} is a {type(term).__name__}; wrap the loss: Term({type(term).__name__}())",
                 code="wrong_type",
-                path=name,
+                path=f"terms.{name}",
             )
     for name, teacher in teachers.items():
         if not hasattr(teacher, "reads"):
@@ -51,7 +51,7 @@ def check_kinds(terms: Mapping[str, object], teachers: Mapping[str, object]) -> 
                 f"teacher {name!r} is a {type(teacher).__name__}, which has no property reads; "
                 "wrap the model: Frozen(model)",
                 code="wrong_type",
-                path=name,
+                path=f"teachers.{name}",
             )
 
 
@@ -75,7 +75,7 @@ def check_separate(students: Mapping[str, Tapped], teachers: Mapping[str, Any]) 
                     f"student {student!r} and teacher {name!r} share {where}: the teacher would be trained, or the "
                     "student frozen; give one of them a copy.deepcopy, or train both as students",
                     code="conflict",
-                    path=name,
+                    path=f"teachers.{name}",
                 )
 
 
@@ -112,7 +112,9 @@ def ordered(students: Mapping[str, Tapped], terms: Mapping[str, Term], teachers:
             source = _check_source(reader, address, known)
             if source in above:
                 raise ArgumentError(
-                    f"models read each other in a circle: {' -> '.join((*above, source))}", code="cycle", path=source
+                    f"models read each other in a circle: {' -> '.join((*above, source))}",
+                    code="cycle",
+                    path=f"teachers.{source}",
                 )
             if source in reads and source not in order:
                 visit(source, above)

@@ -19,7 +19,7 @@ from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
 from limbeck.core.term import Term
-from limbeck.errors import ArgumentError, located
+from limbeck.errors import ArgumentError, LimbeckError, located
 
 __all__ = ["Distiller", "Teacher"]
 
@@ -87,8 +87,12 @@ class Distiller(nn.Module):
         check_names(students, terms, teachers)
         check_kinds(terms, teachers)
         tapped = {name: _tapped(model) for name, model in students.items()}
-        for part in _parts_with("bind_students", teachers.values()):
-            part.bind_students(tapped)
+        for name, part in _parts_by_teacher("bind_students", teachers):
+            try:
+                part.bind_students(tapped)
+            except LimbeckError as error:
+                error.path = f"teachers.{name}"
+                raise
         self._students = _store(tapped)
         self._terms = _store(terms)
         self._order = ordered(tapped, terms, teachers)
@@ -114,7 +118,7 @@ class Distiller(nn.Module):
                 raise ArgumentError(
                     f"student {name!r} has no parameter that requires grad; call requires_grad_() on its model",
                     code="unsupported",
-                    path=name,
+                    path=f"students.{name}",
                 )
         if all(term.is_constant and term.weight == 0 for term in self.terms.values()):
             raise ArgumentError(
@@ -135,7 +139,7 @@ class Distiller(nn.Module):
                     f"teacher {name!r} has parameters to train, but every term that reads it detaches it; train it "
                     f"with a term of its own, as Term(CrossEntropy(), {{'student': '{name}.logits'}}), or freeze them",
                     code="no_effect",
-                    path=name,
+                    path=f"teachers.{name}",
                 )
 
     @property
@@ -331,6 +335,15 @@ def _parts_with(method: str, teachers: Iterable[object]) -> list[Any]:
     """The teachers, and the modules inside them, that have this method."""
     parts = [part for t in teachers for part in (t.modules() if isinstance(t, nn.Module) else (t,))]
     return [part for part in dict.fromkeys(parts) if hasattr(part, "reads") and hasattr(part, method)]
+
+
+def _parts_by_teacher(method: str, teachers: Mapping[str, object]) -> list[tuple[str, Any]]:
+    """Each of `_parts_with` once, with the name of the first teacher that has it."""
+    owners: dict[Any, str] = {}
+    for name, teacher in teachers.items():
+        for part in _parts_with(method, [teacher]):
+            owners.setdefault(part, name)
+    return [(name, part) for part, name in owners.items()]
 
 
 def _store(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

@@ -151,7 +151,9 @@ class WithExits(nn.Module):
                 seen = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 expected = "logits [B, classes]" if name == "logits" else "a map [B, C, H, W]"
                 raise ArgumentError(
-                    f"with_exits: {name!r} reads {seen}; expected {expected}", code="wrong_shape", path=f"exits.{name}"
+                    f"with_exits: {name!r} reads {seen}; expected {expected}",
+                    code="wrong_shape",
+                    path={"logits": "model", "features": "features"}.get(name, f"exits.{name}"),
                 )
             channels, height, width = (*value.shape[1:], 1, 1)[:3]
             shapes[name] = (channels, height, width)

@@ -181,7 +181,9 @@ def _check_students(user: str, students: Sequence[str]) -> None:
         check_name("student", name)
     if len(students) < 2 or len(set(students)) < len(students):
         raise ArgumentError(
-            f"{user}: the students are {list(students)}; expected at least two different names", path="students"
+            f"{user}: the students are {list(students)}; expected at least two different names",
+            code="too_few" if len(students) < 2 else "duplicate",
+            path="students",
         )
 
 

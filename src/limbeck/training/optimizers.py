@@ -85,7 +85,9 @@ def make_optimizers(
         try:
             found.append(make_optimizer(one, parameters))
         except ArgumentError as error:
-            raise ArgumentError(f"student {name!r}: {error}", code=error.code, path=error.path) from error
+            raise ArgumentError(
+                f"student {name!r}: {error}", code=error.code, path=f"students.{name}.{error.path}"
+            ) from error
     return [make_optimizer(settings, (p for p in distiller.parameters() if id(p) not in taken)), *found]
 
 

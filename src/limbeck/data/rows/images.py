@@ -181,7 +181,10 @@ def check_size(size: int, memory: int) -> None:
         ArgumentError: if size is below 1 or memory negative.
     """
     if size < 1 or memory < 0:
-        raise ArgumentError(f"size is {size} and memory is {memory}; expected at least 1 pixel and at least 0 bytes")
+        raise ArgumentError(
+            f"size is {size} and memory is {memory}; expected at least 1 pixel and at least 0 bytes",
+            path="size" if size < 1 else "memory",
+        )
 
 
 def held_images(files: FileImages, memory: int) -> Images:
