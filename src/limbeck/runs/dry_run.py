@@ -116,7 +116,7 @@ class DryRun:
             raise RecipeError(
                 f"{self.training.title} cannot train: {type(error).__name__}: {_with_notes(error)}",
                 code="failed",
-                path=self.training.path,
+                path=self._learner,
             ) from error
 
     def _notes(self, distiller: Distiller, settings: Settings, processes: int) -> list[str]:
@@ -144,13 +144,22 @@ class DryRun:
                 place = self._place_of(error)
             raise RecipeError(f"{self.training.path}: {error}", code=error.code, path=place) from error
 
+    @property
+    def _learner(self) -> str:
+        """The place in the recipe of the model that is trained."""
+        return f"models.{self.training.learners['student']}"
+
     def _place_of(self, error: LimbeckError) -> str:
         """The place in the recipe of an error in a step."""
         place, _, rest = (error.path or "").partition(".")
         name, _, argument = rest.partition(".")
         if place == "terms" and name in self.training.terms:
             return _place_in(self.training.terms[name], argument)
-        return f"{self.training.path}.{place}" if place in _settings else self.training.path
+        if place == "teachers":
+            return f"models.{name}"
+        if place == "students":
+            return f"models.{self.training.learners[name]}{f'.train.{argument}' if argument else ''}"
+        return f"{self.training.path}.{place}" if place in _settings else self._learner
 
 
 def _place_in(term: TermSpec, argument: str) -> str:

@@ -137,7 +137,9 @@ def _config(folder: Path, path: str) -> dict[str, Any]:
         return {"classes": list(config["classes"]), "model": None if model is None else {**model, "use": model["use"]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RecipeError.at(
-            path, f"no finished model in {folder} ({type(error).__name__}: {error})", code="unreadable"
+            path,
+            f"no finished model in {folder} ({type(error).__name__}: {error})",
+            code="not_found" if isinstance(error, FileNotFoundError) else "unreadable",
         ) from error
 
 

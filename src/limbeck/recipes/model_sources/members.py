@@ -29,7 +29,7 @@ def with_weights(section: Section, key: str) -> Section:
     if not isinstance(members, Mapping):
         raise RecipeError(
             f"{section.path}.{key} is {members!r}; write {{name: weight}}, or a list of names",
-            code="wrong_type",
+            code="missing" if members is None else "wrong_type",
             path=f"{section.path}.{key}",
         )
     return replace(section, options={**section.options, key: members})
