@@ -158,7 +158,7 @@ def resume(
     if not inexact:
         check_same(before, describe(accelerator.device, accelerator.num_processes))
     objects = {*(models or {}), *(() if data is None else ("data",))}
-    _check_objects(written, objects)
+    _check_objects(folder.path, written, objects)
     opened = parse_recipe(written, name=written["name"], objects=objects)
     parsed_recipe, task = with_inputs(opened, load_task(opened, data), models or {})
     pipeline = Pipeline(parsed_recipe, task, models or {})
@@ -203,7 +203,11 @@ def _paths(name: str, output: str | Path | None) -> Iterator[Path]:
     if output is not None:
         path = Path(output)
         if path.exists() and any(path.iterdir() if path.is_dir() else [path]):
-            raise RunError(f"{path} is there already; choose another --output, or go on with it: limbeck resume {path}")
+            raise RunError(
+                f"{path} is there already; choose another --output, or go on with it: limbeck resume {path}",
+                code="in_use",
+                path=path,
+            )
         return iter([path])
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
@@ -238,23 +242,31 @@ def _begun(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
         if missing:
             raise ValueError(f"no {missing[0]!r} in it")
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
-        raise RunError(f"{folder.path} is no run that can be resumed: {' '.join(str(error).split())}") from error
+        raise RunError(
+            f"{folder.path} is no run that can be resumed: {' '.join(str(error).split())}",
+            code="unreadable",
+            path=folder.path,
+        ) from error
     # The first edition of stages wrote no format.
     format_ = environment.get("stage_format", 3)
     if format_ != STAGE_FORMAT:
         raise RunError(
             f"{folder.path} was begun by another version of limbeck: its stages have the format {format_}, and this "
-            f"version reads {STAGE_FORMAT}. Run its recipe again: limbeck run {folder.recipe}"
+            f"version reads {STAGE_FORMAT}. Run its recipe again: limbeck run {folder.recipe}",
+            code="changed",
+            path=folder.path,
         )
     return recipe, environment
 
 
-def _check_objects(recipe: Mapping[str, Any], objects: Any) -> None:
+def _check_objects(path: Path, recipe: Mapping[str, Any], objects: Any) -> None:
     given = {name for name, spec in recipe["models"].items() if "object" in spec}
     given |= {"data"} if recipe["data"]["use"] == "object" else set()
     missing = sorted(given - set(objects))
     if missing:
         raise RunError(
             f"this run was begun with real objects for {', '.join(missing)}; go on from Python, with "
-            "limbeck.api.resume(path, models=…, data=…) and the same objects"
+            "limbeck.api.resume(path, models=…, data=…) and the same objects",
+            code="missing",
+            path=path,
         )

@@ -142,7 +142,9 @@ def remove(folder: str | Path) -> dict[str, Any]:
     """
     place = Path(folder)
     if not Manifest.is_in(place):
-        raise CacheError(f"{place} is no cache; `limbeck cache info` shows those in a folder")
+        raise CacheError(
+            f"{place} is no cache; `limbeck cache info` shows those in a folder", code="not_found", path=place
+        )
     found = {"teacher": place.name, "folder": str(place), **CacheReader(place).info()}
     # At one go: half a cache would be taken for one that is to be mended.
     gone = place.with_name(f".{place.name}.{uuid.uuid4().hex}.tmp")
@@ -150,7 +152,7 @@ def remove(folder: str | Path) -> dict[str, Any]:
         place.rename(gone)
         shutil.rmtree(gone)
     except OSError as error:
-        raise CacheError(f"{place} cannot be removed ({error.strerror})") from error
+        raise CacheError(f"{place} cannot be removed ({error.strerror})", code="unwritable", path=place) from error
     return found
 
 
@@ -167,7 +169,9 @@ def refuse_faults(verified: Sequence[Mapping[str, Any]]) -> None:
             raise CacheError(
                 f"{found['folder']}: {len(found['faults'])} shards are missing or damaged{first and f' ({first})'}, "
                 f"{differing} of {found['recomputed']} entries differ from what the teacher says; `limbeck cache "
-                "build` writes such shards again; where entries differ, remove the cache first"
+                "build` writes such shards again; where entries differ, remove the cache first",
+                code="damaged",
+                path=found["folder"],
             )
 
 
@@ -244,7 +248,7 @@ def _planned(pipeline: Pipeline, output: str | Path | None) -> tuple[Recipe, Cac
         RecipeError: if nothing is.
     """
     if pipeline.recipe.cache is False:
-        raise RecipeError("cache: the recipe says false; give --set cache=auto, or a section")
+        raise RecipeError.at("cache", "the recipe says false; give --set cache=auto, or a section", code="no_effect")
     # Asked for here, whether or not it pays in a run.
     settings = parse_cache_settings({}) if pipeline.recipe.cache == AUTO else pipeline.recipe.cache
     recipe = replace(pipeline.recipe, cache=settings)
@@ -253,7 +257,9 @@ def _planned(pipeline: Pipeline, output: str | Path | None) -> tuple[Recipe, Cac
         plan = replace(plan, settings=replace(plan.settings, folder=str(output)))
     if not plan.outputs:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in plan.live.items())
-        raise RecipeError(f"cache: the recipe has no teacher that can be cached ({reasons or 'it has none'})")
+        raise RecipeError.at(
+            "cache", f"the recipe has no teacher that can be cached ({reasons or 'it has none'})", code="unsupported"
+        )
     return recipe, plan
 
 
@@ -278,7 +284,9 @@ def _found(place: Path) -> dict[str, Path]:
     """The caches in a folder by name: itself, or those under it."""
     folders = [place] if Manifest.is_in(place) else sorted(path.parent for path in place.glob("*/manifest.json"))
     if not folders:
-        raise CacheError(f"{place} holds no cache; `limbeck cache build RECIPE` writes one")
+        raise CacheError(
+            f"{place} holds no cache; `limbeck cache build RECIPE` writes one", code="not_found", path=place
+        )
     return {folder.name: folder for folder in folders}
 
 

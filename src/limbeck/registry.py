@@ -218,13 +218,14 @@ class Registry:
     def _missing(self, kind: str, name: str, needs: Needs | None) -> ArgumentError:
         known, described = self.names(kind, needs), self.capabilities(kind, name)
         if needs is None or not described:
-            return ArgumentError(f"no {kind} {name!r}.{suggest(name, known)}")
+            return ArgumentError(f"no {kind} {name!r}.{suggest(name, known)}", code="unknown_name", path="name")
         reads = dict.fromkeys(part for one in described for part in one.inputs)
         gives = dict.fromkeys(part for one in described if {*one.inputs} & {*needs.inputs} for part in one.per)
         reason = f"reads {' and '.join(reads)}; {needs.by} needs {' or '.join(needs.inputs)}"
         if gives:
             reason = f"gives one label per {' or per '.join(gives)}; {needs.by} needs one per {needs.per}"
-        return ArgumentError(f"{kind} {name!r} {reason}. Known: {', '.join(map(repr, known)) or 'none'}.")
+        listed = ", ".join(map(repr, known)) or "none"
+        return ArgumentError(f"{kind} {name!r} {reason}. Known: {listed}.", code="unsupported", path="name")
 
     def name_of(self, kind: str, entry: Any) -> str | None:
         """The name under which an object is registered, None if it is not.
@@ -294,7 +295,7 @@ def _import(kind: str, name: str, module: str) -> None:
         if error.name != module:
             raise
         message = f"the {kind} {name!r} is no longer in {module}; write the index again: make index"
-        raise ArgumentError(message) from None
+        raise ArgumentError(message, code="failed") from None
 
 
 def _origin(entry: Any) -> tuple[Any, ...]:
@@ -307,7 +308,9 @@ def _is_of_package(entry: Any) -> bool:
 
 
 def _taken(kind: str, name: str, owner: str) -> ArgumentError:
-    return ArgumentError(f"the {kind} {name!r} is registered already, by {owner}; choose another name")
+    return ArgumentError(
+        f"the {kind} {name!r} is registered already, by {owner}; choose another name", code="in_use", path="name"
+    )
 
 
 @cache
@@ -330,7 +333,8 @@ def _installed() -> Mapping[tuple[str, str], EntryPoint]:
         if not dot or not name:
             raise ArgumentError(
                 f"the entry point {point.name!r} of the group {_ENTRY_POINTS!r} has no kind; "
-                "name it kind.name, such as loss.mine"
+                "name it kind.name, such as loss.mine",
+                code="missing",
             )
         points[kind, name] = point
     return points

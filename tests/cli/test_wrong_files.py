@@ -40,30 +40,40 @@ def with_value(value: float) -> np.ndarray[Any, Any]:
     return images
 
 
-NPZ: dict[str, tuple[dict[str, np.ndarray[Any, Any]], str]] = {
-    "one class": ({"x": pixels(), "y": np.zeros(60, np.int64)}, "expected at least 2"),
-    "NaN": ({"x": with_value(float("nan")), "y": labels()}, "image 17 holds NaN or infinity"),
-    "infinity": ({"x": with_value(float("inf")), "y": labels()}, "image 17 holds NaN or infinity"),
-    "range": ({"x": with_value(3.0), "y": labels()}, "image 17 holds values"),
-    "other lengths": ({"x": pixels(), "y": labels(59)}, "59"),
-    "no labels": ({"x": pixels(), "y": np.full(60, -100)}, "class"),
+NPZ: dict[str, tuple[dict[str, np.ndarray[Any, Any]], str, str, str]] = {
+    "one class": ({"x": pixels(), "y": np.zeros(60, np.int64)}, "expected at least 2", "too_few", "data.npz"),
+    "NaN": ({"x": with_value(float("nan")), "y": labels()}, "image 17 holds NaN or infinity", "not_finite", "data.npz"),
+    "infinity": (
+        {"x": with_value(float("inf")), "y": labels()},
+        "image 17 holds NaN or infinity",
+        "not_finite",
+        "data.npz",
+    ),
+    "range": ({"x": with_value(3.0), "y": labels()}, "image 17 holds values", "out_of_range", "data.npz"),
+    "other lengths": ({"x": pixels(), "y": labels(59)}, "59", "mismatch", "data.npz"),
+    "no labels": ({"x": pixels(), "y": np.full(60, -100)}, "class", "too_few", "data"),
     "unlabelled test rows": (
         {"x_train": pixels(), "y_train": labels(), "x_test": pixels(6), "y_test": np.array([0, 1, 2, -100, 0, 1])},
         "1 of the 6 test rows",
+        "missing",
+        "data",
     ),
-    "no arrays": ({"a": pixels()}, "x_train"),
-    "pickled": ({"x": np.array([{}] * 3, dtype=object), "y": labels(3)}, "without pickle"),
-    "few rows": ({"x": pixels(6), "y": labels(6)}, "class"),
+    "no arrays": ({"a": pixels()}, "x_train", "unknown_name", "data.npz"),
+    "pickled": ({"x": np.array([{}] * 3, dtype=object), "y": labels(3)}, "without pickle", "unreadable", "data.npz"),
+    "few rows": ({"x": pixels(6), "y": labels(6)}, "class", "out_of_range", "data.test"),
 }
 
 
-@pytest.mark.parametrize(("arrays", "told"), NPZ.values(), ids=NPZ)
-def test_wrong_arrays_are_one_line(shell: Shell, arrays: dict[str, np.ndarray[Any, Any]], told: str) -> None:
+@pytest.mark.parametrize(("arrays", "told", "code", "path"), NPZ.values(), ids=NPZ)
+def test_wrong_arrays_are_one_line(
+    shell: Shell, arrays: dict[str, np.ndarray[Any, Any]], told: str, code: str, path: str
+) -> None:
     np.savez(shell.folder / "data.npz", **arrays)
     recipe = changed({"data": {"use": "npz", "file": "data.npz"}, "train.batch_size": 8})
-    line = shell.refused("run", shell.write(recipe))
-    assert told in line
-    assert "data" in line
+    refusal = shell.refusal("run", shell.write(recipe))
+    assert told in refusal.message
+    assert "data" in refusal.message
+    assert (refusal.code, refusal.path) == (code, path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip at all", b"PK\x03\x04 cut off"])
@@ -71,7 +81,8 @@ def test_a_file_that_is_no_npz_is_named(shell: Shell, content: bytes | None) -> 
     if content is not None:
         (shell.folder / "data.npz").write_bytes(content)
     recipe = changed({"data": {"use": "npz", "file": "data.npz"}})
-    assert "data.npz" in shell.refused("run", shell.write(recipe))
+    refusal = shell.refusal("run", shell.write(recipe))
+    assert (refusal.code, refusal.path) == ("not_found" if content is None else "unreadable", "data.npz")
 
 
 def write_idx(folder: Path, wrong: str) -> None:
@@ -99,21 +110,23 @@ def write_idx(folder: Path, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "code", "file"),
     [
-        ("truncated images", "train-images-idx3-ubyte"),
-        ("truncated labels", "train-labels-idx1-ubyte"),
-        ("empty", "train-images-idx3-ubyte"),
-        ("magic", "train-images-idx3-ubyte"),
-        ("other lengths", "39 labels"),
-        ("no images", "train-images-idx3-ubyte"),
-        ("corrupt gz", "train-images-idx3-ubyte.gz"),
-        ("cut gz", "train-images-idx3-ubyte.gz"),
+        ("truncated images", "damaged", "train-images-idx3-ubyte"),
+        ("truncated labels", "unreadable", "train-labels-idx1-ubyte"),
+        ("empty", "unreadable", "train-images-idx3-ubyte"),
+        ("magic", "unreadable", "train-images-idx3-ubyte"),
+        ("other lengths", "mismatch", "train-images-idx3-ubyte"),
+        ("no images", "not_found", "train-images-idx3-ubyte"),
+        ("corrupt gz", "unreadable", "train-images-idx3-ubyte.gz"),
+        ("cut gz", "unreadable", "train-images-idx3-ubyte.gz"),
     ],
 )
-def test_a_wrong_idx_file_is_named(shell: Shell, wrong: str, told: str) -> None:
+def test_a_wrong_idx_file_is_named(shell: Shell, wrong: str, code: str, file: str) -> None:
     write_idx(shell.folder / "idx", wrong)
-    assert told in shell.refused("run", shell.write(changed({"data": {"use": "idx", "folder": "idx"}})))
+    refusal = shell.refusal("run", shell.write(changed({"data": {"use": "idx", "folder": "idx"}})))
+    assert (refusal.code, refusal.path) == (code, f"idx/{file}")
+    assert refusal.path in refusal.message
 
 
 def test_a_folder_of_idx_files_that_is_not_there_is_named(shell: Shell) -> None:
@@ -121,11 +134,18 @@ def test_a_folder_of_idx_files_that_is_not_there_is_named(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
-    [("missing", "pictures: not found"), ("empty", "no sub-folders"), ("no image", "cat/3.png"), ("cut", "cat/3.png")],
+    ("wrong", "told", "code", "path"),
+    [
+        ("missing", "pictures: not found", "not_found", "pictures"),
+        ("empty", "no sub-folders", "missing", "pictures"),
+        ("no image", "cannot be read as an image", "unreadable", "pictures/cat/3.png"),
+        ("cut", "cannot be read as an image", "unreadable", "pictures/cat/3.png"),
+    ],
 )
 @pytest.mark.parametrize("memory", [2**30, 0])
-def test_a_wrong_folder_of_images_is_named(shell: Shell, wrong: str, told: str, memory: int) -> None:
+def test_a_wrong_folder_of_images_is_named(
+    shell: Shell, wrong: str, told: str, code: str, path: str, memory: int
+) -> None:
     folder = shell.folder / "pictures"
     if wrong != "missing":
         folder.mkdir()
@@ -140,7 +160,9 @@ def test_a_wrong_folder_of_images_is_named(shell: Shell, wrong: str, told: str, 
     if wrong == "cut":
         file.write_bytes(file.read_bytes()[: 20 if memory == 0 else 500])
     data = {"use": "image_folder", "folder": "pictures", "size": 8, "memory": memory}
-    assert told in shell.refused("run", shell.write(changed({"data": data})))
+    refusal = shell.refusal("run", shell.write(changed({"data": data})))
+    assert told in refusal.message
+    assert (refusal.code, refusal.path) == (code, path)
 
 
 # Models that cannot be taken.
@@ -156,23 +178,31 @@ def write_run(folder: Path, config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "told", "code", "path"),
     [
-        ({"classes": ["cat", "dog"]}, "knows 2 classes (cat, dog), the data has 10 classes (0, 1, 2, 3, …)"),
-        ({"classes": list("abcdefghij")}, "teacher and student need the same"),
-        ({"classes": 5}, "no finished model"),
-        ({"model": None}, "given in Python"),
-        ({"model": {}}, "no finished model"),
-        ({"model": {"use": "gone"}}, "no model 'gone'"),
-        ({"model": {"use": "mlp", "old": 1}}, "'old'"),
-        ({}, "not a readable safetensors file"),
+        (
+            {"classes": ["cat", "dog"]},
+            "knows 2 classes (cat, dog), the data has 10 classes (0, 1, 2, 3, …)",
+            "mismatch",
+            "models.teacher",
+        ),
+        ({"classes": list("abcdefghij")}, "teacher and student need the same", "mismatch", "models.teacher"),
+        ({"classes": 5}, "no finished model", "unreadable", "models.teacher"),
+        ({"model": None}, "given in Python", "missing", "models.teacher"),
+        ({"model": {}}, "no finished model", "unreadable", "models.teacher"),
+        ({"model": {"use": "gone"}}, "no model 'gone'", "unknown_name", "models.teacher"),
+        ({"model": {"use": "mlp", "old": 1}}, "'old'", "failed", "models.teacher"),
+        ({}, "not a readable safetensors file", "unreadable", "models.teacher"),
     ],
 )
-def test_a_model_of_a_run_that_does_not_fit(shell: Shell, config: dict[str, Any], told: str) -> None:
+def test_a_model_of_a_run_that_does_not_fit(
+    shell: Shell, config: dict[str, Any], told: str, code: str, path: str
+) -> None:
     write_run(shell.folder, config)
-    line = shell.refused("run", shell.write(changed({"models.teacher": {"run": "before"}})))
-    assert told in line
-    assert "models.teacher" in line
+    refusal = shell.refusal("run", shell.write(changed({"models.teacher": {"run": "before"}})))
+    assert told in refusal.message
+    assert "models.teacher" in refusal.message
+    assert (refusal.code, refusal.path) == (code, path)
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{", '{"model": null}', "\0"])
@@ -180,8 +210,9 @@ def test_a_run_that_is_none(shell: Shell, content: str | None) -> None:
     if content is not None:
         (shell.folder / "before/models/student").mkdir(parents=True)
         (shell.folder / "before/models/student/config.json").write_text(content, encoding="utf-8")
-    told = shell.refused("run", shell.write(changed({"models.teacher": {"run": "before"}})))
-    assert "no finished model in before/models/student" in told
+    refusal = shell.refusal("run", shell.write(changed({"models.teacher": {"run": "before"}})))
+    assert "no finished model in before/models/student" in refusal.message
+    assert (refusal.code, refusal.path) == ("not_found" if content is None else "unreadable", "models.teacher")
 
 
 @pytest.mark.parametrize(("name", "content"), [("gone.pt", None), ("wrong.pt", b"x"), ("wrong.safetensors", b"x")])
@@ -190,6 +221,7 @@ def test_a_checkpoint_that_cannot_be_read(shell: Shell, name: str, content: byte
     if content is not None:
         (shell.folder / name).write_bytes(content)
     recipe = changed({f"models.{model}": {"use": "mlp", "checkpoint": name}})
-    line = shell.refused("run", shell.write(recipe))
-    assert f"models.{model}.checkpoint" in line
-    assert name in line
+    refusal = shell.refusal("run", shell.write(recipe))
+    code = "not_found" if content is None else "unreadable"
+    assert (refusal.code, refusal.path) == (code, f"models.{model}.checkpoint")
+    assert name in refusal.message

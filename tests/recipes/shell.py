@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 from limbeck.cli import main
+
+
+class Refusal(NamedTuple):
+    code: str | None
+    path: str | None
+    message: str
 
 
 class Shell:
@@ -46,6 +53,17 @@ class Shell:
         assert "Traceback" not in err
         assert self.tree() == before
         return err
+
+    def refusal(self, *words: str) -> Refusal:
+        """The error of a command that takes ``--json`` and must fail before it trains or writes anything."""
+        line = self.refused(*words)
+        code, out, err = self(*words, "--json")
+        assert (code, err) == (2, line)
+        (kind,) = json.loads(out).items()
+        assert kind[0] == "error"
+        refusal = Refusal(**kind[1])
+        assert f"limbeck: {refusal.message}\n" == line
+        return refusal
 
     def tree(self) -> list[str]:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))

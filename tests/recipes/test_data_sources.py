@@ -32,13 +32,28 @@ def test_defaults_of_reader_rows_and_labels_are_written_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("task", "spec", "code", "path"),
+    [
+        (TextClassification, {"use": "csv"}, "missing", "data.file"),
+        (TextClassification, {"use": "csv", "file": 5}, "wrong_type", "data.file"),
+        (TextClassification, {"use": "csv", "file": "a", "skp": True}, "unknown_name", "data.skp"),
+        (TextClassification, {"use": "txt", "file": "a", "label": "b"}, "unknown_name", "data.label"),
+        (TokenClassification, {"use": "conll", "file": "a", "tags": "b"}, "wrong_type", "data.tags"),
+        (TextClassification, {"use": "digits"}, "unsupported", "data"),
+        (TextClassification, {"file": "a"}, "missing", "data"),
+    ],
+)
+def test_a_section_that_cannot_be_with_its_place(task: Any, spec: Any, code: str, path: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        resolve_source(task, spec, "data")
+    assert (caught.value.code, caught.value.path) == (code, path)
+
+
+@pytest.mark.parametrize(
     ("task", "spec", "message"),
     [
         (TextClassification, {"use": "csv"}, "data: csv needs 'file'; give it a value of type str"),
-        (TextClassification, {"use": "csv", "file": 5}, "data.file: "),
         (TextClassification, {"use": "csv", "file": "a", "skp": True}, "data: csv takes no 'skp'. Did you mean 'skip'"),
-        (TextClassification, {"use": "txt", "file": "a", "label": "b"}, "data: txt takes no 'label'."),
-        (TokenClassification, {"use": "conll", "file": "a", "tags": "b"}, "data.tags: "),
         (TextClassification, {"use": "digits"}, "data: the source 'digits' has other rows than this task takes"),
         (TextClassification, {"file": "a"}, "data is {'file': 'a'}; write a name, or {use: NAME} with its options"),
     ],

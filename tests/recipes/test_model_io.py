@@ -56,6 +56,26 @@ def test_taps_and_calls_of_a_recipe_reach_the_network(task: ImageClassification,
 
 
 @pytest.mark.parametrize(
+    ("taps", "code", "path"),
+    [
+        ({"a": "stage5"}, "unknown_name", "models.student.taps.a"),
+        ({"a": "stage5:input"}, "unknown_name", "models.student.taps.a"),
+        ({"a": ["stage1", "stge2"]}, "unknown_name", "models.student.taps.a"),
+        ("auto", "unsupported", "models.student.taps"),
+    ],
+    ids=str,
+)
+def test_a_wrong_tap_names_the_nearest_path_with_its_place(
+    task: ImageClassification, taps: Any, code: str, path: str
+) -> None:
+    recipe = parse({"models.student": {"use": "resnet", "width": 4, "taps": taps}})
+    student = Models(recipe.models, task, {}).initial("student", 0)
+    with pytest.raises(RecipeError) as refused:
+        build_distiller(plan.control(recipe, task), recipe.models, {"student": student}, {})
+    assert (refused.value.code, refused.value.path) == (code, path), refused.value
+
+
+@pytest.mark.parametrize(
     ("taps", "message"),
     [
         ({"a": "stage5"}, r"models\.student\.taps\.a: the model has no module 'stage5'\. Did you mean 'stage\d'\?"),
@@ -73,15 +93,34 @@ def test_a_wrong_tap_names_the_nearest_path(task: ImageClassification, taps: Any
 
 
 @pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        (
+            {"models.teacher": {"ensemble": ["a"], "taps": "auto"}, "models.a": {"use": "mlp"}},
+            "unsupported",
+            "models.teacher.taps",
+        ),
+        ({"models.student.taps": "all"}, "wrong_type", "models.student.taps"),
+        ({"models.student.taps": ["head"]}, "wrong_type", "models.student.taps"),
+        ({"models.student.taps": {"a": ["head", 3]}}, "wrong_type", "models.student.taps.a"),
+        ({"models.student.taps": {"a": []}}, "missing", "models.student.taps.a"),
+        ({"models.student.call": {"states": True}}, "failed", "models.student"),
+        ({"models.student.call": "states"}, "wrong_type", "models.student.call"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_read_is_one_line_with_its_place(
+    shell: Shell, changes: dict[str, Any], code: str, path: str
+) -> None:
+    refusal = shell.refusal("run", shell.write(changed(changes)))
+    assert (refusal.code, refusal.path) == (code, path), refusal.message
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models.teacher": {"ensemble": ["a"], "taps": "auto"}, "models.a": {"use": "mlp"}}, "taps"),
         ({"models.student.taps": "all"}, "models.student.taps is 'all'; write auto"),
-        ({"models.student.taps": ["head"]}, "models.student.taps"),
-        ({"models.student.taps": {"a": ["head", 3]}}, "models.student.taps.a"),
         ({"models.student.taps": {"a": []}}, "names no module"),
-        ({"models.student.call": {"states": True}}, "the student"),
-        ({"models.student.call": "states"}, "models.student.call"),
     ],
     ids=str,
 )

@@ -24,37 +24,83 @@ def of(address: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"objective.odd": {**HARD, **of("teacher.logits")}}, "no_effect", "objective.odd"),
+        (
+            {"objective": {"hard": HARD, "soft": {"mutual": ["student", "teacher"]}}},
+            "no_effect",
+            "objective.soft_teacher_from_student",
+        ),
+        ({"models.teacher": PEER}, "no_effect", "models.teacher"),
+        (
+            {"models.student": EXITS, "objective.own": {**HARD, **of("student.early.logits")}},
+            "no_effect",
+            "models.student.exits.late",
+        ),
+        (NO_LABELS, "missing", "objective.hard"),
+        (
+            {**NO_LABELS, "objective.hard": GONE, "objective.soft": {**SOFT, "where": "batch.labelled"}},
+            "missing",
+            "objective.soft",
+        ),
+        ({**NO_LABELS, "objective": {"soft": SOFT}, "models.teacher": {"ema": "student"}}, "missing", "data"),
+        ({**NO_LABELS, "objective": {"soft": SOFT}, "models.teacher": {"teacher_free": {}}}, "missing", "data"),
+        ({**NO_LABELS, "models.peer": PEER, "objective": {"soft": {"mutual": ["student", "peer"]}}}, "missing", "data"),
+    ],
+    ids=lambda part: str(part)[:60],
+)
+def test_what_would_be_in_vain_is_refused_with_its_place(
+    shell: Shell, changes: dict[str, Any], code: str, path: str
+) -> None:
+    refusal = shell.refusal("run", shell.write(changed(changes)))
+    assert (refusal.code, refusal.path) == (code, path), refusal.message
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"objective.odd": {**HARD, **of("teacher.logits")}}, "objective.odd reads ['batch.target', 'teacher.logits']"),
-        (
-            {"objective": {"hard": HARD, "soft": {"mutual": ["student", "teacher"]}}},
-            "objective.soft_teacher_from_student",
-        ),
         ({"models.teacher": PEER}, "models.teacher learns here, but no term gives it a gradient"),
         (
             {"models.student": EXITS, "objective.own": {**HARD, **of("student.early.logits")}},
             "models.student.exits.late: no term reads it",
         ),
         (NO_LABELS, "the student: the term 'hard' reads batch.target"),
-        (
-            {**NO_LABELS, "objective.hard": GONE, "objective.soft": {**SOFT, "where": "batch.labelled"}},
-            "the term 'soft' reads batch.labelled",
-        ),
-        (
-            {**NO_LABELS, "objective": {"soft": SOFT}, "models.teacher": {"ema": "student"}},
-            "none of its rows has a label",
-        ),
         ({**NO_LABELS, "objective": {"soft": SOFT}, "models.teacher": {"teacher_free": {}}}, "start to learn here"),
-        (
-            {**NO_LABELS, "models.peer": PEER, "objective": {"soft": {"mutual": ["student", "peer"]}}},
-            "give a trained teacher",
-        ),
     ],
     ids=lambda part: str(part)[:60],
 )
 def test_what_would_be_in_vain_is_refused(shell: Shell, changes: dict[str, Any], message: str) -> None:
     assert message in shell.refused("run", shell.write(changed(changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"models.teacher": {"ensemble": ["a", "a"]}, "models.a": "mlp"}, "duplicate", "models.teacher.ensemble"),
+        ({"models.student": EXITS, "models.student_late": NET}, "in_use", "models.student_late"),
+        (
+            {"models.student": {**NET, "reuse": REUSE}, "models.teacher": {**NET, "train": "together"}},
+            "unsupported",
+            "models.student.reuse.teacher",
+        ),
+        (
+            {
+                "models.student": {**NET, "share": {"modules": {"head": "head"}}},
+                "models.teacher": {**NET, "train": "together"},
+            },
+            "unsupported",
+            "models.student.share.teacher",
+        ),
+    ],
+    ids=lambda part: str(part)[:60],
+)
+def test_sections_that_hinder_each_other_are_refused_with_its_place(
+    shell: Shell, changes: dict[str, Any], code: str, path: str
+) -> None:
+    refusal = shell.refusal("run", shell.write(changed(changes)))
+    assert (refusal.code, refusal.path) == (code, path), refusal.message
 
 
 @pytest.mark.parametrize(
@@ -65,13 +111,6 @@ def test_what_would_be_in_vain_is_refused(shell: Shell, changes: dict[str, Any],
         (
             {"models.student": {**NET, "reuse": REUSE}, "models.teacher": {**NET, "train": "together"}},
             "models.student.reuse.teacher: 'teacher' trains together with the student",
-        ),
-        (
-            {
-                "models.student": {**NET, "share": {"modules": {"head": "head"}}},
-                "models.teacher": {**NET, "train": "together"},
-            },
-            "models.student.share.teacher: 'teacher' trains together with the student",
         ),
     ],
     ids=lambda part: str(part)[:60],

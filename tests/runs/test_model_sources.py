@@ -327,43 +327,113 @@ def test_a_peer_in_an_ensemble_speaks_as_it_is_now(go: Go, jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "code", "path"),
     [
-        ({"models.teacher": {"ema": "studnet"}}, "no source 'studnet'. Did you mean 'student'"),
-        ({"models.teacher": {"ema": 3}}, "models.teacher.ema"),
-        ({"models.teacher": {"ema": "student", "deacy": 0.9}}, "'decay'"),
-        ({"models.teacher": {"ema": "student", "decay": 1.0}}, "models.teacher: ema: decay=1.0"),
-        ({"models.teacher": {"ema": "student", "taps": {"x": "head"}}}, "ema takes no 'taps'"),
-        ({"models.teacher": {"ema": "student", "train": {}}}, "is not trained"),
-        ({"models.other": {"ema": "teacher"}, "objective.soft.inputs": {"teacher": "other.logits"}}, "no student"),
-        ({"models.teacher": {"ensemble": ["a"], "weights": "lerned"}, "models.a": "mlp"}, "models.teacher.weights"),
-        ({"models.teacher": {"ensemble": ["a"], "weight": "learned"}, "models.a": "mlp"}, "'weights'"),
-        ({"models.teacher": {"ensemble": {"a": 1, "b": 2}, "weights": "entropy"}}, "list the members alone"),
-        ({"models.teacher": {"ensemble": ["a"], "weights": "learned"}, "models.a": "mlp"}, "every term that reads it"),
-        ({"models.teacher": {"random": {}}}, "at least one member"),
-        ({"models.teacher": {"random": None}}, "a list of names"),
-        ({"models.teacher": {"random": ["student"]}}, "the student cannot be a member"),
-        ({"models.teacher": {"random": ["a"], "sed": 1}, "models.a": "mlp"}, "'seed'"),
-        ({"models.teacher": {"random": {"a": -1}}, "models.a": "mlp"}, "at least 0"),
-        ({"models.teacher": {"teacher_free": {"confidence": 0.05}}}, "confidence is 0.05"),
-        ({"models.teacher": {"teacher_free": {"classes": 3}}}, "teacher_free takes no 'classes'"),
-        ({"models.teacher": {"teacher_free": 0.9}}, "models.teacher.teacher_free"),
-        ({"models.teacher": {"dynamic": {"by": "entropy"}}}, "models.teacher.dynamic.by"),
-        ({"models.teacher": {"dynamic": {"spread": -1.0}}}, "models.teacher.dynamic: dynamic: spread is -1.0"),
-        ({"models.teacher": {"dynamic": {"spred": 1.0}}}, "dynamic takes no 'spred'. Did you mean 'spread'"),
-        ({"models.teacher": {"dynamic": {"student": "peer.logits"}}}, "models.teacher.dynamic: no source 'peer'"),
-        ({"models.teacher": {"dynamic": {}}}, "nothing at 'teacher.logits'"),
-        ({"models.teacher": {"teacher_free": {}, "confidenc": 1}}, "takes no 'confidenc'"),
-        ({"models.teacher": {"peers": ["student"]}}, "at least two"),
-        ({"models.teacher": {"peers": ["student", "peer"]}}, "no source 'peer'"),
-        ({"models.teacher": {"peers": ["student", "peer"], "method": "mean"}, "models.peer": "mlp"}, "method"),
+        ({"models.teacher": {"ema": "studnet"}}, "unknown_name", "models.teacher.ema"),
+        ({"models.teacher": {"ema": 3}}, "wrong_type", "models.teacher.ema"),
+        ({"models.teacher": {"ema": "student", "deacy": 0.9}}, "unknown_name", "models.teacher.deacy"),
+        ({"models.teacher": {"ema": "student", "decay": 1.0}}, "out_of_range", "models.teacher.decay"),
+        ({"models.teacher": {"ema": "student", "taps": {"x": "head"}}}, "unknown_name", "models.teacher.taps"),
+        ({"models.teacher": {"ema": "student", "train": {}}}, "no_effect", "models.teacher.train"),
+        (
+            {"models.other": {"ema": "teacher"}, "objective.soft.inputs": {"teacher": "other.logits"}},
+            "unknown_name",
+            "models.other",
+        ),
+        (
+            {"models.teacher": {"ensemble": ["a"], "weights": "lerned"}, "models.a": "mlp"},
+            "out_of_range",
+            "models.teacher.weights",
+        ),
+        (
+            {"models.teacher": {"ensemble": ["a"], "weight": "learned"}, "models.a": "mlp"},
+            "unknown_name",
+            "models.teacher.weight",
+        ),
+        (
+            {"models.teacher": {"ensemble": {"a": 1, "b": 2}, "weights": "entropy"}},
+            "conflict",
+            "models.teacher.ensemble",
+        ),
+        (
+            {"models.teacher": {"ensemble": ["a"], "weights": "learned"}, "models.a": "mlp"},
+            "no_effect",
+            "models.teacher",
+        ),
+        ({"models.teacher": {"random": {}}}, "missing", "models.teacher.random"),
+        ({"models.teacher": {"random": None}}, "missing", "models.teacher.random"),
+        ({"models.teacher": {"random": ["student"]}}, "cycle", "models.teacher.random"),
+        ({"models.teacher": {"random": ["a"], "sed": 1}, "models.a": "mlp"}, "unknown_name", "models.teacher.sed"),
+        ({"models.teacher": {"random": {"a": -1}}, "models.a": "mlp"}, "out_of_range", "models.teacher.random"),
+        (
+            {"models.teacher": {"teacher_free": {"confidence": 0.05}}},
+            "out_of_range",
+            "models.teacher.teacher_free.confidence",
+        ),
+        ({"models.teacher": {"teacher_free": {"classes": 3}}}, "unknown_name", "models.teacher.teacher_free.classes"),
+        ({"models.teacher": {"teacher_free": 0.9}}, "wrong_type", "models.teacher.teacher_free"),
+        ({"models.teacher": {"dynamic": {"by": "entropy"}}}, "out_of_range", "models.teacher.dynamic.by"),
+        ({"models.teacher": {"dynamic": {"spread": -1.0}}}, "out_of_range", "models.teacher.dynamic.spread"),
+        ({"models.teacher": {"dynamic": {"spred": 1.0}}}, "unknown_name", "models.teacher.dynamic.spred"),
+        ({"models.teacher": {"dynamic": {"student": "peer.logits"}}}, "unknown_name", "models.teacher.dynamic"),
+        ({"models.teacher": {"dynamic": {}}}, "unknown_name", "objective.soft.inputs.teacher"),
+        ({"models.teacher": {"teacher_free": {}, "confidenc": 1}}, "unknown_name", "models.teacher.confidenc"),
+        ({"models.teacher": {"peers": ["student"]}}, "too_few", "models.teacher.peers"),
+        ({"models.teacher": {"peers": ["student", "peer"]}}, "unknown_name", "models.teacher.peers"),
+        (
+            {"models.teacher": {"peers": ["student", "peer"], "method": "mean"}, "models.peer": "mlp"},
+            "out_of_range",
+            "models.teacher.method",
+        ),
         (
             {
                 "models.both": {"peers": ["student", "teacher"]},
                 "objective.x": {**SOFT, "inputs": {"teacher": "both.logits"}},
             },
-            "'teacher' does not train with ['student']",
+            "unsupported",
+            "models.both.peers",
         ),
+        (
+            {
+                "models.now": {"live": "teacher"},
+                "objective.x": {**SOFT, "inputs": {"teacher": "now.logits"}},
+            },
+            "unsupported",
+            "models.now.live",
+        ),
+        (
+            {
+                "models.peer": small(9, train="together"),
+                "models.teacher.objective": {"soft": {"loss": "kl_divergence", "inputs": {"teacher": "peer.logits"}}},
+                "objective.hard_peer": {**HARD, "inputs": {"student": "peer.logits"}},
+            },
+            "unsupported",
+            "models.peer",
+        ),
+    ],
+    ids=lambda part: str(part)[:70],
+)
+def test_wrong_forms_are_one_line_with_its_place(shell: Shell, changes: dict[str, Any], code: str, path: str) -> None:
+    refusal = shell.refusal("run", shell.write(changed(changes)))
+    assert (refusal.code, refusal.path) == (code, path), refusal.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models.teacher": {"ema": "studnet"}}, "no source 'studnet'. Did you mean 'student'"),
+        ({"models.teacher": {"ema": "student", "decay": 1.0}}, "models.teacher: ema: decay=1.0"),
+        ({"models.teacher": {"ema": "student", "train": {}}}, "is not trained"),
+        ({"models.other": {"ema": "teacher"}, "objective.soft.inputs": {"teacher": "other.logits"}}, "no student"),
+        ({"models.teacher": {"ensemble": {"a": 1, "b": 2}, "weights": "entropy"}}, "list the members alone"),
+        ({"models.teacher": {"ensemble": ["a"], "weights": "learned"}, "models.a": "mlp"}, "every term that reads it"),
+        ({"models.teacher": {"random": None}}, "a list of names"),
+        ({"models.teacher": {"random": ["student"]}}, "the student cannot be a member"),
+        ({"models.teacher": {"teacher_free": {"confidence": 0.05}}}, "confidence is 0.05"),
+        ({"models.teacher": {"dynamic": {"spread": -1.0}}}, "models.teacher.dynamic: dynamic: spread is -1.0"),
+        ({"models.teacher": {"dynamic": {"student": "peer.logits"}}}, "models.teacher.dynamic: no source 'peer'"),
+        ({"models.teacher": {"dynamic": {}}}, "nothing at 'teacher.logits'"),
+        ({"models.teacher": {"peers": ["student"]}}, "at least two"),
         (
             {
                 "models.now": {"live": "teacher"},

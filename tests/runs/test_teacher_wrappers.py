@@ -235,21 +235,53 @@ def test_a_mean_teacher_with_a_confidence_is_kept(go: Go) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "code", "path"),
+    [
+        ({"models.student.classes": [1, 2]}, "unsupported", "models.student.classes"),
+        ({"models.student.confidence": 0.5}, "unsupported", "models.student.confidence"),
+        (
+            {"models.peer": {"use": "mlp", "train": "together", "preprocess": {"use": "resize", "size": [4, 4]}}},
+            "unsupported",
+            "models.peer.preprocess",
+        ),
+        ({"models.teacher.classes": [1, 2]}, "unsupported", "models.teacher.classes"),
+        ({"models.teacher.confidence": 2}, "out_of_range", "models.teacher.confidence"),
+        ({"models.teacher.confidence": "high"}, "wrong_type", "models.teacher.confidence"),
+        ({"models.teacher.preprocess": {"use": "resise", "size": [4, 4]}}, "unknown_name", "models.teacher.preprocess"),
+        ({"models.teacher.preprocess": {"use": "resize", "size": [4]}}, "wrong_type", "models.teacher.preprocess.size"),
+        (
+            {"models.teacher.preprocess": {"use": "resize", "size": [0, 4]}},
+            "out_of_range",
+            "models.teacher.preprocess.size",
+        ),
+        (
+            {"models.teacher": {"ensemble": ["a"], "classes": [1, 2]}, "models.a": "mlp"},
+            "unsupported",
+            "models.teacher.classes",
+        ),
+        ({"objective.soft.classes": ["zero", "one"]}, "unknown_name", "objective.soft.classes"),
+        ({"objective.soft.classes": [1]}, "out_of_range", "objective.soft.classes"),
+        ({"objective.soft.classes": 1}, "wrong_type", "objective.soft.classes"),
+    ],
+    ids=lambda part: str(part)[:70],
+)
+def test_wrong_wrappers_are_one_line_with_its_place(
+    shell: Shell, changes: dict[str, Any], code: str, path: str
+) -> None:
+    refusal = shell.refusal("run", shell.write(changed(changes)))
+    assert (refusal.code, refusal.path) == (code, path), refusal.message
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"models.student.classes": [1, 2]}, "is for teachers"),
-        ({"models.student.confidence": 0.5}, "is for teachers"),
-        ({"models.peer": {"use": "mlp", "train": "together", "preprocess": "resize"}}, "models.peer.preprocess"),
         ({"models.teacher.classes": [1, 2]}, "knows the classes of the data"),
         ({"models.teacher.confidence": 2}, "must be a probability"),
-        ({"models.teacher.confidence": "high"}, "models.teacher.confidence"),
-        ({"models.teacher.preprocess": {"use": "resise", "size": [4, 4]}}, "'resize'"),
-        ({"models.teacher.preprocess": {"use": "resize", "size": [4]}}, "models.teacher.preprocess"),
         ({"models.teacher.preprocess": {"use": "resize", "size": [0, 4]}}, "at least 1 pixel"),
         ({"models.teacher": {"ensemble": ["a"], "classes": [1, 2]}, "models.a": "mlp"}, "that this one is made of"),
         ({"objective.soft.classes": ["zero", "one"]}, "no class 'zero'"),
         ({"objective.soft.classes": [1]}, "at least two"),
-        ({"objective.soft.classes": 1}, "objective.soft.classes"),
     ],
     ids=lambda part: str(part)[:70],
 )

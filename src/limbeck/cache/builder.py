@@ -76,7 +76,9 @@ def build(
     """
     number, parts = part
     if not 0 <= number < parts:
-        raise ArgumentError(f"cache: the part is {number} of {parts}; expected 0 to {parts - 1}, counted from 0")
+        raise ArgumentError(
+            f"cache: the part is {number} of {parts}; expected 0 to {parts - 1}, counted from 0", path="part"
+        )
     _prepare(folder, manifest)
     own = range(number, manifest.shards, parts)
     sweep(folder, own)
@@ -129,7 +131,11 @@ def _prepare(folder: Path, manifest: Manifest) -> None:
             if manifest.is_in(folder):
                 told = differences(Manifest.read(folder).plain, manifest.plain)
                 if told:
-                    raise CacheError(f"{folder} holds another cache: {'; '.join(told)}. Remove it, or build elsewhere")
+                    raise CacheError(
+                        f"{folder} holds another cache: {'; '.join(told)}. Remove it, or build elsewhere",
+                        code="mismatch",
+                        path=folder,
+                    )
             else:
                 for left in folder.glob(".manifest.json.*.tmp"):
                     left.unlink()
@@ -187,13 +193,17 @@ def checked(name: str, field: Field, found: Mapping[str, Any], entries: Tensor, 
     if not isinstance(value, Tensor) or shape != [len(entries), *field.shape]:
         raise CacheError(
             f"the teacher gives {name!r} with shape {shape} for {len(entries)} rows; the cache holds "
-            f"[*, {', '.join(map(str, field.shape))}]: every row needs the same shape"
+            f"[*, {', '.join(map(str, field.shape))}]: every row needs the same shape",
+            code="wrong_shape",
+            path=name,
         )
     finite = row_values(value.isfinite()).all(1)
     if not finite.all():
         entry = int(entries[int(finite.int().argmin())])
         raise CacheError(
             f"the teacher gives {name!r} with a NaN or an infinity for view {entry // rows} of row {entry % rows}; "
-            "mend the teacher or the row"
+            "mend the teacher or the row",
+            code="not_finite",
+            path=name,
         )
     return value

@@ -45,11 +45,17 @@ def fields_of(outputs: Mapping[str, Tensor], codecs: Mapping[str, Mapping[str, A
     fields = {}
     for name, section in codecs.items():
         if name not in outputs:
-            raise ArgumentError(f"cache: the teacher has no output {name!r}.{suggest(name, outputs)}")
+            raise ArgumentError(
+                f"cache: the teacher has no output {name!r}.{suggest(name, outputs)}",
+                code="unknown_name",
+                path="fields",
+            )
         value = outputs[name]
         if not isinstance(value, Tensor) or not value.is_floating_point() or not value.ndim:
             raise ArgumentError(
-                f"cache: the output {name!r} is no floating tensor with a row for each input; leave it out"
+                f"cache: the output {name!r} is no floating tensor with a row for each input; leave it out",
+                code="unsupported",
+                path="fields",
             )
         codec = codec_of(section)
         codec.check(tuple(value.shape[1:]))
@@ -90,7 +96,11 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if not self.fields:
-            raise ArgumentError("cache: no output to keep; name at least one, as in {'logits': {'use': 'float16'}}")
+            raise ArgumentError(
+                "cache: no output to keep; name at least one, as in {'logits': {'use': 'float16'}}",
+                code="missing",
+                path="fields",
+            )
         numbers = (self.rows, self.views, self.batch_size, self.shard_entries)
         if not all(isinstance(number, int) for number in numbers) or min(numbers[:3]) < 1 or self.shard_entries < 0:
             raise ArgumentError(
@@ -102,11 +112,17 @@ class Manifest:
         except (TypeError, ValueError) as error:
             raise ArgumentError(
                 f"cache: a fingerprint cannot stand in a file ({error}); expected text, finite numbers, lists and "
-                "mappings"
+                "mappings",
+                code="wrong_type",
+                path="fingerprints",
             ) from error
         for name, (shape, codec) in self.fields.items():
             if not name or min(shape, default=1) < 1:
-                raise ArgumentError(f"cache: the output {name!r} has entries of shape {list(shape)}; leave it out")
+                raise ArgumentError(
+                    f"cache: the output {name!r} has entries of shape {list(shape)}; leave it out",
+                    code="wrong_shape",
+                    path="fields",
+                )
             codec.check(shape)
         if not self.shard_entries:
             object.__setattr__(self, "shard_entries", self._usual_shard())
@@ -175,22 +191,29 @@ class Manifest:
         try:
             plain = json.loads((folder / _file).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise CacheError(f"{folder} is no cache: it has no {_file}") from error
+            raise CacheError(f"{folder} is no cache: it has no {_file}", code="not_found", path=folder) from error
         except (OSError, ValueError) as error:
             raise CacheError(
-                f"{folder / _file} cannot be read ({error}); remove {folder} and build the cache again"
+                f"{folder / _file} cannot be read ({error}); remove {folder} and build the cache again",
+                code="unreadable",
+                path=folder / _file,
             ) from error
         schema = plain.pop("schema", None) if isinstance(plain, dict) else None
         if schema != _schema:
             raise CacheError(
-                f"{folder / _file} has schema {schema!r}, expected {_schema}; remove {folder} and build the cache again"
+                f"{folder / _file} has schema {schema!r}, expected {_schema}; remove {folder} and build the "
+                "cache again",
+                code="changed",
+                path=folder / _file,
             )
         try:
             fields = {name: Field(tuple(f["shape"]), codec_of(f["codec"])) for name, f in plain.pop("fields").items()}
             return cls(fields=fields, **plain)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise CacheError(
-                f"{folder / _file} is damaged ({error}); remove {folder} and build the cache again"
+                f"{folder / _file} is damaged ({error}); remove {folder} and build the cache again",
+                code="damaged",
+                path=folder / _file,
             ) from error
 
 

@@ -89,19 +89,26 @@ class CacheReader:
         for kind, found, count in (("row", rows, manifest.rows), ("view", views, manifest.views)):
             if found.ndim != 1 or found.dtype != torch.int64 or len(found) != len(rows):
                 raise ArgumentError(
-                    f"cache: {kind}s are {found.dtype} of shape {list(found.shape)}; expected one int64 for each row"
+                    f"cache: {kind}s are {found.dtype} of shape {list(found.shape)}; expected one int64 for each row",
+                    code="wrong_shape",
+                    path=f"{kind}s",
                 )
             if len(found) and not 0 <= int(found.min()) <= int(found.max()) < count:
                 raise ArgumentError(
                     f"cache: {kind}s are {int(found.min())} to {int(found.max())}, and {self.folder} holds 0 to "
-                    f"{count - 1}; " + ("read the split it was made of" if kind == "row" else "take view modulo that")
+                    f"{count - 1}; " + ("read the split it was made of" if kind == "row" else "take view modulo that"),
+                    path=f"{kind}s",
                 )
         return (views * manifest.rows + rows).cpu().numpy()
 
     def _known(self, fields: Collection[str]) -> Collection[str]:
         for name in fields:
             if name not in self.manifest.fields:
-                raise ArgumentError(f"cache: {self.folder} has no {name!r}.{suggest(name, self.manifest.fields)}")
+                raise ArgumentError(
+                    f"cache: {self.folder} has no {name!r}.{suggest(name, self.manifest.fields)}",
+                    code="unknown_name",
+                    path=name,
+                )
         return fields
 
     def _shard(self, number: int) -> MappedShard:
@@ -122,7 +129,11 @@ class CacheReader:
         found = {**self.manifest.fingerprints, "versions": self.manifest.versions}
         told = differences(found, {**fingerprints, "versions": library_versions()})
         if told:
-            raise CacheError(f"{self.folder} does not fit: {'; '.join(told)}. Build the cache again")
+            raise CacheError(
+                f"{self.folder} does not fit: {'; '.join(told)}. Build the cache again",
+                code="changed",
+                path=self.folder,
+            )
 
     def faults(self, *, checksums: bool = True) -> dict[int, str]:
         """What is wrong with which shards; nothing if all are whole. Without checksums, by size and header."""

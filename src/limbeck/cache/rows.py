@@ -71,11 +71,13 @@ class CachedRows:
         sizes = {name: (store.manifest.rows, store.manifest.views) for name, store in stores.items()}
         if len(set(sizes.values())) != 1:
             raise ArgumentError(
-                f"caches hold different (rows, views): {sizes}; expected one cache or more, of one kind"
+                f"caches hold different (rows, views): {sizes}; expected one cache or more, of one kind",
+                code="mismatch",
+                path="caches",
             )
         for name in fields or {}:
             if name not in stores:
-                raise ArgumentError(f"fields: no cache for {name!r}.{suggest(name, stores)}")
+                raise ArgumentError.at("fields", f"no cache for {name!r}.{suggest(name, stores)}", code="unknown_name")
         self.stores = dict(stores)
         self.fields = {name: None if fields is None else fields.get(name) for name in stores}
         self.rows, self.views = next(iter(sizes.values()))

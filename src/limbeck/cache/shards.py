@@ -97,7 +97,9 @@ def writing(path: Path, manifest: Manifest) -> Iterator[None]:
         mend = room if error.errno in _full else "mend that"
         raise CacheError(
             f"{path} cannot be written ({error.strerror or error}); {mend} and build again: the shards that are there "
-            "are usable and stay"
+            "are usable and stay",
+            code="unwritable",
+            path=path,
         ) from error
 
 
@@ -167,7 +169,11 @@ class MappedShard:
     def __init__(self, folder: Path, manifest: Manifest, number: int) -> None:
         wrong = fault(folder, manifest, number, checksum=False)
         if wrong:
-            raise CacheError(f"{wrong}; build the cache again, which writes what is missing")
+            raise CacheError(
+                f"{wrong}; build the cache again, which writes what is missing",
+                code="damaged",
+                path=shard_path(folder, number),
+            )
         self._blocks, _ = layout(manifest, number)
         self._entries = len(manifest.shard(number))
         # Not mmap.mmap, which keeps a file open for each shard.

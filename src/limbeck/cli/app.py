@@ -36,9 +36,9 @@ app.add_typer(cache)
 
 
 def main() -> None:
-    """Run a command; what goes wrong is one line and exit code 2."""
+    """Run a command; an error is one line, with ``--json`` one JSON object too, and exit code 2."""
     # Taken out by hand, so that it may stand before or after the command.
     debug = "--debug" in sys.argv
     words = [word for word in sys.argv if word != "--debug"]
     sys.argv = words if len(words) > 1 else [*words, "--help"]
-    run_guarded(app, debug)
+    run_guarded(app, debug, "--json" in words)

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from limbeck.cli.failures import error_object, print_error
 from limbeck.cli.options import Json, Overrides, Plugin, Recipe
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, CacheError
 
 __all__ = ["cache"]
 
@@ -62,8 +63,17 @@ def verify(
     from limbeck.api_cache import verify as verify_caches
 
     caches = verify_caches(place, overrides=set_ or (), output=output, sample=sample, plugin=plugin)
+    try:
+        refuse_faults(caches)
+    except CacheError as error:
+        if not json_:
+            _print(caches, json_)
+            raise
+        # The caches and the error are one JSON object.
+        _print(caches, json_, error)
+        print_error(str(error))
+        raise typer.Exit(2) from None
     _print(caches, json_)
-    refuse_faults(caches)
 
 
 @cache.command()
@@ -94,17 +104,18 @@ def remove(folder: Annotated[Path, typer.Argument(help="The folder of one cache,
 def _part(shard: str) -> tuple[int, int]:
     number, slash, parts = shard.partition("/")
     if not slash or not number.isdecimal() or not parts.isdecimal() or not int(number) < int(parts):
-        raise ArgumentError(f"--shard is {shard!r}; write i/n with i from 0 to n - 1, such as 0/4")
+        raise ArgumentError(f"--shard is {shard!r}; write i/n with i from 0 to n - 1, such as 0/4", path="--shard")
     return int(number), int(parts)
 
 
-def _print(caches: list[dict[str, Any]], as_json: bool) -> None:
+def _print(caches: list[dict[str, Any]], as_json: bool, error: CacheError | None = None) -> None:
     from accelerate import PartialState
 
     if not PartialState().is_main_process:
         return
     if as_json:
-        print(json.dumps({"schema": 1, "caches": caches}))
+        failed = {} if error is None else {"error": error_object(error, str(error))}
+        print(json.dumps({"schema": 1, "caches": caches, **failed}))
         return
     from limbeck.api_cache import described
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 import traceback
@@ -11,7 +12,7 @@ from typing import Any, NoReturn
 
 from limbeck.errors import LimbeckError
 
-__all__ = ["run_guarded"]
+__all__ = ["error_object", "print_error", "run_guarded"]
 
 _INTERRUPTED = 130
 _MAKE_ROOM = "make room, then continue with `limbeck resume RUN`, or repeat the command"
@@ -25,8 +26,24 @@ _FULL_DISK_SIGNS = (
 )
 
 
-def run_guarded(command: Callable[..., Any], debug: bool) -> NoReturn:
-    """Run a command of Typer and exit: with its own code, 2 after an error, 130 after an interrupt."""
+def run_guarded(command: Callable[..., Any], debug: bool, as_json: bool = False) -> NoReturn:
+    """Run a command of Typer and exit: with its own code, 2 after an error, 130 after an interrupt.
+
+    Args:
+        command: the application.
+        debug: print the traceback of an error.
+        as_json: print an error as a JSON object on standard output, in addition to the line.
+    """
+
+    def fail(error: BaseException, message: str, code: int = 2) -> NoReturn:
+        if debug:
+            traceback.print_exc()
+        # Every process of a training fails, and one prints results.
+        if as_json and os.environ.get("RANK", "0") == "0":
+            print(json.dumps({"error": error_object(error, message)}, ensure_ascii=False), flush=True)
+        print_error(message)
+        sys.exit(code)
+
     try:
         code = command(standalone_mode=False)
         if code == _INTERRUPTED:
@@ -34,22 +51,22 @@ def run_guarded(command: Callable[..., Any], debug: bool) -> NoReturn:
             raise KeyboardInterrupt
         sys.stdout.flush()
     except LimbeckError as error:
-        _fail(str(error), debug)
-    except KeyboardInterrupt:
-        _fail("stopped; `limbeck resume RUN` continues from the last checkpoint", debug, code=_INTERRUPTED)
+        fail(error, str(error))
+    except KeyboardInterrupt as error:
+        fail(error, "stopped; `limbeck resume RUN` continues from the last checkpoint", code=_INTERRUPTED)
     except BrokenPipeError:
         # `limbeck methods | head`: the reader is gone. The rest of the buffer goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        _fail(_os_message(error), debug)
+        fail(error, _os_message(error))
     except Exception as error:
         # The parser's errors have a class that older versions of typer keep elsewhere.
         if hasattr(error, "format_message"):
-            _fail(f"{error.format_message().rstrip('.')}; see limbeck --help", debug)
+            fail(error, f"{error.format_message().rstrip('.')}; see limbeck --help")
         if not any(sign in str(error) for sign in _FULL_DISK_SIGNS):
             raise
-        _fail(f"cannot write: {error}; the disk may be full: {_MAKE_ROOM}", debug)
+        fail(error, f"cannot write: {error}; the disk may be full: {_MAKE_ROOM}")
     sys.exit(code)
 
 
@@ -60,8 +77,20 @@ def _os_message(error: OSError) -> str:
     return f"{error.strerror or error}{place}"
 
 
-def _fail(message: str, debug: bool, code: int = 2) -> NoReturn:
-    if debug:
-        traceback.print_exc()
-    print(f"limbeck: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
+def error_object(error: BaseException, message: str) -> dict[str, str | None]:
+    """What programs read of an error; the code is None if the error is not one of limbeck's own.
+
+    >>> error_object(LimbeckError("no file a.csv", code="not_found", path="a.csv"), "no file a.csv")
+    {'code': 'not_found', 'path': 'a.csv', 'message': 'no file a.csv'}
+    """
+    code, path = (error.code, error.path) if isinstance(error, LimbeckError) else (None, None)
+    return {"code": code, "path": path, "message": _one_line(message)}
+
+
+def print_error(message: str) -> None:
+    """Print the line of an error."""
+    print(f"limbeck: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

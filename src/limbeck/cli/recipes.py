@@ -28,7 +28,9 @@ def recipes(
     if name == "check":
         _check(file, set_ or (), plugin)
     elif file is not None or set_ or (plugin is not None and name != "schema"):
-        raise RecipeError(f"`recipes {name}` takes no more; a file, values and a plugin go with `recipes check`")
+        raise RecipeError(
+            f"`recipes {name}` takes no more; a file, values and a plugin go with `recipes check`", code="conflict"
+        )
     elif name == "schema":
         _print_schema(plugin)
     else:
@@ -37,7 +39,9 @@ def recipes(
 
 def _check(file: str | None, overrides: Sequence[str], plugin: Path | None) -> None:
     if file is None:
-        raise RecipeError("`recipes check` needs a recipe file, as in: limbeck recipes check recipe.yaml")
+        raise RecipeError(
+            "`recipes check` needs a recipe file, as in: limbeck recipes check recipe.yaml", code="missing", path="file"
+        )
     from limbeck.api import check
     from limbeck.recipes.read import recipe_text
 

@@ -65,7 +65,11 @@ class CompressionPlan:
         names = [layer.name for layer in self.layers]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ArgumentError(f"CompressionPlan: the layer {twice[0]!r} is there twice; give each layer once")
+            raise ArgumentError(
+                f"CompressionPlan: the layer {twice[0]!r} is there twice; give each layer once",
+                code="duplicate",
+                path="layers",
+            )
 
     @property
     def parameters(self) -> int:

@@ -23,11 +23,17 @@ def check_names(students: Collection[str], terms: Collection[str], teachers: Col
             check_name(kind, name)
     for name in teachers:
         if name in students:
-            raise ArgumentError(f"{name!r} names a student and a teacher; every source on the board has its own name")
+            raise ArgumentError(
+                f"{name!r} names a student and a teacher; every source on the board has its own name",
+                code="duplicate",
+                path=f"teachers.{name}",
+            )
     if "batch" in students or "batch" in teachers:
-        raise ArgumentError("'batch' is the name of the batch; choose another name for the model")
+        raise ArgumentError(
+            "'batch' is the name of the batch; choose another name for the model", code="in_use", path="students"
+        )
     if not students or not terms:
-        raise ArgumentError("a Distiller needs at least one student and at least one term")
+        raise ArgumentError("a Distiller needs at least one student and at least one term", code="missing")
 
 
 def check_kinds(terms: Mapping[str, object], teachers: Mapping[str, object]) -> None:
@@ -35,13 +41,17 @@ def check_kinds(terms: Mapping[str, object], teachers: Mapping[str, object]) -> 
     for name, term in terms.items():
         if not isinstance(term, Term):
             raise ArgumentError(
-                f"term {name!r} is a {type(term).__name__}; wrap the loss: Term({type(term).__name__}())"
+                f"term {name!r} is a {type(term).__name__}; wrap the loss: Term({type(term).__name__}())",
+                code="wrong_type",
+                path=f"terms.{name}",
             )
     for name, teacher in teachers.items():
         if not hasattr(teacher, "reads"):
             raise ArgumentError(
                 f"teacher {name!r} is a {type(teacher).__name__}, which has no property reads; "
-                "wrap the model: Frozen(model)"
+                "wrap the model: Frozen(model)",
+                code="wrong_type",
+                path=f"teachers.{name}",
             )
 
 
@@ -63,7 +73,9 @@ def check_separate(students: Mapping[str, Tapped], teachers: Mapping[str, Any]) 
                 where = f"the module {path!r}" if path else "the whole model"
                 raise ArgumentError(
                     f"student {student!r} and teacher {name!r} share {where}: the teacher would be trained, or the "
-                    "student frozen; give one of them a copy.deepcopy, or train both as students"
+                    "student frozen; give one of them a copy.deepcopy, or train both as students",
+                    code="conflict",
+                    path=f"teachers.{name}",
                 )
 
 
@@ -99,7 +111,11 @@ def ordered(students: Mapping[str, Tapped], terms: Mapping[str, Term], teachers:
         for address in addresses:
             source = _check_source(reader, address, known)
             if source in above:
-                raise ArgumentError(f"models read each other in a circle: {' -> '.join((*above, source))}")
+                raise ArgumentError(
+                    f"models read each other in a circle: {' -> '.join((*above, source))}",
+                    code="cycle",
+                    path=f"teachers.{source}",
+                )
             if source in reads and source not in order:
                 visit(source, above)
 
@@ -117,5 +133,5 @@ def ordered(students: Mapping[str, Tapped], terms: Mapping[str, Term], teachers:
 def _check_source(reader: str, address: Address, known: Collection[str]) -> str:
     source = source_of(address)
     if source not in known:
-        raise ArgumentError(f"{reader}: no source {source!r}.{suggest(source, known)}")
+        raise ArgumentError.at(reader, f"no source {source!r}.{suggest(source, known)}", code="unknown_name")
     return source

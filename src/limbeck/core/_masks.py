@@ -24,7 +24,9 @@ def fit(name: str, tensor: Tensor, unreduced: Tensor) -> Tensor:
     if tensor.shape != unreduced.shape[: tensor.ndim]:
         raise ArgumentError(
             f"the {name} has shape {list(tensor.shape)}, the unreduced loss {list(unreduced.shape)}; the {name} must "
-            "have the loss's shape or its leading axes"
+            "have the loss's shape or its leading axes",
+            code="wrong_shape",
+            path=name,
         )
     return align(tensor, unreduced)
 

@@ -32,9 +32,15 @@ class OptimizerSync:
         self._latest = -1
         self._after_round = after_round
         if not optimizers:
-            raise ArgumentError("attach needs at least one optimizer; it was given none")
+            raise ArgumentError(
+                "attach needs at least one optimizer; it was given none", code="missing", path="optimizers"
+            )
         if len({id(optimizer) for optimizer in self._optimizers}) < len(optimizers):
-            raise ArgumentError("attach was given one optimizer twice; every step would count twice")
+            raise ArgumentError(
+                "attach was given one optimizer twice; every step would count twice",
+                code="duplicate",
+                path="optimizers",
+            )
         for optimizer in self._optimizers:
             optimizer.register_step_pre_hook(self._before)
             optimizer.register_step_post_hook(self._after)

@@ -50,7 +50,9 @@ def _model(address: Address, source: object) -> nn.Module:
         model = model.model
     if not isinstance(model, nn.Module):
         raise ArgumentError(
-            f"{address!r}: a {type(source).__name__} holds no model with parameters to read; use a Frozen teacher"
+            f"{address!r}: a {type(source).__name__} holds no model with parameters to read; use a Frozen teacher",
+            code="unsupported",
+            path=address,
         )
     return model
 
@@ -58,13 +60,19 @@ def _model(address: Address, source: object) -> nn.Module:
 def _check_path(address: Address, path: str, model: nn.Module) -> None:
     known = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     if path not in known:
-        raise ArgumentError(f"{address!r}: the model has no parameter {path!r}.{suggest(path, known)}")
+        raise ArgumentError(
+            f"{address!r}: the model has no parameter {path!r}.{suggest(path, known)}",
+            code="unknown_name",
+            path=address,
+        )
 
 
 def _unsharded(model: nn.Module, path: str) -> nn.Parameter:
     parameter = model.get_parameter(path)
     if hasattr(parameter, "full_tensor"):
         raise ArgumentError(
-            f"parameter {path!r} is sharded over processes, so no term can read it; train with DistributedDataParallel"
+            f"parameter {path!r} is sharded over processes, so no term can read it; train with DistributedDataParallel",
+            code="unsupported",
+            path=path,
         )
     return parameter

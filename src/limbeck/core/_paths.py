@@ -26,7 +26,9 @@ def split_path(path: str, modules: Collection[str]) -> tuple[str, str]:
         return path, "output"
     module = path.removesuffix(_input)
     if module not in modules:
-        raise ArgumentError(f"the model has no module {module!r}.{_nearest(path, modules)}")
+        raise ArgumentError(
+            f"the model has no module {module!r}.{_nearest(path, modules)}", code="unknown_name", path="path"
+        )
     return module, "input"
 
 

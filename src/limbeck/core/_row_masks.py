@@ -58,7 +58,9 @@ def check_mask(batch: Outputs, where: Address) -> None:
     mask = _read(batch, where)
     if mask is not None and mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
         raise ArgumentError(
-            f"where={where!r} holds values from {mask.min()} to {mask.max()}; a mask is torch.bool, or integers 0 and 1"
+            f"where={where!r} holds values from {mask.min()} to {mask.max()}; a mask is torch.bool, or "
+            "integers 0 and 1",
+            path="where",
         )
 
 
@@ -84,7 +86,11 @@ def _read(batch: Outputs, where: Address) -> Tensor | None:
         return None
     mask: Tensor = resolve({"batch": batch}, where)
     if mask.is_floating_point() or mask.is_complex():
-        raise ArgumentError(f"where={where!r} holds {mask.dtype}; a mask is torch.bool, or integers 0 and 1")
+        raise ArgumentError(
+            f"where={where!r} holds {mask.dtype}; a mask is torch.bool, or integers 0 and 1",
+            code="wrong_type",
+            path="where",
+        )
     return mask
 
 

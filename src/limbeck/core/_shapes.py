@@ -27,7 +27,9 @@ def check_quantities(loss: str, values: Mapping[str, Any], inputs: Mapping[str, 
         if longer == [*shape, 1]:
             raise ArgumentError(
                 f"{loss}: {one!r} has shape {shape} and {other!r} {longer}; expected one shape; squeeze or unsqueeze "
-                f"the last axis of {inputs[one]!r} or {inputs[other]!r}"
+                f"the last axis of {inputs[one]!r} or {inputs[other]!r}",
+                code="wrong_shape",
+                path=one,
             )
 
 
@@ -42,7 +44,8 @@ def check_rows(loss: str, unreduced: Tensor, batch: Outputs, values: Mapping[str
     if len(unreduced) != rows:
         raise ArgumentError(
             f"{loss} returned {list(unreduced.shape)} for {rows} rows; expected a value for every row, [{rows}], or "
-            f"for every position, [{rows}, T]"
+            f"for every position, [{rows}, T]",
+            code="wrong_shape",
         )
 
 

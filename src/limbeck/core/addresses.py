@@ -44,7 +44,10 @@ def check_name(kind: str, name: str) -> str:
         ArgumentError: if the name does not match ``[a-z][a-z0-9_]*``.
     """
     if not isinstance(name, str) or not _name.fullmatch(name):
-        raise ArgumentError(f"the {kind} name {name!r} must match [a-z][a-z0-9_]*: a small letter, then a-z, 0-9 or _")
+        raise ArgumentError(
+            f"the {kind} name {name!r} must match [a-z][a-z0-9_]*: a small letter, then a-z, 0-9 or _",
+            path=f"{kind}s.{name}",
+        )
     return name
 
 
@@ -92,7 +95,7 @@ def resolve(board: Board, address: Address) -> Any:
     while done < len(parts):
         step = _longest(place, parts[done:])
         if step is None:
-            raise AddressError(_nothing(place, parts, done))
+            raise AddressError(_nothing(place, parts, done), code="unknown_name", path=".".join(parts))
         place, used = step
         done += used
     return place
@@ -132,7 +135,7 @@ def rows_of(batch: Outputs) -> int:
         rows = row_count(part)
         if rows is not None:
             return rows
-    raise AddressError(f"the batch holds no tensor; its keys are {sorted(batch)}")
+    raise AddressError(f"the batch holds no tensor; its keys are {sorted(batch)}", code="missing", path="batch")
 
 
 def row_count(value: Any) -> int | None:

@@ -80,7 +80,9 @@ def attention_taps(model: nn.Module, layers: Sequence[int] | None = None) -> Att
     chosen = range(depth) if layers is None else layers
     for layer in chosen:
         if not -depth <= layer < depth:
-            raise ArgumentError(f"attention_taps: there is no layer {layer}; the model has {depth}, counted from 0")
+            raise ArgumentError(
+                f"attention_taps: there is no layer {layer}; the model has {depth}, counted from 0", path="layers"
+            )
     paths = {
         role: [f"{stack}.{layer % depth}.{path}" for layer in chosen]
         for role, path in (("query", layout.query), ("key", layout.key), ("value", layout.value))
@@ -88,7 +90,11 @@ def attention_taps(model: nn.Module, layers: Sequence[int] | None = None) -> Att
     modules = dict(model.named_modules())
     for path in (path for of_role in paths.values() for path in of_role):
         if path not in modules:
-            raise ArgumentError(f"attention_taps: the model has no module {path!r}.{suggest(path, modules)}")
+            raise ArgumentError(
+                f"attention_taps: the model has no module {path!r}.{suggest(path, modules)}",
+                code="unknown_name",
+                path=path,
+            )
     config: Any = model.config
     return AttentionTaps(**paths, heads=config.num_attention_heads, mask=layout.mask)
 
@@ -99,7 +105,9 @@ def _found(model: nn.Module) -> tuple[_Layout, str, int]:
     if kind not in _layouts:
         raise ArgumentError(
             f"attention_taps: {type(model).__name__} is a model of type {kind!r}, whose modules are not known; name "
-            f"them in taps yourself. Known: {', '.join(map(repr, sorted(_layouts)))}."
+            f"them in taps yourself. Known: {', '.join(map(repr, sorted(_layouts)))}.",
+            code="unsupported",
+            path="model",
         )
     stacks = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList) and module}
     for layout in _layouts[kind]:
@@ -109,5 +117,7 @@ def _found(model: nn.Module) -> tuple[_Layout, str, int]:
     expected = " or ".join(repr(layout.layers) for layout in _layouts[kind])
     raise ArgumentError(
         f"attention_taps: a model of type {kind!r} has its layers in one list {expected}, this {type(model).__name__} "
-        f"has the lists {sorted(stacks)}; name its modules in taps yourself"
+        f"has the lists {sorted(stacks)}; name its modules in taps yourself",
+        code="unsupported",
+        path="model",
     )

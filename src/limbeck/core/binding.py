@@ -54,7 +54,11 @@ def bind(loss: nn.Module | type[nn.Module], inputs: Mapping[str, Address], main:
     name, known = (loss if isinstance(loss, type) else type(loss)).__name__, arguments(loss)
     for argument in inputs:
         if argument not in known:
-            raise ArgumentError(f"{name} has no argument {argument!r}.{suggest(argument, known)}")
+            raise ArgumentError(
+                f"{name} has no argument {argument!r}.{suggest(argument, known)}",
+                code="unknown_name",
+                path=f"inputs.{argument}",
+            )
     bound = {}
     for argument, parameter in known.items():
         address = inputs.get(argument, default_address(argument, main))
@@ -62,10 +66,15 @@ def bind(loss: nn.Module | type[nn.Module], inputs: Mapping[str, Address], main:
             bound[argument] = address
         elif parameter.default is inspect.Parameter.empty:
             raise ArgumentError(
-                f"the argument {argument!r} of {name} has no default address; give inputs={{{argument!r}: 'student.…'}}"
+                f"the argument {argument!r} of {name} has no default address; give "
+                f"inputs={{{argument!r}: 'student.…'}}",
+                code="missing",
+                path=f"inputs.{argument}",
             )
     if not bound:
-        raise ArgumentError(f"{name} reads nothing; its forward must take at least one tensor by name")
+        raise ArgumentError(
+            f"{name} reads nothing; its forward must take at least one tensor by name", code="unsupported"
+        )
     return bound
 
 

@@ -19,7 +19,7 @@ from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
 from limbeck.core.term import Term
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, LimbeckError, located
 
 __all__ = ["Distiller", "Teacher"]
 
@@ -87,8 +87,12 @@ class Distiller(nn.Module):
         check_names(students, terms, teachers)
         check_kinds(terms, teachers)
         tapped = {name: _tapped(model) for name, model in students.items()}
-        for part in _parts_with("bind_students", teachers.values()):
-            part.bind_students(tapped)
+        for name, part in _parts_by_teacher("bind_students", teachers):
+            try:
+                part.bind_students(tapped)
+            except LimbeckError as error:
+                error.path = f"teachers.{name}"
+                raise
         self._students = _store(tapped)
         self._terms = _store(terms)
         self._order = ordered(tapped, terms, teachers)
@@ -112,10 +116,16 @@ class Distiller(nn.Module):
         for name, model in self.students.items():
             if not any(p.requires_grad for p in model.parameters()):
                 raise ArgumentError(
-                    f"student {name!r} has no parameter that requires grad; call requires_grad_() on its model"
+                    f"student {name!r} has no parameter that requires grad; call requires_grad_() on its model",
+                    code="unsupported",
+                    path=f"students.{name}",
                 )
         if all(term.is_constant and term.weight == 0 for term in self.terms.values()):
-            raise ArgumentError(f"every term has weight 0: {sorted(self.terms)}; at least one must be above 0")
+            raise ArgumentError(
+                f"every term has weight 0: {sorted(self.terms)}; at least one must be above 0",
+                code="no_effect",
+                path="terms",
+            )
 
     def _check_teachers_learn(self) -> None:
         read = {source_of(address) for teacher in self._teachers.values() for address in teacher.reads}
@@ -127,7 +137,9 @@ class Distiller(nn.Module):
             if name not in read and any(p.requires_grad for p in teacher.parameters()):
                 raise ArgumentError(
                     f"teacher {name!r} has parameters to train, but every term that reads it detaches it; train it "
-                    f"with a term of its own, as Term(CrossEntropy(), {{'student': '{name}.logits'}}), or freeze them"
+                    f"with a term of its own, as Term(CrossEntropy(), {{'student': '{name}.logits'}}), or freeze them",
+                    code="no_effect",
+                    path=f"teachers.{name}",
                 )
 
     @property
@@ -204,12 +216,15 @@ class Distiller(nn.Module):
             with preserve_buffers(self):
                 boards = [self._trial_board(batch, number == 0) for number, batch in enumerate(batches)]
                 if not boards:
-                    raise ArgumentError("prepare needs at least one batch; it was given none")
+                    raise ArgumentError(
+                        "prepare needs at least one batch; it was given none", code="missing", path="batches"
+                    )
                 for part in _parts_with("prepare", self._teachers.values()):
                     part.prepare(boards)
             for name, term in self.terms.items():
                 try:
-                    term.prepare(boards)
+                    with located(f"terms.{name}"):
+                        term.prepare(boards)
                 except Exception as error:
                     error.add_note(f"in the term {name!r}")
                     raise
@@ -245,7 +260,11 @@ class Distiller(nn.Module):
         """
         batches = list(batches)
         if not batches:
-            raise ArgumentError("counts needs the micro-batches of one optimizer step; it was given none")
+            raise ArgumentError(
+                "counts needs the micro-batches of one optimizer step; it was given none",
+                code="missing",
+                path="micro_batches",
+            )
         device = self.step.device
         totals = torch.stack(
             [
@@ -266,7 +285,9 @@ class Distiller(nn.Module):
             ArgumentError: if optimizers are attached already: every step would count twice.
         """
         if self._optimizer_sync is not None:
-            raise ArgumentError("this Distiller is attached to an optimizer already; attach all of them in one call")
+            raise ArgumentError(
+                "this Distiller is attached to an optimizer already; attach all of them in one call", code="in_use"
+            )
         self._optimizer_sync = OptimizerSync(optimizers, self.after_step)
         return self
 
@@ -314,6 +335,15 @@ def _parts_with(method: str, teachers: Iterable[object]) -> list[Any]:
     """The teachers, and the modules inside them, that have this method."""
     parts = [part for t in teachers for part in (t.modules() if isinstance(t, nn.Module) else (t,))]
     return [part for part in dict.fromkeys(parts) if hasattr(part, "reads") and hasattr(part, method)]
+
+
+def _parts_by_teacher(method: str, teachers: Mapping[str, object]) -> list[tuple[str, Any]]:
+    """Each of `_parts_with` once, with the name of the first teacher that has it."""
+    owners: dict[Any, str] = {}
+    for name, teacher in teachers.items():
+        for part in _parts_with(method, [teacher]):
+            owners.setdefault(part, name)
+    return [(name, part) for part, name in owners.items()]
 
 
 def _store(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

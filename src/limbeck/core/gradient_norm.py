@@ -76,12 +76,14 @@ class GradientNorm(nn.Module):
     ) -> None:
         super().__init__()
         if every < 1:
-            raise ArgumentError(f"gradient_norm: every is {every}, expected at least 1 optimizer step")
+            raise ArgumentError(f"gradient_norm: every is {every}, expected at least 1 optimizer step", path="every")
         if not 0.0 <= smoothing < 1.0:
-            raise ArgumentError(f"gradient_norm: smoothing is {smoothing}, expected at least 0 and below 1")
+            raise ArgumentError(
+                f"gradient_norm: smoothing is {smoothing}, expected at least 0 and below 1", path="smoothing"
+            )
         if parameter_path(at) is not None:
             raise ArgumentError(
-                f"gradient_norm: at={at!r} is a parameter; name an output or a tap, as 'student.logits'"
+                f"gradient_norm: at={at!r} is a parameter; name an output or a tap, as 'student.logits'", path="at"
             )
         self.at = at
         self.every = every
@@ -97,14 +99,22 @@ class GradientNorm(nn.Module):
         """
         source = source_of(self.at)
         if source not in students:
-            raise ArgumentError(f"gradient_norm: at={self.at!r}, no student {source!r}.{suggest(source, students)}")
+            raise ArgumentError(
+                f"gradient_norm: at={self.at!r}, no student {source!r}.{suggest(source, students)}",
+                code="unknown_name",
+                path="at",
+            )
         for name in self.terms or ():
             if name not in terms:
-                raise ArgumentError(f"gradient_norm: no term {name!r}.{suggest(name, terms)}")
+                raise ArgumentError(
+                    f"gradient_norm: no term {name!r}.{suggest(name, terms)}", code="unknown_name", path="terms"
+                )
         terms = tuple(terms) if self.terms is None else self.terms
         if len(terms) < 2 or len(set(terms)) < len(terms):
             raise ArgumentError(
-                f"gradient_norm: the terms to balance are {list(terms)}; it needs at least two, each once"
+                f"gradient_norm: the terms to balance are {list(terms)}; it needs at least two, each once",
+                code="too_few",
+                path="terms",
             )
         self.terms = terms
         self.register_buffer("factors", torch.full((len(terms),), 1 / len(terms)))
@@ -139,7 +149,9 @@ class GradientNorm(nn.Module):
         tensor = resolve(board, self.at)
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
             found = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
-            raise ArgumentError(f"gradient_norm: at={self.at!r} holds {found}; name one floating tensor")
+            raise ArgumentError(
+                f"gradient_norm: at={self.at!r} holds {found}; name one floating tensor", code="wrong_type", path="at"
+            )
         squares = [self._square(name, means[name], tensor) for name in self._bound]
         counts = [means[name].count.detach() for name in self._bound]
         return torch.stack([torch.stack(squares), torch.stack(counts).float()])
@@ -156,7 +168,9 @@ class GradientNorm(nn.Module):
                     if is_of_compiled_graph(tensor)
                     else "name a tensor from which all balanced terms are computed, as at='student.<tap>', or leave "
                     "the term out by terms=[…]"
-                )
+                ),
+                code="no_effect",
+                path="at",
             )
         return gradient.detach().float().square().sum()
 

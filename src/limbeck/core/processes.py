@@ -57,7 +57,11 @@ def gathered(values: Mapping[str, Any], mask: Tensor) -> tuple[dict[str, Any], T
     """
     ragged = sorted(argument for argument, value in values.items() if isinstance(value, Ragged))
     if ragged:
-        raise ArgumentError(f"gather=True: {ragged} hold rows of unequal lengths; pad them, or leave out gather")
+        raise ArgumentError(
+            f"gather=True: {ragged} hold rows of unequal lengths; pad them, or leave out gather",
+            code="unsupported",
+            path="gather",
+        )
     if world_size() == 1:
         return dict(values), mask
     most = torch.tensor(len(mask), device=mask.device)

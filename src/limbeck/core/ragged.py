@@ -45,12 +45,16 @@ class Ragged:
         if offsets.ndim != 1 or not len(offsets) or offsets.dtype != torch.int64:
             raise ArgumentError(
                 f"Ragged: the offsets are {offsets.dtype} {list(offsets.shape)}; expected torch.int64 [B + 1], one "
-                "more than there are rows"
+                "more than there are rows",
+                code="wrong_shape",
+                path="offsets",
             )
         if not values.ndim or values.device != offsets.device:
             raise ArgumentError(
                 f"Ragged: the values have shape {list(values.shape)} on {values.device}, the offsets are on "
-                f"{offsets.device}; expected values [N, *] on the same device"
+                f"{offsets.device}; expected values [N, *] on the same device",
+                code="wrong_shape",
+                path="values",
             )
         if offsets.device.type == "cpu" and not torch.compiler.is_compiling():
             _check_offsets(offsets, len(values))
@@ -63,11 +67,17 @@ class Ragged:
             ArgumentError: if there is no row, or the rows differ in more than their first axis.
         """
         if not rows:
-            raise ArgumentError("Ragged.of needs at least one row; for a batch without rows give values and offsets")
+            raise ArgumentError(
+                "Ragged.of needs at least one row; for a batch without rows give values and offsets",
+                code="missing",
+                path="rows",
+            )
         if len({row.shape[1:] if row.ndim else None for row in rows}) > 1 or not rows[0].ndim:
             raise ArgumentError(
                 f"Ragged.of: the rows have shapes {[list(row.shape) for row in rows]}; expected [L, *] with one length "
-                "L for each and all other axes equal"
+                "L for each and all other axes equal",
+                code="wrong_shape",
+                path="rows",
             )
         lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
         return cls(torch.cat(list(rows)), _from_lengths(lengths))
@@ -156,13 +166,15 @@ def _check_offsets(offsets: Tensor, count: int) -> None:
     ends = offsets.tolist()
     if ends[0] != 0 or ends[-1] != count:
         raise ArgumentError(
-            f"Ragged: the offsets run from {ends[0]} to {ends[-1]} and there are {count} values; expected 0 to {count}"
+            f"Ragged: the offsets run from {ends[0]} to {ends[-1]} and there are {count} values; expected 0 to {count}",
+            path="offsets",
         )
     falling = next((row for row, (start, end) in enumerate(pairwise(ends)) if end < start), None)
     if falling is not None:
         raise ArgumentError(
             f"Ragged: the offsets fall from {ends[falling]} to {ends[falling + 1]} at row {falling}; expected them to "
-            "ascend"
+            "ascend",
+            path="offsets",
         )
 
 

@@ -17,7 +17,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 def _check_steps(name: str, steps: int) -> None:
     if steps < 1:
-        raise ArgumentError(f"{name}: steps is {steps}; it must be at least 1 optimizer step")
+        raise ArgumentError(f"{name}: steps is {steps}; it must be at least 1 optimizer step", path="steps")
 
 
 @register("schedule", "constant")

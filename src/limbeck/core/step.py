@@ -51,7 +51,9 @@ class StepOutput(NamedTuple):
             if world_size() > 1:
                 raise ArgumentError(
                     "loss() divides by this process's counts, but several processes train together; give "
-                    "loss(distiller.counts(micro_batches))"
+                    "loss(distiller.counts(micro_batches))",
+                    code="missing",
+                    path="counts",
                 )
             counts = Counts({name: mean.count for name, mean in self.terms.items()}, 1, 1)
         # Small tensors cost time too: what has no gradient is computed first, so that backward has less to do.

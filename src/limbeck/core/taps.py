@@ -59,7 +59,7 @@ class _Tap:
         if recorder.leaf is not None:
             output = _grown(output, recorder.leaf)
         elif recorder.grad and _lacks_grad(output) and _can_train(module):
-            raise AddressError(self._without_grad())
+            raise AddressError(self._without_grad(), code="unsupported", path=self.name)
         self._write(output)
         return output
 
@@ -70,11 +70,15 @@ class _Tap:
         given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         place = next((place for place, value in given.items() if isinstance(value, Tensor)), None)
         if place is None:
-            raise AddressError(f"tap {self.name!r}: module {self.path!r} was called without a tensor; tap its output")
+            raise AddressError(
+                f"tap {self.name!r}: module {self.path!r} was called without a tensor; tap its output",
+                code="missing",
+                path=self.name,
+            )
         if recorder.leaf is not None:
             given[place] = _grown(given[place], recorder.leaf)
         elif recorder.grad and not torch.is_grad_enabled() and _lacks_grad(given[place]):
-            raise AddressError(self._without_grad())
+            raise AddressError(self._without_grad(), code="unsupported", path=self.name)
         self._write(given[place])
         return tuple(given[i] for i in range(len(args))), {name: given[name] for name in kwargs}
 
@@ -82,7 +86,9 @@ class _Tap:
         recorder = self.recorder
         if self.name in recorder.values:
             raise AddressError(
-                f"tap {self.name!r}: module {self.path!r} ran twice in one forward; tap a module that runs once"
+                f"tap {self.name!r}: module {self.path!r} ran twice in one forward; tap a module that runs once",
+                code="unsupported",
+                path=self.name,
             )
         recorder.values[self.name] = value
         recorder.versions[self.name] = _versions(value)
@@ -146,7 +152,11 @@ class Tapped(nn.Module):
         self.output = check_name("output", output)
         self.detach_inputs = detach_inputs
         if not self.inputs:
-            raise ArgumentError("inputs name no address; give one, or a mapping of arguments to addresses")
+            raise ArgumentError(
+                "inputs name no address; give one, or a mapping of arguments to addresses",
+                code="missing",
+                path="inputs",
+            )
         _check_call(model, self.call)
         self._recorder = _Recorder()
         self.register_parameter("_leaf", None)
@@ -159,19 +169,23 @@ class Tapped(nn.Module):
         check_name("tap", name)
         if name == "parameters":
             raise ArgumentError(
-                "tap 'parameters': an address with this name reads the model's parameters; choose another"
+                "tap 'parameters': an address with this name reads the model's parameters; choose another",
+                code="in_use",
+                path="taps",
             )
         if isinstance(paths, str):
             return self._hooked(name, paths, modules)
         if not paths:
-            raise ArgumentError(f"tap {name!r} names no module; give it a path, or several")
+            raise ArgumentError(
+                f"tap {name!r} names no module; give it a path, or several", code="missing", path=f"taps.{name}"
+            )
         return tuple(self._hooked(f"{name}.{number}", path, modules) for number, path in enumerate(paths))
 
     def _hooked(self, name: str, path: str, modules: Mapping[str, nn.Module]) -> _Tap:
         try:
             module, what = split_path(path, modules)
         except ArgumentError as error:
-            raise ArgumentError(f"tap {name!r}: {error}") from error
+            raise ArgumentError(f"tap {name!r}: {error}", code=error.code, path=f"taps.{name}") from error
         tap = _Tap(name, module, what, self._recorder)
         if what == "input":
             modules[module].register_forward_pre_hook(tap.take_input, with_kwargs=True)
@@ -190,7 +204,11 @@ class Tapped(nn.Module):
         outputs = _named(result, self.output)
         for name, tap in self._taps.items():
             if name in outputs:
-                raise AddressError(f"tap {name!r} has the name of one of the model's outputs; choose another name")
+                raise AddressError(
+                    f"tap {name!r} has the name of one of the model's outputs; choose another name",
+                    code="in_use",
+                    path=name,
+                )
             if isinstance(tap, tuple):
                 outputs[name] = tuple(_taken(one, values, versions) for one in tap)
             else:
@@ -219,16 +237,24 @@ def _check_call(model: nn.Module, call: Mapping[str, Any]) -> None:
         return
     for name in call:
         if name not in parameters:
-            raise ArgumentError(f"call: {type(model).__name__} takes no {name!r}.{suggest(name, parameters)}")
+            raise ArgumentError.at(
+                "call", f"{type(model).__name__} takes no {name!r}.{suggest(name, parameters)}", code="unknown_name"
+            )
 
 
 def _taken(tap: _Tap, values: Mapping[str, Any], versions: Mapping[str, tuple[int, ...]]) -> Any:
     name = tap.name
     if name not in values:
-        raise AddressError(f"tap {name!r}: module {tap.path!r} did not run in this forward; tap one that does")
+        raise AddressError(
+            f"tap {name!r}: module {tap.path!r} did not run in this forward; tap one that does",
+            code="missing",
+            path=name,
+        )
     if _versions(values[name]) != versions[name]:
         raise AddressError(
-            f"tap {name!r}: something later changed the {tap.what} of {tap.path!r} in place; set inplace=False there"
+            f"tap {name!r}: something later changed the {tap.what} of {tap.path!r} in place; set inplace=False there",
+            code="unsupported",
+            path=name,
         )
     return values[name]
 
@@ -239,7 +265,8 @@ def _named(result: Any, output: str) -> dict[str, Any]:
     if isinstance(result, Mapping):
         return dict(result)
     raise ArgumentError(
-        f"the model returned a {type(result).__name__}; return a tensor (it becomes {output!r}) or a mapping of names"
+        f"the model returned a {type(result).__name__}; return a tensor (it becomes {output!r}) or a mapping of names",
+        code="wrong_type",
     )
 
 

@@ -146,19 +146,35 @@ class Term(nn.Module):
         if self.where is not None and source_of(self.where) != "batch":
             raise ArgumentError(
                 f"where={self.where!r}: the mask of a term is read from the batch, as in 'batch.labelled', so that its "
-                f"count is known without a forward; give a mask made of outputs as a factor: scale={self.where!r}"
+                f"count is known without a forward; give a mask made of outputs as a factor: scale={self.where!r}",
+                path="where",
             )
         for argument in self.detach - self.inputs.keys():
-            raise ArgumentError(f"detach: {name} has no argument {argument!r}.{suggest(argument, self.inputs)}")
+            raise ArgumentError.at(
+                "detach", f"{name} has no argument {argument!r}.{suggest(argument, self.inputs)}", code="unknown_name"
+            )
         for argument in self.detach & self.differentiates:
-            raise ArgumentError(f"detach: {name} differentiates with respect to {argument!r}; leave it out")
+            raise ArgumentError.at(
+                "detach", f"{name} differentiates with respect to {argument!r}; leave it out", code="conflict"
+            )
         if self._of_models and (self.relational or (self._only_parameters and (self.where or self.scale))):
             read = sorted(self.inputs[argument] for argument in self._of_models)
-            raise ArgumentError(f"{name} reads {read}: parameters have no rows to pair, to choose (where) or to weigh")
+            raise ArgumentError(
+                f"{name} reads {read}: parameters have no rows to pair, to choose (where) or to weigh",
+                code="unsupported",
+            )
         if self.scale is not None and self.relational:
-            raise ArgumentError(f"scale={self.scale!r} weighs rows; {name} is relational and gives one number for all")
+            raise ArgumentError(
+                f"scale={self.scale!r} weighs rows; {name} is relational and gives one number for all",
+                code="conflict",
+                path="scale",
+            )
         if self.gather and not self.relational:
-            raise ArgumentError(f"gather=True is for relational losses; {name} gives one value for each row")
+            raise ArgumentError(
+                f"gather=True is for relational losses; {name} gives one value for each row",
+                code="conflict",
+                path="gather",
+            )
 
     @property
     def _only_parameters(self) -> bool:
@@ -167,7 +183,9 @@ class Term(nn.Module):
     def _weight_at(self, step: int) -> float:
         weight = float(self.schedule(step))
         if not math.isfinite(weight) or weight < 0:
-            raise ArgumentError(f"the weight of a term is {weight} at step {step}; it must be finite and at least 0")
+            raise ArgumentError(
+                f"the weight of a term is {weight} at step {step}; it must be finite and at least 0", path="weight"
+            )
         return weight
 
     @property
@@ -227,13 +245,16 @@ class Term(nn.Module):
             rows = rows.to(self.weight.device)
             return ((summed(rows) if self.gather else rows) >= 2).float()
         if not self._seen:
-            raise ArgumentError("counts need the shape of every loss; call Distiller.prepare with a batch first")
+            raise ArgumentError(
+                "counts need the shape of every loss; call Distiller.prepare with a batch first", code="not_ready"
+            )
         chosen = mask.of(1 + max(map(len, self._seen)))
         axes = 1 if chosen is None else chosen.ndim
         behind = {lengths[axes - 1 :] for lengths in self._seen}
         if len(behind) > 1:
             raise ArgumentError(
-                f"{type(self.loss).__name__} gives values on axes of several lengths, {sorted(behind)}; {_mask_wanted}"
+                f"{type(self.loss).__name__} gives values on axes of several lengths, {sorted(behind)}; {_mask_wanted}",
+                code="unsupported",
             )
         self._counted = axes, behind.pop()
         rows = torch.tensor(float(rows_of(batch))) if chosen is None else chosen.sum().float()
@@ -283,7 +304,10 @@ class Term(nn.Module):
         if argument not in getattr(self.loss, "sparse", ()):
             raise ArgumentError(
                 f"{type(self.loss).__name__} reads sparse logits at {self.inputs[argument]!r}, and its argument "
-                f"{argument!r} needs all of them; take kl_divergence, or a codec that keeps all logits, as float16 does"
+                f"{argument!r} needs all of them; take kl_divergence, or a codec that keeps all logits, as "
+                "float16 does",
+                code="unsupported",
+                path=argument,
             )
 
     def _mask(self, batch: Outputs) -> RowMask:
@@ -300,7 +324,8 @@ class Term(nn.Module):
         if not unreduced.ndim:
             raise ArgumentError(
                 f"{type(self.loss).__name__} returned one number; a loss returns one value a row (Term reduces), or "
-                "sets relational = True"
+                "sets relational = True",
+                code="wrong_shape",
             )
         if not self._only_parameters:
             check_rows(type(self.loss).__name__, unreduced, batch, values)
@@ -309,7 +334,8 @@ class Term(nn.Module):
         elif self._counted is not None and unreduced.shape[self._counted[0] :] != self._counted[1]:
             raise ArgumentError(
                 f"{type(self.loss).__name__} gives values of shape {list(unreduced.shape)}, but prepare saw, and "
-                f"counts assumed, axes of the lengths {list(self._counted[1])} behind the mask; {_mask_wanted}"
+                f"counts assumed, axes of the lengths {list(self._counted[1])} behind the mask; {_mask_wanted}",
+                code="wrong_shape",
             )
         return unreduced
 
@@ -337,7 +363,8 @@ class Term(nn.Module):
         value: Tensor = self.loss(**values, mask=mask)
         if value.ndim:
             raise ArgumentError(
-                f"{type(self.loss).__name__} is relational and returned {list(value.shape)}; it returns one number"
+                f"{type(self.loss).__name__} is relational and returned {list(value.shape)}; it returns one number",
+                code="wrong_shape",
             )
         return value
 

@@ -46,9 +46,9 @@ class Augment:
 
     def __init__(self, *, flip: bool = False, crop: int = 0, erase: float = 0.0) -> None:
         if crop < 0:
-            raise ArgumentError(f"crop is {crop}; expected a number of pixels, 0 for none")
+            raise ArgumentError(f"crop is {crop}; expected a number of pixels, 0 for none", path="crop")
         if not 0 <= erase <= 1:
-            raise ArgumentError(f"erase is {erase}; expected a probability in 0..1")
+            raise ArgumentError(f"erase is {erase}; expected a probability in 0..1", path="erase")
         self.flip = flip
         self.crop = crop
         self.erase = erase

@@ -84,20 +84,24 @@ class Batches:
         cached: CachedRows | None = None,
     ) -> None:
         if not 0 <= rank < world:
-            raise ArgumentError(f"rank is {rank} of world {world}; expected 0..world-1")
+            raise ArgumentError(f"rank is {rank} of world {world}; expected 0..world-1", path="rank")
         if not torch.equal(plan.labelled, data.labelled):
             raise ArgumentError(
                 f"the plan is for {len(plan.labelled)} rows, {int(plan.labelled.sum())} of them labelled, the data has "
-                f"{len(data)} and {int(data.labelled.sum())}; make the plan from data.labelled"
+                f"{len(data)} and {int(data.labelled.sum())}; make the plan from data.labelled",
+                code="mismatch",
+                path="plan",
             )
         if plan.batch_size % world:
             raise ArgumentError(
-                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple"
+                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple",
+                path="batch_size",
             )
         if workers < 0 or (chunk is not None and chunk < 1) or (views is not None and views < 1):
             raise ArgumentError(
                 f"workers is {workers}, chunk is {chunk} and views is {views}; expected at least 0, and at least 1 for "
-                "the others"
+                "the others",
+                path="workers" if workers < 0 else "views" if chunk is None or chunk >= 1 else "chunk",
             )
         size = plan.batch_size // world
         channels, height, width = data.shape
@@ -170,7 +174,7 @@ def whole(data: ImageSet, batch_size: int, *, workers: int = 0) -> Iterator[Batc
     [1000, 797]
     """
     if batch_size < 1:
-        raise ArgumentError(f"batch_size is {batch_size}; expected at least 1")
+        raise ArgumentError(f"batch_size is {batch_size}; expected at least 1", path="batch_size")
     starts = range(0, len(data), batch_size)
     jobs = _Jobs(partial(_plain, data), [range(start, min(start + batch_size, len(data))) for start in starts])
     return _run(jobs, 0 if isinstance(data.images, MemoryImages) else workers)
@@ -186,7 +190,10 @@ def _check_cached(cached: CachedRows, data: ImageSet, augment: Augment, views: i
     if cached.rows != len(data) or cached.views not in fitting:
         raise ArgumentError(
             f"the caches hold {cached.views} views of {cached.rows} rows, the data has {len(data)} rows and "
-            f"{'a new view of each in every epoch' if views is None else f'{views} views of each'}; build them for that"
+            f"{'a new view of each in every epoch' if views is None else f'{views} views of each'}; build them "
+            "for that",
+            code="mismatch",
+            path="cached",
         )
 
 

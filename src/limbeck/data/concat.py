@@ -39,7 +39,9 @@ class _ConcatImages:
         positions = list(self._positions(rows))
         ordered = torch.cat([at for at, _, _ in positions])
         if not torch.equal(ordered, torch.arange(len(rows))):
-            raise DataError("rows of joined sources keep the order of the sources; sort them")
+            raise DataError(
+                "rows of joined sources keep the order of the sources; sort them", code="out_of_range", path="rows"
+            )
         return concat_images([part.subset(own) for _, part, own in positions])
 
     def digest(self) -> str:

@@ -93,7 +93,9 @@ class DatasetImages:
             image, _ = _item(self.dataset, row, "dataset")
             if image.shape != self.shape:
                 raise DataError(
-                    f"dataset item {row} has shape {tuple(image.shape)}; expected {self.shape} like the first"
+                    f"dataset item {row} has shape {tuple(image.shape)}; expected {self.shape} like the first",
+                    code="wrong_shape",
+                    path=f"dataset item {row}",
                 )
             images.append(image)
         return torch.stack(images)
@@ -111,11 +113,13 @@ class DatasetImages:
 def _read(dataset: Dataset[Any], memory: int, name: str) -> tuple[Images, Tensor]:
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         raise ArgumentError(
-            f"the {name} dataset {type(dataset).__name__} has no length or no items by number; expected both"
+            f"the {name} dataset {type(dataset).__name__} has no length or no items by number; expected both",
+            code="unsupported",
+            path=name,
         )
     count = len(dataset)
     if not count:
-        raise DataError(f"the {name} dataset is empty; expected (image, label) pairs")
+        raise DataError(f"the {name} dataset is empty; expected (image, label) pairs", code="missing", path=name)
     first, label = _item(dataset, 0, name)
     held = count * first.numel() * first.element_size() <= memory
     pixels = torch.empty((count, *first.shape), dtype=first.dtype) if held else None
@@ -126,13 +130,17 @@ def _read(dataset: Dataset[Any], memory: int, name: str) -> tuple[Images, Tensor
         if label.shape != target.shape[1:] or label.dtype != target.dtype:
             raise DataError(
                 f"{name} item {row} has a label of type {label.dtype} and shape {tuple(label.shape)}; expected "
-                f"{target.dtype} and {tuple(target.shape[1:])} like the first"
+                f"{target.dtype} and {tuple(target.shape[1:])} like the first",
+                code="mismatch",
+                path=f"{name} item {row}",
             )
         target[row] = label
         if image.shape != first.shape or image.dtype != first.dtype:
             raise DataError(
                 f"{name} item {row} has shape {tuple(image.shape)} and type {image.dtype}; "
-                f"expected {tuple(first.shape)} and {first.dtype} like the first: resize and convert in the dataset"
+                f"expected {tuple(first.shape)} and {first.dtype} like the first: resize and convert in the dataset",
+                code="mismatch",
+                path=f"{name} item {row}",
             )
         if pixels is not None:
             pixels[row] = image
@@ -147,7 +155,11 @@ def _read(dataset: Dataset[Any], memory: int, name: str) -> tuple[Images, Tensor
 def _item(dataset: Dataset[Any], row: int, name: str) -> tuple[Tensor, Tensor]:
     item = dataset[row]
     if not isinstance(item, tuple | list) or len(item) != 2:
-        raise DataError(f"{name} item {row} is a {type(item).__name__}; expected a pair (image, label)")
+        raise DataError(
+            f"{name} item {row} is a {type(item).__name__}; expected a pair (image, label)",
+            code="wrong_type",
+            path=f"{name} item {row}",
+        )
     image, label = item
     return _tensor(image, row, name), _label(label, row, name)
 
@@ -162,7 +174,9 @@ def _label(label: Any, row: int, name: str) -> Tensor:
     vector = torch.as_tensor(label) if isinstance(label, Tensor | np.ndarray) else None
     if vector is None or vector.ndim != 1 or not vector.is_floating_point():
         raise DataError(
-            f"{name} item {row} has the label {label!r}; expected one integer, a float or a vector of floats"
+            f"{name} item {row} has the label {label!r}; expected one integer, a float or a vector of floats",
+            code="wrong_type",
+            path=f"{name} item {row}",
         )
     return vector.float()
 
@@ -175,15 +189,23 @@ def _tensor(image: Any, row: int, name: str) -> Tensor:
         try:
             pixels = torch.from_numpy(to_array(convert(image, "L" if image.mode in ("1", "L") else "RGB")))
         except (OSError, ValueError) as error:
-            raise DataError(f"{name} item {row} has an image that cannot be read: {error}") from error
+            raise DataError(
+                f"{name} item {row} has an image that cannot be read: {error}",
+                code="unreadable",
+                path=f"{name} item {row}",
+            ) from error
     else:
         raise DataError(
-            f"{name} item {row} has an image of type {type(image).__name__}; expected a tensor or a Pillow image"
+            f"{name} item {row} has an image of type {type(image).__name__}; expected a tensor or a Pillow image",
+            code="wrong_type",
+            path=f"{name} item {row}",
         )
     if pixels.dim() != 3 or not pixels.numel() or pixels.dtype not in (torch.uint8, torch.float32):
         raise DataError(
             f"{name} item {row} has an image of shape {tuple(pixels.shape)} and type {pixels.dtype}; "
-            "expected [C, H, W] or [H, W], torch.uint8 in 0..255 or torch.float32 in 0..1"
+            "expected [C, H, W] or [H, W], torch.uint8 in 0..255 or torch.float32 in 0..1",
+            code="wrong_shape",
+            path=f"{name} item {row}",
         )
     if pixels.is_floating_point():
         check_range(pixels.unsqueeze(0), row)

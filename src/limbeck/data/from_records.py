@@ -120,7 +120,11 @@ class _Split:
 
     def check_rows(self) -> None:
         if not self.rows:
-            raise DataError(f"{self.records.origin} has no row that can be used; expected at least one")
+            raise DataError(
+                f"{self.records.origin} has no row that can be used; expected at least one",
+                code="missing",
+                path=self.records.origin,
+            )
 
 
 def rows_from_records(
@@ -143,7 +147,10 @@ def rows_from_records(
         for name, one in ((name, _as_records(name, rows)) for name, rows in records.items())
     }
     if "train" not in splits:
-        raise DataError(f"the reader has records of {sorted(splits)}; expected train, and perhaps validation and test")
+        raise DataError(
+            f"the reader has records of {sorted(splits)}; expected train, and perhaps validation and test",
+            code="unknown_name",
+        )
     for split in splits.values():
         split.read(fields, labels)
     train = splits["train"]

@@ -38,11 +38,19 @@ class MlmMasking:
 
     def __init__(self, tokenizer: Any, *, share: float = 0.15, seed: int = 0) -> None:
         if tokenizer.mask_token_id is None:
-            raise ArgumentError("MlmMasking: the tokenizer has no mask token; take that of a masked language model")
+            raise ArgumentError(
+                "MlmMasking: the tokenizer has no mask token; take that of a masked language model",
+                code="unsupported",
+                path="tokenizer",
+            )
         if tokenizer.padding_side != "right":
-            raise ArgumentError("MlmMasking: the tokenizer pads on the left; set tokenizer.padding_side to 'right'")
+            raise ArgumentError(
+                "MlmMasking: the tokenizer pads on the left; set tokenizer.padding_side to 'right'",
+                code="unsupported",
+                path="tokenizer",
+            )
         if not 0.0 < share <= 1.0:
-            raise ArgumentError(f"MlmMasking: share is {share}; expected a number in (0, 1]")
+            raise ArgumentError(f"MlmMasking: share is {share}; expected a number in (0, 1]", path="share")
         self.tokenizer = tokenizer
         self.share = share
         self.seed = seed

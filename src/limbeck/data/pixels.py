@@ -48,10 +48,14 @@ class MemoryImages:
     def __init__(self, pixels: Tensor) -> None:
         if pixels.dim() != 4 or 0 in pixels.shape[1:]:
             raise DataError(
-                f"images have shape {tuple(pixels.shape)}; expected [N, C, H, W] with C, H, W of at least 1"
+                f"images have shape {tuple(pixels.shape)}; expected [N, C, H, W] with C, H, W of at least 1",
+                code="wrong_shape",
             )
         if pixels.dtype not in (torch.uint8, torch.float32):
-            raise DataError(f"images have type {pixels.dtype}; expected torch.uint8 in 0..255 or torch.float32 in 0..1")
+            raise DataError(
+                f"images have type {pixels.dtype}; expected torch.uint8 in 0..255 or torch.float32 in 0..1",
+                code="wrong_type",
+            )
         if pixels.is_floating_point():
             check_range(pixels)
         self.pixels = pixels
@@ -98,9 +102,13 @@ def check_range(pixels: Tensor, first: int = 0) -> None:
     for row in (~((low >= 0) & (high <= 1))).nonzero().flatten().tolist():
         if not flat[row].isfinite().all():
             raise DataError(
-                f"image {first + row} holds NaN or infinity; expected numbers in 0..1: mend or drop this row"
+                f"image {first + row} holds NaN or infinity; expected numbers in 0..1: mend or drop this row",
+                code="not_finite",
+                path=f"image {first + row}",
             )
         raise DataError(
             f"image {first + row} holds values from {low[row]:.4g} to {high[row]:.4g}; expected 0..1: "
-            "scale the images, and leave normalization to the model"
+            "scale the images, and leave normalization to the model",
+            code="out_of_range",
+            path=f"image {first + row}",
         )

@@ -59,13 +59,17 @@ class Plan:
         classes: Tensor | None = None,
     ) -> None:
         if batch_size < 1:
-            raise ArgumentError(f"batch_size is {batch_size}; expected at least 1")
+            raise ArgumentError(f"batch_size is {batch_size}; expected at least 1", path="batch_size")
         if not 0 < labelled_share < 1:
-            raise ArgumentError(f"labelled_share is {labelled_share}; expected a share between 0 and 1")
+            raise ArgumentError(
+                f"labelled_share is {labelled_share}; expected a share between 0 and 1", path="labelled_share"
+            )
         known = int(labelled.sum())
         if labelled_only and not known:
             raise DataError(
-                f"none of the {len(labelled)} training rows has a label; expected some, or in a recipe control: false"
+                f"none of the {len(labelled)} training rows has a label; expected some, or in a recipe control: false",
+                code="missing",
+                path="labelled",
             )
         mixed = 0 < known < len(labelled)
         self.labelled = labelled
@@ -79,7 +83,9 @@ class Plan:
             kind = "unlabelled" if mixed else "training"
             raise DataError(
                 f"a batch takes {batch_size - drawn} {kind} rows, the data has {len(self._walked)}; "
-                f"expected a batch_size (now {batch_size}) that they fill"
+                f"expected a batch_size (now {batch_size}) that they fill",
+                code="too_few",
+                path="batch_size",
             )
         only = labelled_only if mixed else classes is not None and known > 0
         self._slots = _spread(batch_size, batch_size if only else drawn)
@@ -144,7 +150,9 @@ def _members(labelled: Tensor, classes: Tensor) -> list[Tensor]:
 
 def _labelled_per_batch(batch_size: int, share: float) -> int:
     if batch_size < 2:
-        raise ArgumentError(f"batch_size is {batch_size}; expected at least 2, as only some rows have a label")
+        raise ArgumentError(
+            f"batch_size is {batch_size}; expected at least 2, as only some rows have a label", path="batch_size"
+        )
     return min(max(round(batch_size * share), 1), batch_size - 1)
 
 

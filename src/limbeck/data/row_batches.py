@@ -66,7 +66,8 @@ class RowBatches:
     ) -> None:
         if plan.batch_size % world:
             raise ArgumentError(
-                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple"
+                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple",
+                path="batch_size",
             )
         size = plan.batch_size // world
         self._rows = rows

@@ -53,12 +53,16 @@ class RowErrors:
             DataError: where it does not.
         """
         if not self.skip:
-            raise DataError(f"{position}: {reason}; mend the row, or say skip: true")
+            raise DataError.at(position, f"{reason}; mend the row, or say skip: true", code="invalid_row")
         self.reasons[reason] += 1
 
     def without(self, column: str, record: Any) -> DataError:
         """The error for a record that has no such column."""
-        return DataError(f"{self.origin} has no column {column!r}.{suggest(column, [str(name) for name in record])}")
+        return DataError(
+            f"{self.origin} has no column {column!r}.{suggest(column, [str(name) for name in record])}",
+            code="unknown_name",
+            path=self.origin,
+        )
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -90,35 +90,53 @@ def _draw(name: str, data: Rows, rows: Tensor, count: int, seed: int) -> Tensor:
             return data.draw(rows, count, seed)
         return rows[choose(torch.zeros_like(rows), count, seed)]
     except DataError as error:
-        raise DataError(f"{name} split: {error}") from error
+        option = name if name in ("validation", "test") else "limit"
+        raise DataError(f"{name} split: {error}", code=error.code, path=option) from error
 
 
 def _check_shares(source: Mapping[str, Rows], validation: float, test: float) -> None:
     if not 0 <= validation < 1:
-        raise ArgumentError(f"validation is {validation}; expected a share from 0 to below 1")
+        raise ArgumentError(f"validation is {validation}; expected a share from 0 to below 1", path="validation")
     if "test" not in source and not 0 < test < 1:
         raise ArgumentError(
-            f"test is {test}; expected a share between 0 and 1, as the source has no test set of its own"
+            f"test is {test}; expected a share between 0 and 1, as the source has no test set of its own", path="test"
         )
     drawn = (0 if "validation" in source else validation) + (0 if "test" in source else test)
     if drawn >= 1:
-        raise ArgumentError(f"validation {validation} and test {test} leave no rows to train on; make them smaller")
+        raise ArgumentError(
+            f"validation {validation} and test {test} leave no rows to train on; make them smaller",
+            code="conflict",
+            path="validation",
+        )
 
 
 def _check_agreement(source: Mapping[str, Rows]) -> None:
     if "train" not in source or not set(source) <= {"train", "validation", "test"}:
-        raise DataError(f"the source has the sets {sorted(source)}; expected train, and optionally validation and test")
+        raise DataError(
+            f"the source has the sets {sorted(source)}; expected train, and optionally validation and test",
+            code="unknown_name",
+        )
     train = source["train"]
     for name, data in source.items():
         for what in ("shape", "classes", "targets", "columns"):
             own, expected = getattr(data, what, ()), getattr(train, what, ())
             if own != expected and what == "shape":
-                raise DataError(f"{name} rows have shape {own}, train rows {expected}; expected the same")
+                raise DataError(
+                    f"{name} rows have shape {own}, train rows {expected}; expected the same",
+                    code="mismatch",
+                    path=name,
+                )
             if own != expected:
-                raise DataError(f"{name} has {what} {own}, train has {expected}; expected the same")
+                raise DataError(
+                    f"{name} has {what} {own}, train has {expected}; expected the same", code="mismatch", path=name
+                )
     index = torch.cat([data.index for data in source.values()])
     if len(torch.unique(index)) < len(index):
-        raise DataError(f"the sets {', '.join(source)} share an index; expected one number per row of the source")
+        raise DataError(
+            f"the sets {', '.join(source)} share an index; expected one number per row of the source",
+            code="duplicate",
+            path="index",
+        )
 
 
 def _check_classes(sets: Mapping[str, Rows]) -> None:
@@ -128,5 +146,7 @@ def _check_classes(sets: Mapping[str, Rows]) -> None:
             continue
         raise DataError(
             f"the {name} split of {len(data)} rows has no row of class {', '.join(map(repr, missing))}; "
-            "give the class more rows or change the shares"
+            "give the class more rows or change the shares",
+            code="too_few",
+            path=name,
         )

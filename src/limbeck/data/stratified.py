@@ -37,7 +37,9 @@ def choose(target: Tensor, count: int, seed: int) -> Tensor:
     if not len(classes) <= count <= len(target):
         raise DataError(
             f"cannot draw {count} rows from {len(target)} rows of {len(classes)} classes: "
-            f"expected a number from {len(classes)} (one per class) to {len(target)}"
+            f"expected a number from {len(classes)} (one per class) to {len(target)}",
+            code="out_of_range",
+            path="count",
         )
     quota = _shares(sizes, count)
     chosen = []

@@ -91,7 +91,7 @@ def fit_columns(
     """
     for name in categorical:
         if name not in names:
-            raise DataError(f"categorical: no feature {name!r}.{suggest(name, names)}")
+            raise DataError.at("categorical", f"no feature {name!r}.{suggest(name, names)}", code="unknown_name")
     return tuple(_column(name, rows, positions, forced=name in categorical) for name in names)
 
 
@@ -99,15 +99,21 @@ def _column(name: str, rows: Sequence[Row], positions: Sequence[Position], *, fo
     values = [row.get(name) for row in rows]
     known = {value for value in values if value is not None}
     if not known:
-        raise DataError(f"the column {name!r} has no value in the training rows; leave it out of features")
+        raise DataError(
+            f"the column {name!r} has no value in the training rows; leave it out of features",
+            code="missing",
+            path=name,
+        )
     texts = {value for value in known if _number(value) is None}
     if not texts and not forced:
         return Column(name)
     if len(texts) < len(known) and not forced:
         at = next(at for at, value in enumerate(values) if value in texts)
-        raise DataError(
-            f"{positions[at]}: the column {name!r} holds {values[at]!r}, and numbers in other rows; mend the row, or "
-            f"say categorical: [{name}]"
+        raise DataError.at(
+            positions[at],
+            f"the column {name!r} holds {values[at]!r}, and numbers in other rows; mend the row, or "
+            f"say categorical: [{name}]",
+            code="invalid_row",
         )
     return Column(name, rising({_category(value) for value in known}))
 

@@ -90,7 +90,8 @@ class TextBatches:
     ) -> None:
         if plan.batch_size % world:
             raise ArgumentError(
-                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple"
+                f"batch_size {plan.batch_size} does not divide by the {world} processes; expected a multiple",
+                path="batch_size",
             )
         size = plan.batch_size // world
         first = next(iter(tokenizers.values()))

@@ -102,9 +102,17 @@ class TokenizerView:
 
     def __init__(self, tokenizer: Any, names: Sequence[str], max_length: int, *, of_words: bool = False) -> None:
         if not getattr(tokenizer, "is_fast", False):
-            raise ArgumentError(f"the tokenizer is a {type(tokenizer).__name__}; give a fast one of transformers")
+            raise ArgumentError(
+                f"the tokenizer is a {type(tokenizer).__name__}; give a fast one of transformers",
+                code="wrong_type",
+                path="tokenizer",
+            )
         if tokenizer.pad_token_id is None:
-            raise ArgumentError(f"the {type(tokenizer).__name__} has no pad token; set tokenizer.pad_token")
+            raise ArgumentError(
+                f"the {type(tokenizer).__name__} has no pad token; set tokenizer.pad_token",
+                code="unsupported",
+                path="tokenizer",
+            )
         self.tokenizer = tokenizer
         self.names = tuple(names)
         self.max_length = max_length

@@ -82,7 +82,7 @@ class WordCopies:
 
     def __post_init__(self) -> None:
         if self.copies < 1:
-            raise ArgumentError(f"copies is {self.copies}; it must be at least 1")
+            raise ArgumentError(f"copies is {self.copies}; it must be at least 1", path="copies")
 
     def of(self, data: TextSet) -> TextViews:
         """These rows and their copies, taken from disk where they were made before.
@@ -93,7 +93,9 @@ class WordCopies:
         model = masked_language_model(folder=self.folder)
         if model.untrained:
             raise ArgumentError(
-                f"{self.folder} has no head for words; give a masked language model, saved with its head"
+                f"{self.folder} has no head for words; give a masked language model, saved with its head",
+                code="unsupported",
+                path=self.folder,
             )
         if torch.cuda.is_available():
             model.cuda()

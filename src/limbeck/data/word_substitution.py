@@ -53,7 +53,11 @@ class WordSubstitution:
     ) -> None:
         vocabulary = tokenizer.get_vocab()
         if tokenizer.mask_token_id is None or not any(token.startswith("##") for token in vocabulary):
-            raise ArgumentError("WordSubstitution: expected a tokenizer with a mask token and word pieces, as BERT has")
+            raise ArgumentError(
+                "WordSubstitution: expected a tokenizer with a mask token and word pieces, as BERT has",
+                code="unsupported",
+                path="tokenizer",
+            )
         if not 0.0 <= probability <= 1.0 or candidates < 1:
             raise ArgumentError(
                 f"WordSubstitution: probability is {probability} and candidates {candidates}; expected a number in "
@@ -62,7 +66,9 @@ class WordSubstitution:
         words = sorted((number, token) for token, number in vocabulary.items() if token.isalpha())
         if len(words) <= candidates:
             raise ArgumentError(
-                f"WordSubstitution: the vocabulary has {len(words)} whole words, expected more than {candidates}"
+                f"WordSubstitution: the vocabulary has {len(words)} whole words, expected more than {candidates}",
+                code="too_few",
+                path="candidates",
             )
         self.model, self.tokenizer = model, tokenizer
         self.candidates, self.probability, self.seed = candidates, probability, seed

@@ -47,5 +47,6 @@ class Delivery:
         if not module or not function.isidentifier():
             raise ArgumentError(
                 f"Delivery: predictor is {self.predictor!r}; expected 'module:function', such as "
-                "'limbeck.export.predictors.rows:predict'"
+                "'limbeck.export.predictors.rows:predict'",
+                path="predictor",
             )

@@ -55,10 +55,15 @@ def quantize_int8(source: Path, target: Path) -> None:
                 _quantize(graph, small)
         except Exception as error:  # onnxruntime's and onnx's exceptions have no base class of their own
             reason = str(error).partition("\n")[0]
-            raise ExportError(f"INT8 of {source}: onnxruntime cannot quantize it ({reason})") from error
+            raise ExportError(
+                f"INT8 of {source}: onnxruntime cannot quantize it ({reason})", code="failed", path=source
+            ) from error
         if not any(node.op_type in _made for node in onnx.load(small).graph.node):
             raise ExportError(
-                f"INT8 of {source}: it has neither a matrix product with weights nor an LSTM; leave int8 out of formats"
+                f"INT8 of {source}: it has neither a matrix product with weights nor an LSTM; leave int8 out "
+                "of formats",
+                code="no_effect",
+                path=source,
             )
         with atomic(target) as beside:
             beside.write_bytes(small.read_bytes())

@@ -98,7 +98,11 @@ def export_onnx(
         _check_outputs(model(*pair.values()), outputs, names)
     size = sum(tensor.nbytes for tensor in model.state_dict().values())
     if size > _LARGEST:
-        raise ExportError(f"export to {path}: the weights are {size} bytes; one ONNX file holds at most {_LARGEST}")
+        raise ExportError(
+            f"export to {path}: the weights are {size} bytes; one ONNX file holds at most {_LARGEST}",
+            code="unsupported",
+            path=path,
+        )
     graph = with_fusible_gelu(_translate(model, pair, path, {**input_axes, **outputs}))
     _strip(graph)
     described = "; ".join(_described(name, value, input_axes[name], inputs) for name, value in pair.items())
@@ -124,21 +128,35 @@ class _Positional(nn.Module):
             return (given,)
         missing = [name for name in self.outputs if name not in given]
         if missing:
-            raise ArgumentError(f"export_onnx: the model gives no output {missing[0]!r}.{suggest(missing[0], given)}")
+            raise ArgumentError(
+                f"export_onnx: the model gives no output {missing[0]!r}.{suggest(missing[0], given)}",
+                code="unknown_name",
+                path="outputs",
+            )
         return tuple(given[name] for name in self.outputs)
 
 
 def _pair(example: Tensor | Mapping[str, Tensor], inputs: Mapping[str, str]) -> dict[str, Tensor]:
     if isinstance(example, Tensor):
         if len(inputs) > 1:
-            raise ArgumentError(f"export_onnx: example is one tensor, inputs describes {list(inputs)}; describe one")
+            raise ArgumentError(
+                f"export_onnx: example is one tensor, inputs describes {list(inputs)}; describe one",
+                code="mismatch",
+                path="inputs",
+            )
         example = {next(iter(inputs), "input"): example}
     for name in inputs:
         if name not in example:
-            raise ArgumentError(f"export_onnx: the example has no {name!r} to describe.{suggest(name, example)}")
+            raise ArgumentError(
+                f"export_onnx: the example has no {name!r} to describe.{suggest(name, example)}",
+                code="unknown_name",
+                path="inputs",
+            )
     for name, value in example.items():
         if not value.ndim or not len(value):
-            raise ArgumentError(f"export_onnx: the example of {name!r} has no rows; give at least one")
+            raise ArgumentError(
+                f"export_onnx: the example of {name!r} has no rows; give at least one", code="missing", path="example"
+            )
     # A batch of 1 can be taken for a constant by torch.export, so the example is always a batch of 2.
     return {name: torch.cat([value[:1]] * 2).detach().cpu() for name, value in example.items()}
 
@@ -164,20 +182,32 @@ def _check_names(
     metadata: Mapping[str, str],
 ) -> None:
     if not outputs:
-        raise ArgumentError("export_onnx: there are no outputs; name at least one")
+        raise ArgumentError("export_onnx: there are no outputs; name at least one", code="missing", path="outputs")
     taken = [key for key in metadata if key in _RESERVED]
     if taken:
-        raise ArgumentError(f"export_onnx: the metadata has {taken[0]!r}, which is written already; choose another key")
+        raise ArgumentError(
+            f"export_onnx: the metadata has {taken[0]!r}, which is written already; choose another key",
+            code="in_use",
+            path="metadata",
+        )
     both = [name for name in outputs if name in pair]
     if both:
-        raise ArgumentError(f"export_onnx: {both[0]!r} is an input and an output; give it another name")
+        raise ArgumentError(
+            f"export_onnx: {both[0]!r} is an input and an output; give it another name",
+            code="duplicate",
+            path="outputs",
+        )
     for name, entries in names.items():
         if name not in outputs and name not in pair:
-            raise ArgumentError(f"export_onnx: names has {name!r}.{suggest(name, [*outputs, *pair])}")
+            raise ArgumentError(
+                f"export_onnx: names has {name!r}.{suggest(name, [*outputs, *pair])}", code="unknown_name", path="names"
+            )
         if name in pair and pair[name].shape[-1] != len(entries):
             raise ArgumentError(
                 f"export_onnx: the example of {name!r} has {pair[name].shape[-1]} entries in its last axis, and there "
-                f"are {len(entries)} names; give one name for each"
+                f"are {len(entries)} names; give one name for each",
+                code="mismatch",
+                path="names",
             )
 
 
@@ -185,7 +215,11 @@ def _check_outputs(
     given: Sequence[Any], outputs: Mapping[str, Sequence[str]], names: Mapping[str, Sequence[str]]
 ) -> None:
     if len(given) != len(outputs):
-        raise ArgumentError(f"export_onnx: the model gives one tensor; expected a mapping with {', '.join(outputs)}")
+        raise ArgumentError(
+            f"export_onnx: the model gives one tensor; expected a mapping with {', '.join(outputs)}",
+            code="wrong_type",
+            path="model",
+        )
     for (name, axes), value in zip(outputs.items(), given, strict=True):
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         fits = isinstance(value, Tensor) and value.shape[:1] == (2,) and value.ndim >= len(axes)
@@ -197,7 +231,9 @@ def _check_outputs(
             fits = fits and value.ndim > len(axes) and value.shape[-1] == len(entries)
         if not fits:
             raise ArgumentError(
-                f"export_onnx: the model gives {name!r} of shape {shape} for 2 rows; expected {expected}"
+                f"export_onnx: the model gives {name!r} of shape {shape} for 2 rows; expected {expected}",
+                code="wrong_shape",
+                path="model",
             )
 
 
@@ -240,7 +276,9 @@ def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes:
     except torch.onnx.OnnxExporterError as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise ExportError(
-            f"export to {path}: torch cannot translate {type(model.model).__name__} ({reason})"
+            f"export to {path}: torch cannot translate {type(model.model).__name__} ({reason})",
+            code="unsupported",
+            path=path,
         ) from error
     assert program is not None
     graph = program.model_proto
@@ -249,7 +287,9 @@ def _translate(model: _Positional, pair: Mapping[str, Tensor], path: Path, axes:
             if not size.dim_param or (name in sizes and size.dim_param != name):
                 raise ExportError(
                     f"export to {path}: {type(model.model).__name__} works for one {name} size only; "
-                    "mend its forward, which must not write the number of rows into a shape"
+                    "mend its forward, which must not write the number of rows into a shape",
+                    code="unsupported",
+                    path=path,
                 )
             # An axis that no input has is known to torch by a formula.
             size.dim_param = name
@@ -270,4 +310,8 @@ def _write(path: Path, content: bytes) -> None:
         with atomic(path) as beside:
             beside.write_bytes(content)
     except OSError as error:
-        raise ExportError(f"export to {path}: cannot write {len(content)} bytes ({error.strerror or error})") from error
+        raise ExportError(
+            f"export to {path}: cannot write {len(content)} bytes ({error.strerror or error})",
+            code="unwritable",
+            path=path,
+        ) from error

@@ -77,7 +77,7 @@ def check_parity(
     True
     """
     if not tolerance > 0:
-        raise ArgumentError(f"check_parity: tolerance is {tolerance}; expected a number above 0")
+        raise ArgumentError(f"check_parity: tolerance is {tolerance}; expected a number above 0", path="tolerance")
     model = copy.deepcopy(model).cpu().eval()
     largest, start = 0.0, 0
     for chunk in _chunks([inputs] if isinstance(inputs, Tensor) else inputs):
@@ -91,11 +91,12 @@ def check_parity(
                     raise ExportError(
                         f"the exported file differs from its model by {difference.value:.3g} in row "
                         f"{start + difference.row} (batch of {rows}){difference.output}; at most "
-                        f"{difference.limit:.3g} is allowed; do not ship it"
+                        f"{difference.limit:.3g} is allowed; do not ship it",
+                        code="mismatch",
                     )
         start += count
     if not start:
-        raise ArgumentError("check_parity: there are no rows; give at least one")
+        raise ArgumentError("check_parity: there are no rows; give at least one", code="missing", path="rows")
     return largest
 
 
@@ -131,7 +132,11 @@ def _differences(
 def _difference(name: str, values: NDArray[Any], found: NDArray[Any], rows: int, tolerance: float) -> _Difference:
     limit, first = 0.0, values[:rows]
     if found.shape != first.shape:
-        raise ExportError(f"the exported file gives {name!r} of shape {found.shape}, its model {first.shape}")
+        raise ExportError(
+            f"the exported file gives {name!r} of shape {found.shape}, its model {first.shape}",
+            code="mismatch",
+            path=name,
+        )
     if values.dtype.kind == "f":
         limit = tolerance * max(1.0, float(np.abs(values).max(initial=0.0)))
     else:

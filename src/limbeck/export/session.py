@@ -80,12 +80,16 @@ class Session:
 
     def __init__(self, path: Path | str, threads: int = 1) -> None:
         if threads < 1:
-            raise ArgumentError(f"Session: threads is {threads}; expected at least 1")
+            raise ArgumentError(f"Session: threads is {threads}; expected at least 1", path="threads")
         self.threads = threads
         self._session = _opened(Path(path), threads)
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         if "schema" not in self.metadata:
-            raise ExportError(f"ONNX file {path}: there is no metadata entry 'schema'; export it with limbeck")
+            raise ExportError(
+                f"ONNX file {path}: there is no metadata entry 'schema'; export it with limbeck",
+                code="changed",
+                path=path,
+            )
         self.inputs = {value.name: _info(value) for value in self._session.get_inputs()}
         self.outputs = {value.name: _info(value) for value in self._session.get_outputs()}
         self.main = next(iter(self.outputs))
@@ -103,7 +107,11 @@ class Session:
         named = inputs if isinstance(inputs, Mapping) else {next(iter(self.inputs)): inputs}
         missing = [name for name in self.inputs if name not in named]
         if missing:
-            raise ArgumentError(f"Session: the inputs are {list(named)}; the file takes {missing[0]!r} too")
+            raise ArgumentError(
+                f"Session: the inputs are {list(named)}; the file takes {missing[0]!r} too",
+                code="missing",
+                path=missing[0],
+            )
         feed = {info.name: self._checked(info, np.asarray(named[info.name])) for info in self.inputs.values()}
         return dict(zip(self.outputs, self._session.run(list(self.outputs), feed), strict=True))
 
@@ -111,7 +119,9 @@ class Session:
         if not info.accepts(array):
             described = self._descriptions().get(info.name, str(info))
             raise ArgumentError(
-                f"Session: {info.name!r} is {array.dtype} of shape {list(array.shape)}; expected {described}"
+                f"Session: {info.name!r} is {array.dtype} of shape {list(array.shape)}; expected {described}",
+                code="wrong_shape",
+                path=info.name,
             )
         return array.astype(info.dtype, copy=False)
 
@@ -122,7 +132,7 @@ class Session:
 
 def _opened(path: Path, threads: int) -> Any:
     if not path.is_file():
-        raise ExportError(f"ONNX file {path}: no such file")
+        raise ExportError(f"ONNX file {path}: no such file", code="not_found", path=path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
@@ -132,12 +142,18 @@ def _opened(path: Path, threads: int) -> Any:
         )
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
         reason = str(error).partition("\n")[0]
-        raise ExportError(f"ONNX file {path}: onnxruntime cannot load it ({reason}); export it again") from error
+        raise ExportError(
+            f"ONNX file {path}: onnxruntime cannot load it ({reason}); export it again", code="unreadable", path=path
+        ) from error
 
 
 def _info(value: Any) -> TensorInfo:
     if value.type not in _dtypes:
-        raise ExportError(f"ONNX file: {value.name!r} is a {value.type}; expected one of {', '.join(_dtypes)}")
+        raise ExportError(
+            f"ONNX file: {value.name!r} is a {value.type}; expected one of {', '.join(_dtypes)}",
+            code="unsupported",
+            path=value.name,
+        )
     return TensorInfo(value.name, tuple(value.shape), _dtypes[value.type])
 
 

@@ -20,7 +20,9 @@ __all__ = ["ActivationBoundary", "SparsityPattern", "activation_boundary", "chec
 def check_margin(operation: str, margin: float) -> None:
     """Reject a margin that is not a finite number above 0."""
     if not 0.0 < margin < math.inf:
-        raise ArgumentError(f"{operation}: margin is {margin}, expected a finite number above 0; the paper's is 1.0")
+        raise ArgumentError(
+            f"{operation}: margin is {margin}, expected a finite number above 0; the paper's is 1.0", path="margin"
+        )
 
 
 def activation_boundary(student: Tensor, teacher: Tensor, *, margin: float = 1.0) -> Tensor:

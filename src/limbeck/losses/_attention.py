@@ -31,7 +31,7 @@ __all__ = [
 def check_heads(operation: str, name: str, heads: int | None) -> None:
     """Reject a number of heads below 1; None stands for a number that a recipe takes from the model."""
     if heads is not None and heads < 1:
-        raise ArgumentError(f"{operation}: {name} is {heads}, expected at least 1")
+        raise ArgumentError(f"{operation}: {name} is {heads}, expected at least 1", path=name)
 
 
 class Heads(NamedTuple):
@@ -75,7 +75,9 @@ def split_heads(
     elif attention_mask.shape != rows or attention_mask.is_floating_point():
         raise ArgumentError(
             f"{operation}: attention_mask is {attention_mask.dtype} of shape {shape(attention_mask)}, expected "
-            f"booleans or integers of shape {list(rows)}, false or 0 for padding; read batch.inputs.attention_mask"
+            f"booleans or integers of shape {list(rows)}, false or 0 for padding; read batch.inputs.attention_mask",
+            code="wrong_shape",
+            path="attention_mask",
         )
     else:
         mask = attention_mask != 0
@@ -97,13 +99,17 @@ def _check_projections(operation: str, side: str, projections: tuple[Tensor, ...
             raise ArgumentError(
                 f"{operation}: the {side} has {projection.dtype} of shape {shape(projection)}, expected floating "
                 f"projections [B, T, D] with B and T of {shape(like)}, and one D for queries and keys; tap the linear "
-                f"layers of an attention without grouped queries"
+                f"layers of an attention without grouped queries",
+                code="wrong_shape",
+                path=side,
             )
         if projection.shape[2] % heads:
             raise ArgumentError(
                 f"{operation}: the {side}'s {projection.shape[2]} features do not divide by {heads} heads, expected a "
                 f"multiple (its shape is {shape(projection)}); give the number in the model's configuration, or "
-                f"relation heads that divide both widths"
+                f"relation heads that divide both widths",
+                code="wrong_shape",
+                path=side,
             )
 
 
@@ -166,7 +172,11 @@ def token_counts(mask: Tensor | None, maps: Tensor) -> Tensor | int:
 def require_heads(operation: str, name: str, heads: int | None) -> int:
     """The number of heads, or an error if it is not known."""
     if heads is None:
-        raise ArgumentError(f"{operation}: {name} is None; give the number, which only a recipe takes from the model")
+        raise ArgumentError(
+            f"{operation}: {name} is None; give the number, which only a recipe takes from the model",
+            code="missing",
+            path=name,
+        )
     return heads
 
 

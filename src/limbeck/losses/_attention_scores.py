@@ -28,7 +28,9 @@ __all__ = ["AttentionScores", "attention_scores", "check_on"]
 def check_on(operation: str, on: str) -> None:
     """Reject anything but the two stages of attention."""
     if on not in ("scores", "maps"):
-        raise ArgumentError(f"{operation}: on is {on!r}, expected 'scores' (before the softmax) or 'maps' (after it)")
+        raise ArgumentError(
+            f"{operation}: on is {on!r}, expected 'scores' (before the softmax) or 'maps' (after it)", path="on"
+        )
 
 
 def attention_scores(

@@ -19,7 +19,8 @@ def check_power(operation: str, power: float) -> None:
     """Reject a power below 1 (its gradient is infinite at 0) or one that is not finite."""
     if not 1.0 <= power < math.inf:
         raise ArgumentError(
-            f"{operation}: power is {power}, expected a finite number of at least 1; 2.0 is the paper's choice"
+            f"{operation}: power is {power}, expected a finite number of at least 1; 2.0 is the paper's choice",
+            path="power",
         )
 
 

@@ -55,7 +55,9 @@ def binary_cross_entropy(student: Tensor, target: Tensor) -> Tensor:
     if student.shape != target.shape or student.ndim == 0 or not student.is_floating_point():
         raise ArgumentError(
             f"binary_cross_entropy: student is {student.dtype} of shape {shape(student)} and target {shape(target)}, "
-            "expected floating logits and a 0 or 1 for each of them, [*, C] both; for class numbers use cross_entropy"
+            "expected floating logits and a 0 or 1 for each of them, [*, C] both; for class numbers use cross_entropy",
+            code="wrong_shape",
+            path="student",
         )
     logits = at_least_float32(student)
     return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype), reduction="none").sum(dim=-1)

@@ -43,16 +43,23 @@ def inverse_frequency(target: Tensor, *, classes: int) -> Tensor:
     """
     if target.dtype != torch.int64:
         raise ArgumentError(
-            f"inverse_frequency: target is {target.dtype} of shape {shape(target)}, expected int64 class numbers"
+            f"inverse_frequency: target is {target.dtype} of shape {shape(target)}, expected int64 class numbers",
+            code="wrong_shape",
+            path="target",
         )
     labelled = target[target != _NO_LABEL]
     if len(labelled) == 0:
-        raise ArgumentError(f"inverse_frequency: none of {target.numel()} rows has a label, expected at least one")
+        raise ArgumentError(
+            f"inverse_frequency: none of {target.numel()} rows has a label, expected at least one",
+            code="missing",
+            path="target",
+        )
     low, high = int(labelled.min()), int(labelled.max())
     if low < 0 or high >= classes:
         raise ArgumentError(
             f"inverse_frequency: class numbers go from {low} to {high}, expected 0..{classes - 1}; "
-            f"mark rows without a label by {_NO_LABEL}"
+            f"mark rows without a label by {_NO_LABEL}",
+            path="target",
         )
     counts = torch.bincount(labelled, minlength=classes).to(torch.float64)
     occurs = counts > 0

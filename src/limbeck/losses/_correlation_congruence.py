@@ -21,9 +21,11 @@ __all__ = ["CorrelationCongruence", "check_kernel", "correlation_congruence"]
 def check_kernel(operation: str, gamma: float, order: int) -> None:
     """Reject a γ that is not a finite number above 0, and an order below 1."""
     if not 0.0 < gamma < math.inf:
-        raise ArgumentError(f"{operation}: gamma is {gamma}, expected a finite number above 0; 0.4 is the default")
+        raise ArgumentError(
+            f"{operation}: gamma is {gamma}, expected a finite number above 0; 0.4 is the default", path="gamma"
+        )
     if order < 1:
-        raise ArgumentError(f"{operation}: order is {order}, expected at least 1; 2 is the default")
+        raise ArgumentError(f"{operation}: order is {order}, expected at least 1; 2 is the default", path="order")
 
 
 def correlation_congruence(

@@ -27,7 +27,9 @@ __all__ = ["CRD", "check_negatives", "crd"]
 def check_negatives(operation: str, negatives: int) -> None:
     """Reject a number of negatives below 1."""
     if negatives < 1:
-        raise ArgumentError(f"{operation}: negatives is {negatives}, expected at least 1; 16384 is the default")
+        raise ArgumentError(
+            f"{operation}: negatives is {negatives}, expected at least 1; 16384 is the default", path="negatives"
+        )
 
 
 def crd(
@@ -113,13 +115,17 @@ def _check_bank(student: Tensor, teacher: Tensor, student_bank: Tensor, teacher_
         raise ArgumentError(
             f"crd: student has shape {shape(student)} and teacher {shape(teacher)}, the banks {shape(student_bank)} "
             f"and {shape(teacher_bank)}, expected [B, D] twice and [K, D] twice; embed both in one space first, as the "
-            f"module in limbeck.losses does"
+            f"module in limbeck.losses does",
+            code="wrong_shape",
+            path="student",
         )
     expected = [len(student), len(student_bank)]
     if student_bank.shape[1:] != student.shape[1:] or list(pairs.shape) != expected or pairs.dtype != torch.bool:
         raise ArgumentError(
             f"crd: the banks have shape {shape(student_bank)} and pairs are {pairs.dtype} of shape {shape(pairs)}, "
-            f"expected [K, {student.shape[1]}] and torch.bool [{len(student)}, K]"
+            f"expected [K, {student.shape[1]}] and torch.bool [{len(student)}, K]",
+            code="wrong_shape",
+            path="pairs",
         )
 
 
@@ -258,5 +264,7 @@ def _check_rows(row: Tensor, label: Tensor | None, rows: int) -> None:
         if places is not None and (list(places.shape) != [rows] or places.dtype != torch.int64):
             raise ArgumentError(
                 f"crd: {name} is {places.dtype} of shape {shape(places)}, expected int64 of shape [{rows}]; read "
-                f"{'batch.row' if name == 'row' else 'batch.target'}"
+                f"{'batch.row' if name == 'row' else 'batch.target'}",
+                code="wrong_shape",
+                path=name,
             )

@@ -78,7 +78,9 @@ def _check_class_weights(student: Tensor, class_weights: Tensor) -> None:
     if class_weights.shape != student.shape[-1:]:
         raise ArgumentError(
             f"cross_entropy: class_weights has shape {shape(class_weights)} and student {shape(student)}, expected "
-            f"[{student.shape[-1]}]; give one weight for each class"
+            f"[{student.shape[-1]}]; give one weight for each class",
+            code="wrong_shape",
+            path="class_weights",
         )
 
 
@@ -122,6 +124,7 @@ def _as_tensor(class_weights: Sequence[float]) -> Tensor:
     if not all(0.0 <= weight < math.inf for weight in weights) or not any(weights):
         raise ArgumentError(
             f"cross_entropy: class_weights are {weights}, expected finite numbers of at least 0, not all 0; "
-            f"leave them out to weigh all classes alike"
+            f"leave them out to weigh all classes alike",
+            path="class_weights",
         )
     return torch.tensor(weights, dtype=torch.float32)

@@ -67,7 +67,9 @@ def decoupled_kd(
     if student.shape[-1] < 2:
         raise ArgumentError(
             f"decoupled_kd: student has shape {shape(student)}, expected at least 2 classes on the last axis; "
-            f"for one logit take binary_kd"
+            f"for one logit take binary_kd",
+            code="wrong_shape",
+            path="student",
         )
     index = target.unsqueeze(-1)
     ahead_q, among_q = _apart(scaled_logits(student, temperature, standardize), index)

@@ -29,7 +29,8 @@ def check_beta(operation: str, beta: float) -> None:
     """Reject a β outside [0, 1]."""
     if not 0.0 <= beta <= 1.0:
         raise ArgumentError(
-            f"{operation}: beta is {beta}, expected 0 to 1; 0 is KL(teacher ‖ student) and 1 KL(student ‖ teacher)"
+            f"{operation}: beta is {beta}, expected 0 to 1; 0 is KL(teacher ‖ student) and 1 KL(student ‖ teacher)",
+            path="beta",
         )
 
 

@@ -90,9 +90,14 @@ class FactorTransfer(LazyModule):
     def __init__(self, *, rate: float = 0.5, paraphraser_steps: int = 100) -> None:
         super().__init__()
         if not 0.0 < rate <= 16.0:
-            raise ArgumentError(f"factor_transfer: rate is {rate}, expected above 0 and at most 16; the paper's is 0.5")
+            raise ArgumentError(
+                f"factor_transfer: rate is {rate}, expected above 0 and at most 16; the paper's is 0.5", path="rate"
+            )
         if paraphraser_steps < 0:
-            raise ArgumentError(f"factor_transfer: paraphraser_steps is {paraphraser_steps}, expected at least 0")
+            raise ArgumentError(
+                f"factor_transfer: paraphraser_steps is {paraphraser_steps}, expected at least 0",
+                path="paraphraser_steps",
+            )
         self.rate = rate
         self.paraphraser_steps = paraphraser_steps
 
@@ -119,7 +124,9 @@ class FactorTransfer(LazyModule):
                 if sample[name].ndim != 4:
                     raise ArgumentError(
                         f"factor_transfer: {name} has shape {shape(sample[name])}, expected maps [B, C, H, W]; read "
-                        f"taps before the pooling"
+                        f"taps before the pooling",
+                        code="wrong_shape",
+                        path=name,
                     )
             self.size([sample["student"].shape[1], sample["teacher"].shape[1]])
         self._train_paraphraser([at_least_float32(sample["teacher"].detach()) for sample in samples])

@@ -33,7 +33,9 @@ def check_features(operation: str, student: Tensor, teacher: Tensor) -> None:
         raise ArgumentError(
             f"{operation}: student has shape {shape(student)} and teacher {shape(teacher)}, expected [B, D], [B, T, D] "
             f"or [B, C, H, W] for both with equal B, T, D and C; project the student's channels first, as the "
-            f"module in limbeck.losses does"
+            f"module in limbeck.losses does",
+            code="wrong_shape",
+            path="student",
         )
     _check_floating(operation, student, teacher)
 
@@ -43,7 +45,9 @@ def check_kinds(operation: str, student: Tensor, teacher: Tensor) -> None:
     if student.ndim not in (2, 3, 4) or student.ndim != teacher.ndim or len(student) != len(teacher):
         raise ArgumentError(
             f"{operation}: student has shape {shape(student)} and teacher {shape(teacher)}, expected [B, D], [B, T, D] "
-            f"or [B, C, H, W] for both with equal B; read taps of one kind"
+            f"or [B, C, H, W] for both with equal B; read taps of one kind",
+            code="wrong_shape",
+            path="student",
         )
     _check_floating(operation, student, teacher)
 
@@ -54,7 +58,9 @@ def check_maps(operation: str, student: Tensor, teacher: Tensor, *, channels: bo
     if student.ndim != 4 or teacher.ndim != 4 or student.shape[:compared] != teacher.shape[:compared]:
         raise ArgumentError(
             f"{operation}: student has shape {shape(student)} and teacher {shape(teacher)}, expected maps "
-            f"[B, C, H, W] for both with equal {'B and C' if channels else 'B'}; read taps before the pooling"
+            f"[B, C, H, W] for both with equal {'B and C' if channels else 'B'}; read taps before the pooling",
+            code="wrong_shape",
+            path="student",
         )
     _check_floating(operation, student, teacher)
 
@@ -63,7 +69,9 @@ def _check_floating(operation: str, student: Tensor, teacher: Tensor) -> None:
     if not (student.is_floating_point() and teacher.is_floating_point()):
         raise ArgumentError(
             f"{operation}: student is {student.dtype} and teacher {teacher.dtype}, expected floating features for "
-            f"both; cast them by .float()"
+            f"both; cast them by .float()",
+            code="wrong_type",
+            path="student",
         )
 
 

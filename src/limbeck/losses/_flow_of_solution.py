@@ -59,7 +59,9 @@ def flow_of_solution(
     if len(student_first) != len(student_second):
         raise ArgumentError(
             f"flow_of_solution: the first maps have shape {shape(student_first)}, the second {shape(student_second)}, "
-            f"expected the same rows; read both taps of one model"
+            f"expected the same rows; read both taps of one model",
+            code="wrong_shape",
+            path="student_second",
         )
     student, teacher = _alike(student_first, student_second), _alike(teacher_first, teacher_second)
 

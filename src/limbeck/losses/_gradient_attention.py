@@ -21,7 +21,7 @@ __all__ = ["GradientAttention", "check_channels", "gradient_attention"]
 def check_channels(operation: str, channels: str) -> None:
     """Reject anything but the two ways to compare channels."""
     if channels not in ("each", "sum"):
-        raise ArgumentError(f"{operation}: channels is {channels!r}, expected 'each' or 'sum'")
+        raise ArgumentError(f"{operation}: channels is {channels!r}, expected 'each' or 'sum'", path="channels")
 
 
 def gradient_attention(student: Tensor, teacher: Tensor, *, channels: Literal["each", "sum"] = "each") -> Tensor:
@@ -136,7 +136,9 @@ def _gradient(name: str, features: Tensor, logits: Tensor, target: Tensor, *, cr
     if not (torch.is_grad_enabled() and features.requires_grad and logits.requires_grad):
         raise ArgumentError(
             f"gradient_attention: the {name}'s features or logits carry no gradient; run it with gradients enabled, "
-            f"and a teacher as Frozen(model, taps, differentiable=True)"
+            f"and a teacher as Frozen(model, taps, differentiable=True)",
+            code="unsupported",
+            path=name,
         )
     # Samples are independent, so the gradient of the sum holds the gradient of each sample.
     total = cross_entropy(logits, target).sum()
@@ -150,6 +152,8 @@ def _gradient(name: str, features: Tensor, logits: Tensor, target: Tensor, *, cr
                 "its model is compiled alone: compile the whole Distiller instead"
                 if is_of_compiled_graph(features)
                 else "read a tap that they go through"
-            )
+            ),
+            code="unsupported",
+            path=name,
         )
     return gradient

@@ -125,7 +125,11 @@ def patient_kd(student: Layers, teacher: Layers) -> Tensor:
 
 def _first(states: Tensor) -> Tensor:
     if states.ndim not in (2, 3):
-        raise ArgumentError(f"patient_kd: states have shape {shape(states)}, expected [B, T, D] or [B, D]")
+        raise ArgumentError(
+            f"patient_kd: states have shape {shape(states)}, expected [B, T, D] or [B, D]",
+            code="wrong_shape",
+            path="states",
+        )
     return states[:, 0] if states.ndim == 3 else states
 
 
@@ -137,12 +141,16 @@ def _states(operation: str, student: Layers, teacher: Layers) -> list[tuple[Tens
             raise ArgumentError(
                 f"{operation}: student has shape {shape(s)} and teacher {shape(t)}, expected one shape [*, D] "
                 f"for both; give both the same tokens, and project the student's states first, as the module in "
-                f"limbeck.losses does"
+                f"limbeck.losses does",
+                code="wrong_shape",
+                path="student",
             )
         if not (s.is_floating_point() and t.is_floating_point()):
             raise ArgumentError(
                 f"{operation}: student is {s.dtype} and teacher {t.dtype}, expected floating states for "
-                f"both; cast them by .float()"
+                f"both; cast them by .float()",
+                code="wrong_type",
+                path="student",
             )
     return [(at_least_float32(s), at_least_float32(t)) for s, t in pairs]
 

@@ -81,7 +81,11 @@ class HintMSE(nn.Module):
     ) -> None:
         super().__init__()
         if not project and (student_features, teacher_features) != (None, None):
-            raise ArgumentError("hint_mse: project=False has no projection to size; leave the numbers of features out")
+            raise ArgumentError(
+                "hint_mse: project=False has no projection to size; leave the numbers of features out",
+                code="conflict",
+                path="project",
+            )
         sizes = (student_features, teacher_features)
         self.projection = ChannelProjection(*sizes, operation="hint_mse") if project else None
 

@@ -56,13 +56,19 @@ def layer_map(
     """
     check_rule("layer_map", rule)
     if students < 1 or teachers < 1:
-        raise ArgumentError(f"layer_map: {students} layers of the student and {teachers} of the teacher; give both one")
+        raise ArgumentError(
+            f"layer_map: {students} layers of the student and {teachers} of the teacher; give both one",
+            code="missing",
+            path="layers",
+        )
     if not isinstance(rule, str):
         return [(_position("student", s, students), _position("teacher", t, teachers)) for s, t in rule]
     if students > teachers:
         raise ArgumentError(
             f"layer_map: {rule!r} gives each of {students} layers of the student one of the teacher's own, but there "
-            f"are {teachers}; give pairs, as in [[0, 0], [1, 0]]"
+            f"are {teachers}; give pairs, as in [[0, 0], [1, 0]]",
+            code="mismatch",
+            path="layers",
         )
     if rule == "auto":
         return list(enumerate(_most_similar(similarities, students, teachers)))
@@ -76,16 +82,25 @@ def layer_map(
 def _position(side: str, layer: int, layers: int) -> int:
     if not -layers <= layer < layers:
         raise ArgumentError(
-            f"layer_map: there is no layer {layer} of the {side}, which gives {layers}; count from 0, or from -1 back"
+            f"layer_map: there is no layer {layer} of the {side}, which gives {layers}; count from 0, or from -1 back",
+            path="layers",
         )
     return layer % layers
 
 
 def _most_similar(similarities: Sequence[Sequence[float]] | None, students: int, teachers: int) -> list[int]:
     if similarities is None or [len(row) for row in similarities] != [teachers] * students:
-        raise ArgumentError(f"layer_map: 'auto' needs similarities, {students} rows of {teachers} numbers")
+        raise ArgumentError(
+            f"layer_map: 'auto' needs similarities, {students} rows of {teachers} numbers",
+            code="missing",
+            path="similarities",
+        )
     if not all(math.isfinite(similarity) for row in similarities for similarity in row):
-        raise ArgumentError("layer_map: similarities are not finite; look for NaN in the features of 'auto'")
+        raise ArgumentError(
+            "layer_map: similarities are not finite; look for NaN in the features of 'auto'",
+            code="not_finite",
+            path="similarities",
+        )
     # best[i][j]: the largest sum for the first i layers of the student among the first j of the teacher.
     best = [[0.0] * (teachers + 1)] + [[-math.inf] * (teachers + 1) for _ in range(students)]
     for i, row in enumerate(similarities, start=1):
@@ -105,11 +120,14 @@ def check_rule(operation: str, rule: LayerRule) -> None:
     """Reject an unknown name, and anything but a list of pairs of positions."""
     if isinstance(rule, str):
         if rule not in _rules:
-            raise ArgumentError(f"{operation}: no layer map {rule!r}.{suggest(rule, _rules)}")
+            raise ArgumentError(
+                f"{operation}: no layer map {rule!r}.{suggest(rule, _rules)}", code="unknown_name", path="layers"
+            )
     elif not rule or not all(len(pair) == 2 and all(isinstance(layer, int) for layer in pair) for pair in rule):
         raise ArgumentError(
             f"{operation}: layers is {rule!r}, expected a name or pairs of positions (student, teacher), as in "
-            f"[[0, 1], [1, 3]]"
+            f"[[0, 1], [1, 3]]",
+            path="layers",
         )
 
 
@@ -128,7 +146,9 @@ def pair_layers(operation: str, *sides: Layers) -> list[tuple[Tensor, ...]]:
     if not layers[0] or len({len(side) for side in layers}) > 1:
         raise ArgumentError(
             f"{operation}: {', '.join(str(len(side)) for side in layers)} layers are given, expected equal numbers and "
-            f"at least one; choose pairs with layer_map, as the module in limbeck.losses does"
+            f"at least one; choose pairs with layer_map, as the module in limbeck.losses does",
+            code="mismatch",
+            path="layers",
         )
     return list(zip(*layers, strict=True))
 

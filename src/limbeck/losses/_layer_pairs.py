@@ -87,7 +87,8 @@ class LayerPairs(nn.Module):
         if len(self.chosen) != students:
             raise ArgumentError(
                 f"{self.operation}: the layers of the teacher are chosen for {len(self.chosen)} of the student, which "
-                f"gives {students}; call Distiller.prepare with a batch before the first step"
+                f"gives {students}; call Distiller.prepare with a batch before the first step",
+                code="not_ready",
             )
         return list(torch.stack(teachers).index_select(0, self.chosen).unbind())
 
@@ -131,12 +132,14 @@ class LayerProjections(LazyModule):
             shapes = [(list(s.shape), list(t.shape)) for s, t in zip(students, teachers, strict=True)]
             raise ArgumentError(
                 f"{self.operation}: pairs of layers have shapes {shapes}, expected equal widths where there is no "
-                f"projection, and its size is not known yet; call Distiller.prepare with a batch before the first step"
+                f"projection, and its size is not known yet; call Distiller.prepare with a batch before the first step",
+                code="not_ready",
             )
         if len(students) != len(self.projections):
             raise ArgumentError(
                 f"{self.operation}: {len(students)} pairs of layers are given, but it is sized for "
-                f"{len(self.projections)}; give the layers that prepare has seen"
+                f"{len(self.projections)}; give the layers that prepare has seen",
+                code="mismatch",
             )
         return [projection(layer) for projection, layer in zip(self.projections, students, strict=True)]
 

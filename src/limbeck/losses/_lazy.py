@@ -52,7 +52,9 @@ class LazyModule(nn.Module, ABC):
         elif self.channels.tolist() != list(channels):
             raise ArgumentError(
                 f"{type(self).__name__}: the features have {list(channels)} channels, but it is sized for "
-                f"{self.channels.tolist()}; make a new one for other taps"
+                f"{self.channels.tolist()}; make a new one for other taps",
+                code="mismatch",
+                path="features",
             )
 
     def check_sized(self) -> None:
@@ -60,7 +62,8 @@ class LazyModule(nn.Module, ABC):
         if not self.is_sized:
             raise ArgumentError(
                 f"{type(self).__name__}: its size is not known yet; call Distiller.prepare with a batch before the "
-                f"first step"
+                f"first step",
+                code="not_ready",
             )
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
@@ -82,7 +85,9 @@ def convolve(operation: str, layer: nn.Module, features: Tensor) -> Tensor:
     if features.ndim != 4 or features.shape[1] != layer.in_channels or not features.is_floating_point():
         raise ArgumentError(
             f"{operation}: features are {features.dtype} of shape {list(features.shape)}, expected floating ones "
-            f"[B, {layer.in_channels}, H, W], for which it is sized; read the tap that prepare has seen"
+            f"[B, {layer.in_channels}, H, W], for which it is sized; read the tap that prepare has seen",
+            code="wrong_shape",
+            path="features",
         )
     dtype = torch.promote_types(torch.promote_types(features.dtype, layer.weight.dtype), torch.float32)
     return F.conv2d(features.to(dtype), layer.weight.to(dtype), layer.bias.to(dtype), padding=layer.kernel_size[0] // 2)

@@ -64,11 +64,15 @@ class MemoryBank(nn.Module):
     def __init__(self, *, rows: int | None, features: int, momentum: float) -> None:
         super().__init__()
         if rows is not None and rows < 1:
-            raise ArgumentError(f"memory bank: rows is {rows}, expected at least 1, or None to grow with the rows seen")
+            raise ArgumentError(
+                f"memory bank: rows is {rows}, expected at least 1, or None to grow with the rows seen", path="rows"
+            )
         if features < 1:
-            raise ArgumentError(f"memory bank: features is {features}, expected at least 1")
+            raise ArgumentError(f"memory bank: features is {features}, expected at least 1", path="features")
         if not 0.0 <= momentum < 1.0:
-            raise ArgumentError(f"memory bank: momentum is {momentum}, expected at least 0 and below 1")
+            raise ArgumentError(
+                f"memory bank: momentum is {momentum}, expected at least 0 and below 1", path="momentum"
+            )
         self.rows = rows
         self.features = features
         self.momentum = momentum
@@ -102,7 +106,8 @@ class MemoryBank(nn.Module):
         if sum(1 for _ in self._batches()) >= self.max_staged:
             raise ArgumentError(
                 f"memory bank: {self.max_staged} forwards in training mode and no optimizer step; call "
-                f"Distiller.attach(optimizer), or Distiller.after_step() after each step"
+                f"Distiller.attach(optimizer), or Distiller.after_step() after each step",
+                code="not_ready",
             )
 
     def _batches(self) -> Iterator[tuple[_Batch, Tensor]]:
@@ -134,7 +139,8 @@ class MemoryBank(nn.Module):
         if first < 0 or (self.rows is not None and last >= self.rows):
             raise ArgumentError(
                 f"memory bank: the batch has the row {first if first < 0 else last}, expected 0 to "
-                f"{'any' if self.rows is None else self.rows - 1}; read batch.row, which counts the training rows"
+                f"{'any' if self.rows is None else self.rows - 1}; read batch.row, which counts the training rows",
+                path="row",
             )
         if last >= len(self.seen):
             self._grow(last + 1)

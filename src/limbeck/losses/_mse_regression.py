@@ -59,12 +59,16 @@ def _check_quantities(student: Tensor, teacher: Tensor, target: Tensor) -> None:
     if not student.shape == teacher.shape == target.shape or student.ndim == 0:
         raise ArgumentError(
             f"mse_regression: student has shape {shape(student)}, teacher {shape(teacher)} and target {shape(target)}, "
-            f"expected one shape [*, D] for all; give one quantity an axis of length 1 by unsqueeze(-1)"
+            f"expected one shape [*, D] for all; give one quantity an axis of length 1 by unsqueeze(-1)",
+            code="wrong_shape",
+            path="student",
         )
     if not all(tensor.is_floating_point() for tensor in (student, teacher, target)):
         raise ArgumentError(
             f"mse_regression: student is {student.dtype}, teacher {teacher.dtype} and target {target.dtype}, expected "
-            f"floating values for all; cast them by .float()"
+            f"floating values for all; cast them by .float()",
+            code="wrong_type",
+            path="student",
         )
 
 

@@ -21,7 +21,11 @@ __all__ = ["MultiLevelLogits", "check_temperatures", "multi_level_logits"]
 def check_temperatures(operation: str, temperatures: Sequence[float]) -> None:
     """Reject an empty list, and a temperature that is not a finite number above 0."""
     if len(temperatures) == 0:
-        raise ArgumentError(f"{operation}: temperatures are empty, expected at least one finite number above 0")
+        raise ArgumentError(
+            f"{operation}: temperatures are empty, expected at least one finite number above 0",
+            code="missing",
+            path="temperatures",
+        )
     for temperature in temperatures:
         check_temperature(operation, temperature)
 

@@ -24,15 +24,20 @@ Kernel = Literal["linear", "polynomial", "gaussian"]
 def check_kernel(operation: str, kernel: str, degree: int, offset: float, bandwidth: float | None) -> None:
     """Reject a kernel that is unknown or not positive definite."""
     if kernel not in ("linear", "polynomial", "gaussian"):
-        raise ArgumentError(f"{operation}: kernel is {kernel!r}, expected 'linear', 'polynomial' or 'gaussian'")
+        raise ArgumentError(
+            f"{operation}: kernel is {kernel!r}, expected 'linear', 'polynomial' or 'gaussian'", path="kernel"
+        )
     if degree < 1 or not 0.0 <= offset < math.inf:
         raise ArgumentError(
             f"{operation}: degree is {degree} and offset {offset}, expected a degree of at least 1 and a finite offset "
-            f"of at least 0; the paper takes 2 and 0.0"
+            f"of at least 0; the paper takes 2 and 0.0",
+            path="degree",
         )
     if bandwidth is not None and not 0.0 < bandwidth < math.inf:
         raise ArgumentError(
-            f"{operation}: bandwidth is {bandwidth}, expected a finite number above 0, or None to take it from the data"
+            f"{operation}: bandwidth is {bandwidth}, expected a finite number above 0, or None to take it from "
+            "the data",
+            path="bandwidth",
         )
 
 

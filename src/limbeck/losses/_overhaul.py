@@ -55,7 +55,9 @@ def overhaul(student: Tensor, teacher: Tensor, *, margin: Tensor) -> Tensor:
     if margin.shape != (channels,):
         raise ArgumentError(
             f"overhaul: margin has shape {shape(margin)} and teacher {shape(teacher)}, expected [{channels}]; "
-            f"give one margin for each channel"
+            f"give one margin for each channel",
+            code="wrong_shape",
+            path="margin",
         )
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     student = resize_to_teacher(student, teacher)
@@ -113,7 +115,11 @@ class Overhaul(LazyModule):
         count = torch.stack([(responses < 0).sum(dim=0) for responses in rows]).sum(dim=0)
         margin = total / count.clamp(min=1)
         if not margin.isfinite().all():
-            raise ArgumentError("overhaul: the teacher's responses are not finite; check the batch given to prepare")
+            raise ArgumentError(
+                "overhaul: the teacher's responses are not finite; check the batch given to prepare",
+                code="not_finite",
+                path="teacher",
+            )
         self.margin.copy_(margin)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:

@@ -49,7 +49,9 @@ def pinball(student: Tensor, target: Tensor, *, quantiles: Sequence[float] = (0.
     if student.shape != (*target.shape, len(levels)) or not is_floating:
         raise ArgumentError(
             f"pinball: student is {student.dtype} of shape {shape(student)} and target {target.dtype} of shape "
-            f"{shape(target)}; expected floating targets [*] and predictions [*, {len(levels)}], one for each quantile"
+            f"{shape(target)}; expected floating targets [*] and predictions [*, {len(levels)}], one for each quantile",
+            code="wrong_shape",
+            path="student",
         )
     error = at_least_float32(target).unsqueeze(-1) - at_least_float32(student)
     level = torch.tensor(levels, dtype=error.dtype, device=error.device)
@@ -65,7 +67,9 @@ def check_quantiles(name: str, quantiles: Sequence[float]) -> tuple[float, ...]:
     levels = tuple(float(level) for level in quantiles)
     bounds = (0.0, *levels, 1.0)
     if not levels or any(not low < high for low, high in pairwise(bounds)):
-        raise ArgumentError(f"{name}: quantiles are {list(levels)}; expected ascending levels between 0 and 1")
+        raise ArgumentError(
+            f"{name}: quantiles are {list(levels)}; expected ascending levels between 0 and 1", path="quantiles"
+        )
     return levels
 
 

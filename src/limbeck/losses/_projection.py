@@ -76,7 +76,9 @@ class ChannelProjection(nn.Module):
             if known is not None and known != seen:
                 raise ArgumentError(
                     f"{self.operation}: the {name}'s features have {seen} channels, but it is sized for {known}; "
-                    f"give {name}_features={seen}, or leave it out"
+                    f"give {name}_features={seen}, or leave it out",
+                    code="mismatch",
+                    path=f"{name}_features",
                 )
         if not self.is_sized:
             self._materialize(in_features, out_features)
@@ -92,14 +94,17 @@ class ChannelProjection(nn.Module):
         if channels != self.in_features:
             raise ArgumentError(
                 f"{self.operation}: features have shape {list(features.shape)}, so {channels} channels, but it is "
-                f"sized for {self.in_features}; read the tap that it was sized for"
+                f"sized for {self.in_features}; read the tap that it was sized for",
+                code="wrong_shape",
+                path="features",
             )
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.is_sized:
             raise ArgumentError(
                 f"{self.operation}: its size is not known yet; call Distiller.prepare with a batch before the first "
-                f"step, or give student_features and teacher_features"
+                f"step, or give student_features and teacher_features",
+                code="not_ready",
             )
         self.check(features)
         dtype = torch.promote_types(torch.promote_types(features.dtype, self.weight.dtype), torch.float32)
@@ -112,7 +117,9 @@ class ChannelProjection(nn.Module):
         if features.ndim not in (2, 3, 4) or not features.is_floating_point():
             raise ArgumentError(
                 f"{self.operation}: features are {features.dtype} of shape {list(features.shape)}, expected [B, D], "
-                f"[B, T, D] or [B, C, H, W], floating; read a tap that gives such"
+                f"[B, T, D] or [B, C, H, W], floating; read a tap that gives such",
+                code="wrong_shape",
+                path="features",
             )
         return channels_of(features)
 

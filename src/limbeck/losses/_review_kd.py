@@ -52,7 +52,9 @@ def review_kd(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
     if not student or len(student) != len(teacher):
         raise ArgumentError(
             f"review_kd: student has {len(student)} levels and teacher {len(teacher)}, expected the same number, at "
-            f"least 1; give one tensor for each level"
+            f"least 1; give one tensor for each level",
+            code="mismatch",
+            path="student",
         )
     levels = [_level(*pair) for pair in zip(student, teacher, strict=True)]
     total = levels[0]
@@ -66,7 +68,9 @@ def _level(student: Tensor, teacher: Tensor) -> Tensor:
     if student.shape != teacher.shape:
         raise ArgumentError(
             f"review_kd: student has shape {shape(student)} and teacher {shape(teacher)}, expected one shape; bring "
-            f"the student's maps to the teacher's size first"
+            f"the student's maps to the teacher's size first",
+            code="wrong_shape",
+            path="student",
         )
     # Pooling is linear, so the difference is pooled instead of both sides.
     difference = at_least_float32(student) - at_least_float32(teacher)
@@ -123,7 +127,9 @@ class ReviewKD(LazyModule):
     def __init__(self, *, width: int | None = None) -> None:
         super().__init__()
         if width is not None and width < 1:
-            raise ArgumentError(f"review_kd: width is {width}, expected at least 1, or None for the deepest level's")
+            raise ArgumentError(
+                f"review_kd: width is {width}, expected at least 1, or None for the deepest level's", path="width"
+            )
         self.width = width
 
     def build(self, channels: Sequence[int]) -> None:
@@ -170,7 +176,8 @@ class ReviewKD(LazyModule):
         if len(students) != len(self.narrow):
             raise ArgumentError(
                 f"review_kd: {len(students)} levels are given, but it is sized for {len(self.narrow)}; give the levels "
-                f"that prepare has seen"
+                f"that prepare has seen",
+                code="mismatch",
             )
         return review_kd(self._fused(students, teachers), teachers)
 
@@ -200,7 +207,8 @@ def _sides(values: Mapping[str, Tensor | None]) -> tuple[list[Tensor], list[Tens
         if (student is None) != (teacher is None) or (student is not None and gap):
             raise ArgumentError(
                 f"review_kd: level {gap or level} lacks its student's or teacher's features; give student_1 and "
-                f"teacher_1, student_2 and teacher_2, … without a gap, from the shallowest"
+                f"teacher_1, student_2 and teacher_2, … without a gap, from the shallowest",
+                code="missing",
             )
         if student is None or teacher is None:
             gap = gap or level

@@ -24,7 +24,9 @@ def row_mask(operation: str, student: Tensor, mask: Tensor | None) -> Tensor:
     if mask.dtype != torch.bool or mask.shape != rows[: mask.ndim]:
         raise ArgumentError(
             f"{operation}: mask is {mask.dtype} of shape {shape(mask)} and student has shape {shape(student)}, "
-            f"expected torch.bool of shape {list(rows)} or of its leading axes"
+            f"expected torch.bool of shape {list(rows)} or of its leading axes",
+            code="wrong_shape",
+            path="mask",
         )
     return mask.reshape(mask.shape + (1,) * (len(rows) - mask.ndim)).expand(rows).reshape(-1)
 
@@ -38,17 +40,23 @@ def as_vectors(operation: str, student: Tensor, teacher: Tensor, mask: Tensor | 
     if student.ndim < 2 or teacher.ndim < 2 or len(student) != len(teacher):
         raise ArgumentError(
             f"{operation}: student has shape {shape(student)} and teacher {shape(teacher)}, expected [B, …] with at "
-            f"least two axes and the same B for both; give both the same rows"
+            f"least two axes and the same B for both; give both the same rows",
+            code="wrong_shape",
+            path="student",
         )
     if not (student.is_floating_point() and teacher.is_floating_point()):
         raise ArgumentError(
             f"{operation}: student is {student.dtype} and teacher {teacher.dtype}, expected floating features for "
-            f"both; cast them by .float()"
+            f"both; cast them by .float()",
+            code="wrong_type",
+            path="student",
         )
     if mask is not None and (mask.shape != student.shape[:1] or mask.dtype != torch.bool):
         raise ArgumentError(
             f"{operation}: the mask is {mask.dtype} of shape {shape(mask)}, expected torch.bool of shape "
-            f"[{len(student)}], one value for each row"
+            f"[{len(student)}], one value for each row",
+            code="wrong_shape",
+            path="mask",
         )
     return _admitted(student, mask), _admitted(teacher, mask)
 

@@ -44,7 +44,9 @@ def squared_error(student: Tensor, target: Tensor) -> Tensor:
     if student.shape != target.shape or not (student.is_floating_point() and target.is_floating_point()):
         raise ArgumentError(
             f"squared_error: student is {student.dtype} of shape {shape(student)} and target {target.dtype} of shape "
-            f"{shape(target)}; expected floating numbers of one shape"
+            f"{shape(target)}; expected floating numbers of one shape",
+            code="wrong_shape",
+            path="student",
         )
     return (at_least_float32(student) - at_least_float32(target)).square()
 

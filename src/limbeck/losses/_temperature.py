@@ -140,7 +140,9 @@ class TemperatureLoss(nn.Module):
         if isinstance(self.temperature, nn.Module):
             raise ArgumentError(
                 f"{type(self).__name__}: every row has its own temperature, so {type(self.temperature).__name__} "
-                "has no effect; remove one of the two"
+                "has no effect; remove one of the two",
+                code="no_effect",
+                path="temperature",
             )
         return temperature
 

@@ -41,7 +41,7 @@ def batch_law(*, temperature: float, reference_batch_size: int, batch_size: int)
     check_temperature("batch_law", temperature)
     for name, size in (("reference_batch_size", reference_batch_size), ("batch_size", batch_size)):
         if size < 1:
-            raise ArgumentError(f"batch_law: {name} is {size}, expected at least 1 row")
+            raise ArgumentError(f"batch_law: {name} is {size}, expected at least 1 row", path=name)
     return float(temperature * (reference_batch_size / batch_size) ** 0.25)
 
 
@@ -76,10 +76,12 @@ class Curriculum(nn.Module):
     def __init__(self, *, steps: int, lowest: float = 1.0, highest: float = 21.0) -> None:
         super().__init__()
         if steps < 1:
-            raise ArgumentError(f"curriculum: steps is {steps}, expected at least 1 optimizer step")
+            raise ArgumentError(f"curriculum: steps is {steps}, expected at least 1 optimizer step", path="steps")
         check_temperature("curriculum", lowest)
         if not lowest < highest < math.inf:
-            raise ArgumentError(f"curriculum: highest is {highest}, expected a finite number above lowest, {lowest}")
+            raise ArgumentError(
+                f"curriculum: highest is {highest}, expected a finite number above lowest, {lowest}", path="highest"
+            )
         self.steps = steps
         self.lowest = lowest
         self.highest = highest

@@ -85,7 +85,11 @@ def value_relation(
         if student_side is None and teacher_side is None:
             continue
         if student_side is None or teacher_side is None:
-            raise ArgumentError(f"value_relation: student_{name} or teacher_{name} is missing; give both or none")
+            raise ArgumentError(
+                f"value_relation: student_{name} or teacher_{name} is missing; give both or none",
+                code="missing",
+                path=f"student_{name}",
+            )
         for student, teacher in pair_layers("value_relation", student_side, teacher_side):
             sides = split_heads(
                 "value_relation", (student,) * 2, (teacher,) * 2, attention_mask, relation_heads, relation_heads

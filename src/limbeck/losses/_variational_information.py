@@ -63,7 +63,9 @@ def variational_information(student: Tensor, teacher: Tensor, *, variance: Tenso
     if student.shape != teacher.shape or variance.shape != (channels,):
         raise ArgumentError(
             f"variational_information: student has shape {shape(student)}, teacher {shape(teacher)} and variance "
-            f"{shape(variance)}, expected one shape for both and [{channels}]; pool the larger maps first"
+            f"{shape(variance)}, expected one shape for both and [{channels}]; pool the larger maps first",
+            code="wrong_shape",
+            path="student",
         )
     student, teacher = at_least_float32(student), at_least_float32(teacher)
     variance = broadcast_channels(variance.to(teacher.dtype), teacher)
@@ -102,7 +104,8 @@ class VariationalInformation(LazyModule):
         if not _MIN_VARIANCE < initial_variance < math.inf:
             raise ArgumentError(
                 f"variational_information: initial_variance is {initial_variance}, expected a finite number above "
-                f"{_MIN_VARIANCE}; 5.0 is the default"
+                f"{_MIN_VARIANCE}; 5.0 is the default",
+                path="initial_variance",
             )
         self.initial_variance = initial_variance
 
@@ -142,7 +145,9 @@ class VariationalInformation(LazyModule):
         if channels_of(teacher) != len(self.alpha):
             raise ArgumentError(
                 f"variational_information: teacher has shape {list(teacher.shape)}, so {channels_of(teacher)} "
-                f"channels, but it is sized for {len(self.alpha)}; read the tap that it was sized for"
+                f"channels, but it is sized for {len(self.alpha)}; read the tap that it was sized for",
+                code="wrong_shape",
+                path="teacher",
             )
         student, teacher = at_least_float32(student), at_least_float32(teacher)
         if student.ndim == teacher.ndim == 4:

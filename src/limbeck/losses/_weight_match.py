@@ -48,12 +48,16 @@ def weight_match(student: Tensor, teacher: Tensor) -> Tensor:
     if student.shape != teacher.shape:
         raise ArgumentError(
             f"weight_match: student has shape {shape(student)} and teacher {shape(teacher)}, expected one shape; "
-            f"project the student's first, as WeightMatch does"
+            f"project the student's first, as WeightMatch does",
+            code="wrong_shape",
+            path="student",
         )
     if not (student.is_floating_point() and teacher.is_floating_point()):
         raise ArgumentError(
             f"weight_match: student is {student.dtype} and teacher {teacher.dtype}, expected floating weights for "
-            f"both; read parameters that are trained"
+            f"both; read parameters that are trained",
+            code="wrong_type",
+            path="student",
         )
     # `stack` copies the mean, which would keep the storage of all squares.
     return torch.stack([F.mse_loss(at_least_float32(student), at_least_float32(teacher))])
@@ -105,7 +109,9 @@ class WeightMatch(LazyModule):
         if student.ndim != teacher.ndim or student.ndim == 0 or student.shape[2:] != teacher.shape[2:]:
             raise ArgumentError(
                 f"weight_match: student has shape {shape(student)} and teacher {shape(teacher)}, expected the same "
-                f"number of axes and equal kernels; pair layers of one kind"
+                f"number of axes and equal kernels; pair layers of one kind",
+                code="wrong_shape",
+                path="student",
             )
         self.size([*student.shape, *teacher.shape])
 
@@ -127,7 +133,9 @@ def _projected(projections: Sequence[Tensor | None], student: Tensor, teacher: T
         raise ArgumentError(
             f"weight_match: student is {student.dtype} of shape {shape(student)} and teacher has shape "
             f"{shape(teacher)}, expected floating weights of shape {expected}, for which it is sized; read the "
-            f"parameters that prepare has seen"
+            f"parameters that prepare has seen",
+            code="wrong_shape",
+            path="student",
         )
     for axis, projection in enumerate(projections):
         if projection is not None:

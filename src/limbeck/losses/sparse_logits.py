@@ -126,7 +126,9 @@ def check_complete(operation: str, teacher: SparseLogits) -> None:
     if teacher.tail is None and listed < teacher.classes:
         raise ArgumentError(
             f"{operation}: the teacher's sparse logits list {listed} of {teacher.classes} classes and have no tail, so "
-            "the divergence is infinite; use kl_divergence, or a codec that keeps the tail's mass, as topk does"
+            "the divergence is infinite; use kl_divergence, or a codec that keeps the tail's mass, as topk does",
+            code="unsupported",
+            path="teacher",
         )
 
 
@@ -137,22 +139,30 @@ def _check(
     if standardize:
         raise ArgumentError(
             f"{operation}: standardize needs all logits of the teacher, and sparse ones list "
-            f"{teacher.indices.shape[-1]} of {teacher.classes} classes; leave it out, or use a codec that keeps all"
+            f"{teacher.indices.shape[-1]} of {teacher.classes} classes; leave it out, or use a codec that keeps all",
+            code="unsupported",
+            path="standardize",
         )
     if isinstance(temperature, Tensor):
         raise ArgumentError(
             f"{operation}: the temperature moves or is learned, and the teacher's sparse logits are stored at "
-            f"{teacher.temperature}; give that number, or use a codec that keeps all logits"
+            f"{teacher.temperature}; give that number, or use a codec that keeps all logits",
+            code="unsupported",
+            path="temperature",
         )
     if temperature != teacher.temperature:
         raise ArgumentError(
             f"{operation}: temperature is {temperature}, and the teacher's sparse logits are stored at "
-            f"{teacher.temperature}; use that one, or store them at {temperature}"
+            f"{teacher.temperature}; use that one, or store them at {temperature}",
+            code="mismatch",
+            path="temperature",
         )
     if student.ndim == 0 or student.shape[-1] != teacher.classes or not student.is_floating_point():
         raise ArgumentError(
             f"{operation}: student is {student.dtype} of shape {shape(student)}, expected floating logits "
-            f"[*, {teacher.classes}], as the teacher's sparse logits are over {teacher.classes} classes"
+            f"[*, {teacher.classes}], as the teacher's sparse logits are over {teacher.classes} classes",
+            code="wrong_shape",
+            path="student",
         )
     rows, tail = student.shape[:-1], teacher.tail
     fits = teacher.indices.shape == teacher.values.shape and teacher.indices.shape[:-1] == rows
@@ -160,5 +170,7 @@ def _check(
         raise ArgumentError(
             f"{operation}: student has shape {shape(student)}, the teacher's indices {shape(teacher.indices)}, values "
             f"{shape(teacher.values)} and tail {None if tail is None else shape(tail)}, expected [*, C], [*, K], "
-            f"[*, K] and [*]; give both the same rows"
+            f"[*, K] and [*]; give both the same rows",
+            code="wrong_shape",
+            path="student",
         )

@@ -44,7 +44,9 @@ def count_rows(outputs: Outputs, labels: Labels) -> int:
     lengths = {name: len(value) for values in (outputs, labels) for name, value in values.items()}
     if not outputs or len(set(lengths.values())) != 1:
         found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
-        raise ArgumentError(f"evaluation: numbers of rows differ ({found}); give outputs and labels of the same rows")
+        raise ArgumentError(
+            f"evaluation: numbers of rows differ ({found}); give outputs and labels of the same rows", code="mismatch"
+        )
     return next(iter(lengths.values()))
 
 
@@ -122,7 +124,9 @@ class Accumulator:
                 finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
                 raise ArgumentError(
                     f"evaluate: {name} of {self.label} are not finite (first in row {rows[~finite][0]}); train with a "
-                    "smaller learning rate, or look for bad input"
+                    "smaller learning rate, or look for bad input",
+                    code="not_finite",
+                    path=name,
                 )
 
     def _statistics(self, metric: Metric[Any], outputs: Outputs, labels: Labels, reference: Outputs | None) -> Any:
@@ -131,7 +135,9 @@ class Accumulator:
         except KeyError as error:
             raise ArgumentError(
                 f"metric {metric.name}: it reads {error}, which is not among the outputs ({', '.join(outputs)}) and "
-                f"labels ({', '.join(labels)}) of {self.label}; leave the metric out"
+                f"labels ({', '.join(labels)}) of {self.label}; leave the metric out",
+                code="unknown_name",
+                path="metrics",
             ) from error
 
     def __len__(self) -> int:

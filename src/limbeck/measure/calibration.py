@@ -79,7 +79,9 @@ class ExpectedCalibrationError(OfMeans):
 
     def __init__(self, bins: int = 15) -> None:
         if bins < 1:
-            raise ArgumentError(f"expected_calibration_error: bins={bins}, expected at least 1; the usual number is 15")
+            raise ArgumentError(
+                f"expected_calibration_error: bins={bins}, expected at least 1; the usual number is 15", path="bins"
+            )
         self.bins = bins
 
     def statistics(self, outputs: Outputs, labels: Labels, reference: Outputs | None) -> Floats:

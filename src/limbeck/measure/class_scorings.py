@@ -94,7 +94,9 @@ def _check_single_label(outputs: Outputs, labels: Labels) -> None:
     if target.ndim != 1 or logits.ndim != 2 or target.dtype.kind not in "iu":
         raise ArgumentError(
             f"evaluate: target of shape {target.shape} and type {target.dtype} for logits of shape {logits.shape}; "
-            "expected one class number for each row, [N] of integers, and logits [N, C]"
+            "expected one class number for each row, [N] of integers, and logits [N, C]",
+            code="wrong_shape",
+            path="target",
         )
     check_class_numbers(target, logits.shape[-1])
 
@@ -108,7 +110,8 @@ def check_class_numbers(target: Floats, classes: int) -> None:
     if len(target) and (target.min() < 0 or target.max() >= classes):
         raise ArgumentError(
             f"evaluate: targets from {target.min()} to {target.max()} for logits of {classes} classes; expected "
-            f"0 to {classes - 1}; leave out rows without a known class"
+            f"0 to {classes - 1}; leave out rows without a known class",
+            path="target",
         )
 
 
@@ -117,11 +120,14 @@ def _check_multi_label(outputs: Outputs, labels: Labels) -> None:
     if target.shape != logits.shape or logits.ndim != 2:
         raise ArgumentError(
             f"evaluate: target of shape {target.shape} for logits of shape {logits.shape}; expected a 0 or 1 for each "
-            "class of each row, [N, C] both"
+            "class of each row, [N, C] both",
+            code="wrong_shape",
+            path="target",
         )
     wrong = np.flatnonzero(((target != 0) & (target != 1)).any(axis=1))
     if len(wrong):
         raise ArgumentError(
             f"evaluate: target {target[wrong[0]].tolist()} in row {wrong[0]}; expected 0 or 1 for each class; "
-            "leave out rows whose classes are not known"
+            "leave out rows whose classes are not known",
+            path="target",
         )

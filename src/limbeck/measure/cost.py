@@ -86,7 +86,9 @@ def latency(call: Callable[[], Any], *, repeats: int = 200, warmup: int = 10, th
     1
     """
     if repeats < 5 or warmup < 0:
-        raise ArgumentError(f"latency: repeats={repeats}, warmup={warmup}; expected at least 5 and at least 0")
+        raise ArgumentError(
+            f"latency: repeats={repeats}, warmup={warmup}; expected at least 5 and at least 0", path="repeats"
+        )
     for _ in range(warmup):
         call()
     took: list[float] = []
@@ -115,7 +117,7 @@ def throughput(call: Callable[[], Any], rows: int) -> float:
     True
     """
     if rows < 1:
-        raise ArgumentError(f"throughput: rows={rows}; expected the number of rows in a batch, at least 1")
+        raise ArgumentError(f"throughput: rows={rows}; expected the number of rows in a batch, at least 1", path="rows")
     call()
     start, calls = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - start) < _SECONDS:

@@ -86,6 +86,8 @@ def _tasks(models: Sequence[str], metrics: Sequence[str]) -> int:
     if len(models) != len(metrics) or len(models) < 2:
         raise ArgumentError(
             f"forgetting: {len(models)} models and {len(metrics)} metrics; give the model after each task and the "
-            "metric of each task, at least two"
+            "metric of each task, at least two",
+            code="mismatch",
+            path="models",
         )
     return len(models)

@@ -67,7 +67,9 @@ def evaluate(
     scoring = _single_label(models) if scoring is None else scoring
     for name in [*(name for pair in comparisons for name in pair), *([] if reference is None else [reference])]:
         if name not in models:
-            raise ArgumentError(f"evaluate: no outputs of a model {name!r}.{suggest(name, models)}")
+            raise ArgumentError(
+                f"evaluate: no outputs of a model {name!r}.{suggest(name, models)}", code="unknown_name", path="models"
+            )
     evaluator = Evaluator(scoring, metrics=metrics, units=units, draws=draws, seed=seed)
     for name, seeds in models.items():
         teachers = _paired(models, name, reference)
@@ -85,7 +87,9 @@ def _named(values: Values, name: str) -> dict[str, Any]:
 def _single_label(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> Scoring:
     logits = next(iter(models.values()))[0].get("logits")
     if logits is None or logits.ndim < 2 or logits.shape[-1] == 0:
-        raise ArgumentError("evaluate: no logits [N, C]; give them, or the scoring of these outputs")
+        raise ArgumentError(
+            "evaluate: no logits [N, C]; give them, or the scoring of these outputs", code="missing", path="logits"
+        )
     return single_label_scoring(logits.shape[-1])
 
 
@@ -94,16 +98,22 @@ def _check_shapes(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     expected: dict[str, tuple[int, ...]] = {}
     for name, seeds in models.items():
         if not seeds:
-            raise ArgumentError(f"evaluate: {name!r} has no outputs; give one entry for each seed")
+            raise ArgumentError(
+                f"evaluate: {name!r} has no outputs; give one entry for each seed", code="missing", path=name
+            )
         for at, values in enumerate(seeds):
             for output, value in values.items():
                 if isinstance(value, np.ndarray) and value.shape != expected.setdefault(output, value.shape):
                     raise ArgumentError(
                         f"evaluate: {output} of {name!r}, seed {at}, have shape {value.shape}; expected "
-                        f"{expected[output]}, the same rows and classes for every model"
+                        f"{expected[output]}, the same rows and classes for every model",
+                        code="wrong_shape",
+                        path=name,
                     )
     if not models:
-        raise ArgumentError("evaluate: no models; give outputs under the name of each model")
+        raise ArgumentError(
+            "evaluate: no models; give outputs under the name of each model", code="missing", path="models"
+        )
 
 
 def _paired(
@@ -116,6 +126,9 @@ def _paired(
     outputs = models[reference]
     if len(outputs) not in (1, seeds):
         raise ArgumentError(
-            f"evaluate: {name!r} has {seeds} seeds and {reference!r} has {len(outputs)}; expected as many, or one alone"
+            f"evaluate: {name!r} has {seeds} seeds and {reference!r} has {len(outputs)}; expected as many, or "
+            "one alone",
+            code="mismatch",
+            path=name,
         )
     return list(outputs) * seeds if len(outputs) == 1 else outputs

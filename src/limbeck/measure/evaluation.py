@@ -124,7 +124,9 @@ class Evaluation:
             if (one.a, one.b, one.metric) == (a, b, metric):
                 return one
         made = ", ".join(sorted({f"{one.a} - {one.b}" for one in self.comparisons})) or "none"
-        raise ArgumentError(f"no comparison {a} - {b} on {metric!r}; pairs that were compared: {made}")
+        raise ArgumentError(
+            f"no comparison {a} - {b} on {metric!r}; pairs that were compared: {made}", code="unknown_name"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The keys `metrics`, `models`, `comparisons` and `derived`, if any, of `results.json`, in plain types."""

@@ -117,7 +117,11 @@ class Evaluator:
             )
             self._models[name][seed] = accumulator
         if accumulator.metrics.keys() != usable.keys():
-            raise ArgumentError(f"evaluation of {name!r}, seed {seed}: some batches have a reference; give it for all")
+            raise ArgumentError(
+                f"evaluation of {name!r}, seed {seed}: some batches have a reference; give it for all",
+                code="mismatch",
+                path="reference",
+            )
         return accumulator
 
     def result(self, comparisons: Sequence[tuple[str, str]] = (), derived: Sequence[Derived] = ()) -> Evaluation:
@@ -154,7 +158,8 @@ class Evaluator:
             if metric not in measured[model]:
                 raise ArgumentError(
                     f"evaluation: {derived.info.name} reads {metric!r} of {model!r}, which has none."
-                    f"{suggest(metric, measured[model])}"
+                    f"{suggest(metric, measured[model])}",
+                    code="unknown_name",
                 )
         parts = [measured[model][metric] for model, metric in derived.of]
         values = np.stack(np.broadcast_arrays(*(part.values for part in parts)))
@@ -164,28 +169,37 @@ class Evaluator:
     def _row_count(self) -> int:
         """The number of rows, each of which every instance must have once."""
         if not self._models:
-            raise ArgumentError("evaluation: no models; give the outputs of at least one")
+            raise ArgumentError(
+                "evaluation: no models; give the outputs of at least one", code="missing", path="models"
+            )
         if self.scoring.known is not None and self._known == 0:
-            raise ArgumentError("evaluation: no label is known in any row; give rows with labels")
+            raise ArgumentError(
+                "evaluation: no label is known in any row; give rows with labels", code="missing", path="labels"
+            )
         instances = [(name, seed, one.rows) for name, seeds in self._models.items() for seed, one in seeds.items()]
         count = len(instances[0][2])
         for name, seed, rows in instances:
             if not np.array_equal(np.sort(rows), np.arange(count)):
                 raise ArgumentError(
                     f"evaluation: {name!r}, seed {seed}, has {len(rows)} rows, numbered from {rows.min(initial=0)} to "
-                    f"{rows.max(initial=0)}; expected each of rows 0 to {count - 1} once, as for {instances[0][0]!r}"
+                    f"{rows.max(initial=0)}; expected each of rows 0 to {count - 1} once, as for {instances[0][0]!r}",
+                    code="mismatch",
+                    path=name,
                 )
         return count
 
     def _check_pair(self, a: str, b: str) -> None:
         for name in (a, b):
             if name not in self._models:
-                raise ArgumentError(f"evaluation: no model {name!r}.{suggest(name, self._models)}")
+                raise ArgumentError(
+                    f"evaluation: no model {name!r}.{suggest(name, self._models)}", code="unknown_name", path=name
+                )
         seeds = len(self._models[a]), len(self._models[b])
         if 1 not in seeds and self._models[a].keys() != self._models[b].keys():
             raise ArgumentError(
                 f"evaluation: {a!r} has {seeds[0]} seeds and {b!r} has {seeds[1]}; expected the same seeds, or one "
-                "alone"
+                "alone",
+                code="mismatch",
             )
 
     def _model(self, name: str, measures: _Measures, infos: Mapping[str, MetricInfo]) -> ModelEvaluation:
@@ -292,7 +306,9 @@ def _check_fit(metric: Metric[Any], outputs: Outputs, labels: Labels, usual: Seq
     if not fits:
         raise ArgumentError(
             f"evaluation: the metric {metric.name!r} is not for these outputs and labels; the usual metrics are "
-            f"{', '.join(usual)}"
+            f"{', '.join(usual)}",
+            code="unsupported",
+            path="metrics",
         ) from problem
 
 

@@ -52,7 +52,11 @@ class Resamples:
                 f"bootstrap: {rows} rows and {draws} draws; expected at least 1 row and 100 draws; 2000 draws is usual"
             )
         if units is not None and units.shape != (rows,):
-            raise ArgumentError(f"bootstrap: units of shape {units.shape} for {rows} rows; give the unit of each row")
+            raise ArgumentError(
+                f"bootstrap: units of shape {units.shape} for {rows} rows; give the unit of each row",
+                code="wrong_shape",
+                path="units",
+            )
         self.rows = rows
         self.unit_of_row = None if units is None else np.unique(units, return_inverse=True)[1]
         count = rows if self.unit_of_row is None else int(self.unit_of_row.max()) + 1

@@ -147,7 +147,11 @@ def _probabilities(outputs: Outputs) -> Floats:
 def _check(outputs: Outputs, labels: Labels) -> None:
     shapes = [outputs["log_likelihood"].shape, outputs["predicted"].shape, labels["target"].shape]
     if len(set(shapes)) > 1 or len(shapes[0]) != 2:
-        raise ArgumentError(f"evaluate: log_likelihood, predicted and target of shapes {shapes}; expected [N, M] each")
+        raise ArgumentError(
+            f"evaluate: log_likelihood, predicted and target of shapes {shapes}; expected [N, M] each",
+            code="wrong_shape",
+            path="target",
+        )
 
 
 def _count_masked(labels: Labels) -> int:

@@ -126,7 +126,9 @@ class Metric(ABC, Generic[S]):
         if name is None:
             raise ArgumentError(
                 f"metric {type(self).__name__}: it has no name; decorate the class with "
-                '@register("metric", "NAME"), or give it an attribute `name`'
+                '@register("metric", "NAME"), or give it an attribute `name`',
+                code="missing",
+                path="name",
             )
         return name
 
@@ -187,7 +189,8 @@ class Metric(ABC, Generic[S]):
             return statistics
         raise ArgumentError(
             f"metric {self.name}: its statistics are of type {type(statistics).__name__}, expected an array or a "
-            "mapping of arrays; override `arrays`"
+            "mapping of arrays; override `arrays`",
+            code="wrong_type",
         )
 
 
@@ -249,7 +252,11 @@ def reference_of(reference: Outputs | None, name: str) -> Outputs:
         ArgumentError: if there are none.
     """
     if reference is None:
-        raise ArgumentError(f"metric {name}: no outputs of a reference; name the teacher, or leave the metric out")
+        raise ArgumentError(
+            f"metric {name}: no outputs of a reference; name the teacher, or leave the metric out",
+            code="missing",
+            path="reference",
+        )
     return reference
 
 

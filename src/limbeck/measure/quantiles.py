@@ -24,7 +24,9 @@ _LEVELS = (0.05, 0.5, 0.95)
 def _checked(name: str, quantiles: Sequence[float]) -> tuple[float, ...]:
     levels = tuple(float(level) for level in quantiles)
     if not levels or any(not low < high for low, high in pairwise((0.0, *levels, 1.0))):
-        raise ArgumentError(f"metric {name}: quantiles are {list(levels)}; expected ascending levels between 0 and 1")
+        raise ArgumentError(
+            f"metric {name}: quantiles are {list(levels)}; expected ascending levels between 0 and 1", path="quantiles"
+        )
     return levels
 
 
@@ -34,7 +36,9 @@ def _arrays(name: str, outputs: Outputs, labels: Labels, levels: Sequence[float]
     if quantiles.shape != (*target.shape, len(levels)):
         raise ArgumentError(
             f"metric {name}: quantiles of shape {quantiles.shape} for targets of shape {target.shape}; expected one "
-            f"for each target and each of the levels {', '.join(map(str, levels))}, in this order"
+            f"for each target and each of the levels {', '.join(map(str, levels))}, in this order",
+            code="wrong_shape",
+            path="quantiles",
         )
     return quantiles.reshape(len(target), -1, len(levels)), target.reshape(len(target), -1, 1)
 
@@ -114,7 +118,11 @@ class QuantileCoverage(_Shares):
     def __init__(self, quantiles: Sequence[float] = _LEVELS) -> None:
         super().__init__(quantiles)
         if len(self.quantiles) < 2:
-            raise ArgumentError("metric quantile_coverage: one quantile bounds no interval; give two or more")
+            raise ArgumentError(
+                "metric quantile_coverage: one quantile bounds no interval; give two or more",
+                code="too_few",
+                path="quantiles",
+            )
         self.title = f"coverage of the {100 * (self.quantiles[-1] - self.quantiles[0]):.3g}% interval"
 
     def of_means(self, means: Floats) -> Floats:

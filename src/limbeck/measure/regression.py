@@ -37,7 +37,9 @@ def _check_targets(name: str, values: Floats, targets: Sequence[str]) -> None:
     if targets and values.shape[1] != len(targets):
         raise ArgumentError(
             f"metric {name}: {values.shape[1]} targets, and the names of {len(targets)}: {', '.join(targets)}; name "
-            "each target once"
+            "each target once",
+            code="mismatch",
+            path="targets",
         )
 
 

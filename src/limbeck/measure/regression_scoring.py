@@ -64,7 +64,9 @@ def _check(outputs: Outputs, labels: Labels) -> None:
     if value.shape != target.shape or target.ndim not in (1, 2) or target.dtype.kind != "f":
         raise ArgumentError(
             f"evaluation: target of shape {target.shape} and type {target.dtype} for values of shape {value.shape}; "
-            "expected floating numbers of one shape, [N] for one target or [N, K] for several"
+            "expected floating numbers of one shape, [N] for one target or [N, K] for several",
+            code="wrong_shape",
+            path="target",
         )
 
 

@@ -53,11 +53,13 @@ class Scoring:
 
     def __post_init__(self) -> None:
         if not self.metrics:
-            raise ArgumentError("metrics: expected at least one, got none; the first decides")
+            raise ArgumentError.at("metrics", "expected at least one, got none; the first decides", code="missing")
         if self.main.needs_reference:
-            raise ArgumentError(
-                f"metrics: the first, {self.main.name}, compares with a teacher, and validation has none; put a metric "
-                "of the labels first"
+            raise ArgumentError.at(
+                "metrics",
+                f"the first, {self.main.name}, compares with a teacher, and validation has none; put a metric "
+                "of the labels first",
+                code="unsupported",
             )
 
     @property
@@ -78,7 +80,11 @@ class Scoring:
         try:
             metric: Metric[Any] = cls()
         except TypeError as error:
-            raise ArgumentError(f"metric {name!r} has arguments without a default; give an instance of it") from error
+            raise ArgumentError(
+                f"metric {name!r} has arguments without a default; give an instance of it",
+                code="missing",
+                path="metrics",
+            ) from error
         return metric if self.adapt is None else self.adapt(metric)
 
     def with_metrics(self, metrics: Sequence[str | Metric[Any]]) -> Scoring:
@@ -91,7 +97,7 @@ class Scoring:
         names = [metric.name for metric in chosen]
         twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
         if twice:
-            raise ArgumentError(f"metrics: {twice[0]!r} is there twice; name each metric once")
+            raise ArgumentError.at("metrics", f"{twice[0]!r} is there twice; name each metric once", code="duplicate")
         return replace(self, metrics=chosen)
 
 

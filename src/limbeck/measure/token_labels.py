@@ -108,7 +108,11 @@ class OverTokens(OfMeans):
 
     def __init__(self, metric: Metric[Floats]) -> None:
         if not isinstance(metric, OfMeans):
-            raise ArgumentError(f"metric {metric.name}: over tokens, only functions of means can be computed")
+            raise ArgumentError(
+                f"metric {metric.name}: over tokens, only functions of means can be computed",
+                code="unsupported",
+                path="metrics",
+            )
         self.metric = metric
         self.title = metric.title
         self.unit = metric.unit
@@ -187,7 +191,9 @@ def _check_tokens(outputs: Outputs, labels: Labels) -> None:
     if target.ndim != 2 or target.shape != logits.shape[:-1] or logits.ndim != 3 or target.dtype.kind not in "iu":
         raise ArgumentError(
             f"evaluate: target of shape {target.shape} and type {target.dtype} for logits of shape {logits.shape}; "
-            "expected one class number for each token, [N, W], and logits [N, W, C]"
+            "expected one class number for each token, [N, W], and logits [N, W, C]",
+            code="wrong_shape",
+            path="target",
         )
     check_class_numbers(target[target != _UNKNOWN], logits.shape[-1])
 

@@ -42,7 +42,11 @@ def rest(model: nn.Module, path: str) -> nn.Module:
     node.replace_all_uses_with(features)
     part.graph.eliminate_dead_code()
     if any(one.users for one in given):
-        raise ArgumentError(f"the layers after {path!r} also read what comes before it; cut the model further back")
+        raise ArgumentError(
+            f"the layers after {path!r} also read what comes before it; cut the model further back",
+            code="unsupported",
+            path="path",
+        )
     for one in given:
         part.graph.erase_node(one)
     return _tidied(part)
@@ -78,7 +82,9 @@ class _Tracer(fx.Tracer):
 def _traced(model: nn.Module, path: str) -> tuple[fx.GraphModule, fx.Node]:
     modules = dict(model.named_modules())
     if not path or path not in modules:
-        raise ArgumentError(f"the model has no module {path!r}.{suggest(path, modules)}")
+        raise ArgumentError(
+            f"the model has no module {path!r}.{suggest(path, modules)}", code="unknown_name", path="path"
+        )
     model = copy.deepcopy(model)
     modes = {name: module.training for name, module in model.named_modules()}
     try:
@@ -86,7 +92,9 @@ def _traced(model: nn.Module, path: str) -> tuple[fx.GraphModule, fx.Node]:
     except Exception as error:  # the model's own forward runs on symbols, and fails in whichever line cannot
         raise ArgumentError(
             f"{type(model).__name__} cannot be cut at {path!r}: its forward depends on values ({error}); "
-            "cut the module in it that does not"
+            "cut the module in it that does not",
+            code="unsupported",
+            path="path",
         ) from error
     for name, module in model.named_modules():
         module.training = modes[name]
@@ -95,6 +103,8 @@ def _traced(model: nn.Module, path: str) -> tuple[fx.GraphModule, fx.Node]:
     if len(nodes) != 1:
         raise ArgumentError(
             f"{type(model).__name__} cannot be cut at {path!r}: it runs {len(nodes)} times as a step of its own; "
-            "choose a module that runs once and stands outside the modules of torch"
+            "choose a module that runs once and stands outside the modules of torch",
+            code="unsupported",
+            path="path",
         )
     return part, nodes[0]

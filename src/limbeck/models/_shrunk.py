@@ -80,7 +80,9 @@ def _kinds(model: str, state: State, family: Family) -> Kinds:
         if found is None:
             raise ArgumentError(
                 f"shrink: the weight {name!r} of {model} is not known, so only its layers can be taken; shrink the "
-                "model without its head"
+                "model without its head",
+                code="unsupported",
+                path="model",
             )
         kinds[name] = found
     # Without a map that makes features, a head reads the hidden state itself.

@@ -49,7 +49,9 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
         if value.shape != found:
             raise RunError(
                 f"checkpoint {path}: {name} has shape {list(found)}, the model expects {list(value.shape)}; "
-                "build the model with the options that the checkpoint was trained with"
+                "build the model with the options that the checkpoint was trained with",
+                code="mismatch",
+                path=path,
             )
     model.load_state_dict(weights)
 
@@ -91,12 +93,20 @@ def _with_shared(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
-        raise RunError(f"checkpoint {path}: no such file; give the path of a local .safetensors or torch file")
+        raise RunError(
+            f"checkpoint {path}: no such file; give the path of a local .safetensors or torch file",
+            code="not_found",
+            path=path,
+        )
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise RunError(f"checkpoint {path}: not a readable safetensors file ({_first_line(error)})") from error
+            raise RunError(
+                f"checkpoint {path}: not a readable safetensors file ({_first_line(error)})",
+                code="unreadable",
+                path=path,
+            ) from error
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"torch\.")  # of old pickle protocols, which load or raise
@@ -104,7 +114,9 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     except Exception as error:  # damaged bytes fail in whichever operation they happen to spell
         raise RunError(
             f"checkpoint {path}: not a torch file of plain tensors ({_first_line(error)}); "
-            "save model.state_dict(), or use safetensors"
+            "save model.state_dict(), or use safetensors",
+            code="unreadable",
+            path=path,
         ) from error
     return _state_dict(path, content)
 
@@ -115,7 +127,11 @@ def _state_dict(path: Path, content: Any) -> Mapping[str, Tensor]:
             content = content[key]
             break
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise RunError(f"checkpoint {path}: expected names with tensors; save model.state_dict() into it")
+        raise RunError(
+            f"checkpoint {path}: expected names with tensors; save model.state_dict() into it",
+            code="wrong_type",
+            path=path,
+        )
     return content
 
 
@@ -126,7 +142,11 @@ def _check_names(path: Path, expected: Mapping[str, Tensor], found: Mapping[str,
         lists = [
             f"{kind} {_few(names)}" for kind, names in (("lacks", missing), ("has unexpected", unexpected)) if names
         ]
-        raise RunError(f"checkpoint {path}: {' and '.join(lists)}; it is of another architecture or wrapped otherwise")
+        raise RunError(
+            f"checkpoint {path}: {' and '.join(lists)}; it is of another architecture or wrapped otherwise",
+            code="mismatch",
+            path=path,
+        )
 
 
 def _few(names: list[str]) -> str:

@@ -15,7 +15,7 @@ def check_positive(model: str, **options: int) -> None:
     """
     for option, value in options.items():
         if value < 1:
-            raise ArgumentError(f"{model}: {option} is {value}; expected a whole number of at least 1")
+            raise ArgumentError(f"{model}: {option} is {value}; expected a whole number of at least 1", path=option)
 
 
 def check_task(model: str, channels: int, classes: int, size: tuple[int, int]) -> None:

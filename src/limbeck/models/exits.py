@@ -120,11 +120,17 @@ class WithExits(nn.Module):
     def __init__(self, model: nn.Module, exits: Mapping[str, str], *, features: str, example: Tensor) -> None:
         super().__init__()
         if not exits:
-            raise ArgumentError("with_exits: a network needs at least one exit to be its own teacher")
+            raise ArgumentError(
+                "with_exits: a network needs at least one exit to be its own teacher", code="missing", path="exits"
+            )
         for name in exits:
             check_name("exit", name)
             if name in _own_outputs:
-                raise ArgumentError(f"with_exits: {name!r} is an output of the network itself; choose another name")
+                raise ArgumentError(
+                    f"with_exits: {name!r} is an output of the network itself; choose another name",
+                    code="in_use",
+                    path=f"exits.{name}",
+                )
         self.exits = dict(exits)
         self.body = Tapped(model, {**self.exits, "features": features})
         found = self._shapes(example)
@@ -144,7 +150,11 @@ class WithExits(nn.Module):
             if not isinstance(value, Tensor) or value.ndim != axes:
                 seen = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 expected = "logits [B, classes]" if name == "logits" else "a map [B, C, H, W]"
-                raise ArgumentError(f"with_exits: {name!r} reads {seen}; expected {expected}")
+                raise ArgumentError(
+                    f"with_exits: {name!r} reads {seen}; expected {expected}",
+                    code="wrong_shape",
+                    path={"logits": "model", "features": "features"}.get(name, f"exits.{name}"),
+                )
             channels, height, width = (*value.shape[1:], 1, 1)[:3]
             shapes[name] = (channels, height, width)
         return shapes
@@ -169,7 +179,9 @@ class WithExits(nn.Module):
                 what lies behind the exit.
         """
         if name not in self.exits:
-            raise ArgumentError(f"with_exits: no exit {name!r}.{suggest(name, self.exits)}")
+            raise ArgumentError(
+                f"with_exits: no exit {name!r}.{suggest(name, self.exits)}", code="unknown_name", path="name"
+            )
         end = copy.deepcopy(self._ends[f"_{name}"])
         assert isinstance(end, Exit)
         return EarlyExit(trunk(self.model, self.exits[name]), end).train(self.training)
@@ -245,7 +257,7 @@ def exit_sections(
     0.7
     """
     if not 0 <= alpha <= 1:
-        raise ArgumentError(f"exit_terms: alpha is {alpha}; expected 0 to 1")
+        raise ArgumentError(f"exit_terms: alpha is {alpha}; expected 0 to 1", path="alpha")
     hard, soft = {"use": "cross_entropy"}, {"use": "kl_divergence", "temperature": temperature}
     hint = {"use": "hint_mse", "project": False}
 

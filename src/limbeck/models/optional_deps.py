@@ -28,7 +28,7 @@ def import_library(name: str, extra: str = "vision") -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise ArgumentError(
-            f'the model {name!r} cannot import {name} ({error}); pip install "limbeck[{extra}]"'
+            f'the model {name!r} cannot import {name} ({error}); pip install "limbeck[{extra}]"', code="not_installed"
         ) from error
 
 
@@ -43,7 +43,7 @@ def check_name(library: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         near = ", ".join(map(repr, difflib.get_close_matches(name, known)))
         tail = f"Did you mean {near}?" if near else f"It knows {len(known)}, such as {known[0]!r}."
-        raise ArgumentError(f"no {library} model {name!r}. {tail}")
+        raise ArgumentError(f"no {library} model {name!r}. {tail}", code="unknown_name", path="name")
 
 
 def check_forward(label: str, model: nn.Module, channels: int, classes: int, size: tuple[int, int]) -> None:
@@ -62,13 +62,19 @@ def check_forward(label: str, model: nn.Module, channels: int, classes: int, siz
     except (RuntimeError, ValueError, AssertionError) as error:
         raise ArgumentError(
             f"{label} cannot take images of {size[0]}×{size[1]} ({_first_line(error)}); "
-            "choose another model or image size"
+            "choose another model or image size",
+            code="unsupported",
+            path="name",
         ) from error
     finally:
         model.train(mode)
     shape = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
     if shape != [1, classes]:
-        raise ArgumentError(f"{label} gives {shape} for one image; expected logits of shape {[1, classes]}")
+        raise ArgumentError(
+            f"{label} gives {shape} for one image; expected logits of shape {[1, classes]}",
+            code="wrong_shape",
+            path="name",
+        )
 
 
 def _first_line(error: Exception) -> str:

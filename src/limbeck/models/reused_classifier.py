@@ -68,11 +68,15 @@ class ReusedClassifier(nn.Module):
         if given[1] < wanted[1] or given[2] < wanted[2]:
             raise ArgumentError(
                 f"reused classifier: the student's map at {student_features!r} is {given[1]}×{given[2]}, the teacher's "
-                f"{wanted[1]}×{wanted[2]}; choose an earlier module of the student"
+                f"{wanted[1]}×{wanted[2]}; choose an earlier module of the student",
+                code="mismatch",
+                path="student_features",
             )
         inner = wanted[0] // reduction if reduction > 0 else 0
         if inner < 1:
-            raise ArgumentError(f"reused classifier: reduction={reduction} leaves none of {wanted[0]} channels")
+            raise ArgumentError(
+                f"reused classifier: reduction={reduction} leaves none of {wanted[0]} channels", path="reduction"
+            )
         self.encoder = trunk(student, student_features)
         self.projector = _projector(given[0], inner, wanted[0])
         self.classifier = keep_frozen_(rest(teacher, teacher_features))
@@ -101,6 +105,10 @@ def _map(model: nn.Module, path: str, whose: str, example: Tensor) -> tuple[int,
         features = trial(example)["features"]
     if not isinstance(features, Tensor) or features.ndim != 4:
         seen = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ArgumentError(f"reused classifier: the {whose}'s {path!r} gives {seen}; expected a map [B, C, H, W]")
+        raise ArgumentError(
+            f"reused classifier: the {whose}'s {path!r} gives {seen}; expected a map [B, C, H, W]",
+            code="wrong_shape",
+            path=f"{whose}_features",
+        )
     channels, height, width = features.shape[1:]
     return channels, height, width

@@ -44,7 +44,7 @@ def share_(
     True
     """
     if mode not in ("frozen", "tied"):
-        raise ArgumentError(f"share_: mode={mode!r}; it is 'frozen' or 'tied'")
+        raise ArgumentError(f"share_: mode={mode!r}; it is 'frozen' or 'tied'", path="mode")
     found = []
     for mine, theirs in modules.items():
         own, other = _module(student, "student", mine), _module(teacher, "teacher", theirs)
@@ -77,7 +77,9 @@ class _StaysInEval:
 def _module(model: nn.Module, whose: str, path: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules(remove_duplicate=False))
     if path not in modules:
-        raise ArgumentError(f"share_: the {whose} has no module {path!r}.{suggest(path, modules)}")
+        raise ArgumentError(
+            f"share_: the {whose} has no module {path!r}.{suggest(path, modules)}", code="unknown_name", path="modules"
+        )
     return modules[path]
 
 
@@ -87,10 +89,15 @@ def _check_same(mine: str, own: nn.Module, theirs: str, other: nn.Module) -> Non
         names = sorted(name for name in {*shapes, *expected} if shapes.get(name) != expected.get(name))
         raise ArgumentError(
             f"share_: the student's {mine!r} and the teacher's {theirs!r} differ in {names[0]!r}: "
-            f"{shapes.get(names[0], 'absent')} and {expected.get(names[0], 'absent')}; only equal modules can be shared"
+            f"{shapes.get(names[0], 'absent')} and {expected.get(names[0], 'absent')}; only equal modules can "
+            "be shared",
+            code="mismatch",
+            path="modules",
         )
     if not expected:
-        raise ArgumentError(f"share_: the teacher's {theirs!r} has no weights to share")
+        raise ArgumentError(
+            f"share_: the teacher's {theirs!r} has no weights to share", code="no_effect", path="modules"
+        )
 
 
 def _tie(own: nn.Module, other: nn.Module) -> None:

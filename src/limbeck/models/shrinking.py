@@ -92,7 +92,9 @@ def shrink(
     taken = _positions(layers, rule, config.num_hidden_layers)
     _set_sizes(config, family, width=width, heads=heads, neurons=neurons)
     if method not in _methods:
-        raise ArgumentError(f"shrink: no method {method!r}.{suggest(method, _methods)}")
+        raise ArgumentError(
+            f"shrink: no method {method!r}.{suggest(method, _methods)}", code="unknown_name", path="method"
+        )
     config.num_hidden_layers = len(taken)
     with torch.no_grad():
         state = with_layers(model.state_dict(), family, taken)
@@ -107,11 +109,15 @@ def _family(model: nn.Module) -> Family:
     if kind not in FAMILIES:
         raise ArgumentError(
             f"shrink: {type(model).__name__} is {'no Hugging Face model' if not kind else f'a {kind}'}; supported: "
-            f"{', '.join(FAMILIES)}"
+            f"{', '.join(FAMILIES)}",
+            code="unsupported",
+            path="model",
         )
     for option in ("add_cross_attention", "scale_attn_by_inverse_layer_idx"):
         if getattr(config, option, False):
-            raise ArgumentError(f"shrink: {type(model).__name__} has {option}, which is not supported")
+            raise ArgumentError(
+                f"shrink: {type(model).__name__} has {option}, which is not supported", code="unsupported", path="model"
+            )
     return FAMILIES[kind]
 
 
@@ -120,11 +126,13 @@ def _positions(layers: int | Sequence[int] | None, rule: Literal["uniform", "las
         return list(range(depth))
     if not isinstance(layers, int):
         if not layers:
-            raise ArgumentError(f"shrink: layers is {layers!r}; take at least one of {depth}")
+            raise ArgumentError(
+                f"shrink: layers is {layers!r}; take at least one of {depth}", code="missing", path="layers"
+            )
         return [position for _, position in layer_map(list(enumerate(layers)), len(layers), depth)]
     check_positive("shrink", layers=layers)
     if rule not in _rules:
-        raise ArgumentError(f"shrink: no rule {rule!r}.{suggest(rule, _rules)}")
+        raise ArgumentError(f"shrink: no rule {rule!r}.{suggest(rule, _rules)}", code="unknown_name", path="layers")
     return [position for _, position in layer_map(rule, layers, depth)]
 
 
@@ -137,11 +145,12 @@ def _set_sizes(config: Any, family: Family, *, width: int | None, heads: int | N
     check_positive("shrink", width=width, heads=heads, neurons=neurons)
     for name, new, old in (("width", width, old_width), ("heads", heads, old_heads), ("neurons", neurons, old_neurons)):
         if new > old:
-            raise ArgumentError(f"shrink: {name} is {new}, the model has {old}; give at most that")
+            raise ArgumentError(f"shrink: {name} is {new}, the model has {old}; give at most that", path=name)
     if width % heads or width // heads > old_width // old_heads:
         raise ArgumentError(
             f"shrink: width {width} in {heads} heads; expected a multiple of the heads, and heads of a size of at most "
-            f"{old_width // old_heads}, as in the model"
+            f"{old_width // old_heads}, as in the model",
+            path="width",
         )
     _set_embeddings(config, width)
     config.hidden_size, config.num_attention_heads = width, heads
@@ -155,7 +164,9 @@ def _set_embeddings(config: Any, width: int) -> None:
         config.embedding_size = width
     elif size == width:
         raise ArgumentError(
-            f"shrink: width {width} is the size of the embeddings, which would lose the map behind them; choose another"
+            f"shrink: width {width} is the size of the embeddings, which would lose the map behind them; "
+            "choose another",
+            path="width",
         )
 
 

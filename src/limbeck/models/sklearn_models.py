@@ -222,14 +222,14 @@ def _linear_numbers(regressor: Any, features: int, count: int) -> tuple[nn.Linea
 
 def _check_penalty(name: str, l2: float) -> None:
     if not l2 > 0:
-        raise ArgumentError(f"{name}: l2 is {l2}; expected a number above 0")
+        raise ArgumentError(f"{name}: l2 is {l2}; expected a number above 0", path="l2")
 
 
 def _grown(makers: tuple[Any, Any], trees: int, classes: int, leaves: int, depth: int) -> SklearnModule:
     """Trees of a classifier, and of the regressor that takes its place where the task predicts numbers."""
     check_positive("trees", trees=trees, classes=classes, depth=depth)
     if leaves < 2:
-        raise ArgumentError(f"trees: leaves is {leaves}; expected at least 2")
+        raise ArgumentError(f"trees: leaves is {leaves}; expected at least 2", path="leaves")
     classifier, regressor = (partial(maker, leaves, depth) for maker in makers)
     # A tree has one leaf more than it has inner nodes.
     nodes = 2 * leaves - 1

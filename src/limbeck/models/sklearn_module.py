@@ -128,7 +128,9 @@ class SklearnModule(nn.Module):
                 predicts.
         """
         if not (np.isfinite(shares) & (shares >= 0)).all():
-            raise ArgumentError("SklearnModule: a share is negative or not finite; look at the outputs of the teacher")
+            raise ArgumentError(
+                "SklearnModule: a share is negative or not finite; look at the outputs of the teacher", path="shares"
+            )
         if self.scaling is not None:
             counts = csr_matrix(features)
             self.scaling.fit_(counts)
@@ -136,7 +138,9 @@ class SklearnModule(nn.Module):
         used = np.flatnonzero(shares.sum(1))
         if not len(used):
             raise ArgumentError(
-                f"SklearnModule: none of the {len(shares)} rows belongs to a class; give at least one that does"
+                f"SklearnModule: none of the {len(shares)} rows belongs to a class; give at least one that does",
+                code="missing",
+                path="shares",
             )
         assert self.estimator is not None
         found = fit_classifier(self.estimator(seed), features[used], shares[used])

@@ -57,14 +57,22 @@ def fit_soft_labels(
     rows = features.shape[0]
     if target.ndim != 2 or target.shape[0] != rows or not np.isfinite(target).all():
         raise ArgumentError(
-            f"fit_soft_labels: logits of shape {list(target.shape)} for {rows} rows; expected finite ones, [{rows}, C]"
+            f"fit_soft_labels: logits of shape {list(target.shape)} for {rows} rows; expected finite ones, [{rows}, C]",
+            code="wrong_shape",
+            path="logits",
         )
     if not temperature > 0:
-        raise ArgumentError(f"fit_soft_labels: temperature is {temperature}; expected a number above 0")
+        raise ArgumentError(
+            f"fit_soft_labels: temperature is {temperature}; expected a number above 0", path="temperature"
+        )
     if is_classifier(estimator):
         return fit_classifier(estimator, features, softmax(target / temperature, axis=1))
     if not is_regressor(estimator):
-        raise ArgumentError(f"fit_soft_labels: {type(estimator).__name__} is no regressor and no classifier")
+        raise ArgumentError(
+            f"fit_soft_labels: {type(estimator).__name__} is no regressor and no classifier",
+            code="unsupported",
+            path="estimator",
+        )
     estimator.fit(features, target)
     return _told(estimator, features, classifier=False)
 
@@ -177,7 +185,9 @@ def _module(estimator: Any, *, classifier: bool) -> nn.Module:
     if not all(hasattr(tree, "tree_") for tree in found):
         raise ArgumentError(
             f"fit_soft_labels: {type(estimator).__name__} is not supported; take a linear model, a decision tree, a "
-            "forest of them, or gradient boosting"
+            "forest of them, or gradient boosting",
+            code="unsupported",
+            path="estimator",
         )
     return _trees([tree.tree_ for tree in found], classifier)
 
@@ -299,5 +309,7 @@ def _check(estimator: Any, module: nn.Module, features: Any) -> None:
     if not difference <= 1e-4 * max(1.0, float(np.abs(expected).max())):
         raise ArgumentError(
             f"fit_soft_labels: {type(estimator).__name__} predicts otherwise than its weights, by {difference:.3g}; "
-            "take one that is linear in the logits, a decision tree, a forest of them, or gradient boosting"
+            "take one that is linear in the logits, a decision tree, a forest of them, or gradient boosting",
+            code="unsupported",
+            path="estimator",
         )

@@ -66,12 +66,18 @@ class Values(nn.Module):
         if len(mean) != len(std) or not mean or not all(value > 0 for value in std):
             raise ArgumentError(
                 f"Values: {len(mean)} means and the standard deviations {list(std)}; expected one of each for every "
-                "target, the deviations above 0"
+                "target, the deviations above 0",
+                code="mismatch",
+                path="std",
             )
         if single and len(mean) > 1:
-            raise ArgumentError(f"Values: single with {len(mean)} targets; expected 1")
+            raise ArgumentError(f"Values: single with {len(mean)} targets; expected 1", code="mismatch", path="single")
         if levels and 0.5 not in levels:
-            raise ArgumentError(f"Values: levels are {list(levels)}; add 0.5, the median, which is the predicted value")
+            raise ArgumentError(
+                f"Values: levels are {list(levels)}; add 0.5, the median, which is the predicted value",
+                code="missing",
+                path="levels",
+            )
         self.net = model
         self.levels = tuple(levels)
         self.single = single

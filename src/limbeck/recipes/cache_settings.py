@@ -43,7 +43,7 @@ class CacheSettings:
     def __post_init__(self) -> None:
         for name, value in (("views", self.views), ("batch_size", self.batch_size)):
             if value is not None and value < 1:
-                raise ArgumentError(f"{name} is {value}; it must be at least 1")
+                raise ArgumentError(f"{name} is {value}; it must be at least 1", path=name)
 
     def codec_of(self, output: str) -> Codec:
         """How an output of a teacher is written."""
@@ -70,7 +70,11 @@ def parse_cache(given: Any) -> CacheSpec:
     if given is False:
         return False
     if not isinstance(given, Mapping):
-        raise RecipeError(f"cache is {given!r}; write {AUTO}, false, or a section with keys of its own")
+        raise RecipeError(
+            f"cache is {given!r}; write {AUTO}, false, or a section with keys of its own",
+            code="wrong_type",
+            path="cache",
+        )
     return parse_cache_settings(given)
 
 

@@ -64,5 +64,7 @@ def parse_co_training(train: Any, path: str) -> CoTraining:
         return CoTraining({})
     found = resolve_options(_options, train, path=path, name=TOGETHER)
     if not found.pop(TOGETHER):
-        raise RecipeError(f"{path}.{TOGETHER} is false; leave it out, or write true")
+        raise RecipeError(
+            f"{path}.{TOGETHER} is false; leave it out, or write true", code="no_effect", path=f"{path}.{TOGETHER}"
+        )
     return CoTraining({option: value for option, value in found.items() if value is not None})

@@ -9,7 +9,7 @@ from typing import Any
 from limbeck.data import object_constructor, source_constructor
 from limbeck.data.readers.objects import is_table
 from limbeck.errors import ArgumentError, RecipeError
-from limbeck.recipes.options import construct, option_types, resolve_options
+from limbeck.recipes.options import construct, option_types, place_of, resolve_options, unnamed
 from limbeck.recipes.sections import resolve_section
 from limbeck.tasks import Task
 
@@ -36,7 +36,7 @@ def resolve_source(task: type[Task], spec: Any, path: str, beside: Collection[st
     if isinstance(spec, str):
         spec = {"use": spec}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
-        raise RecipeError(f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options")
+        raise unnamed(spec, path)
     name = spec["use"]
     options = resolve_options(_constructor(task, spec, path), _options(spec), path=path, name=name, beside=beside)
     return {"use": name, **options}
@@ -112,9 +112,13 @@ def parse_data(given: Mapping[str, Any], task: type[Task], is_object: bool) -> D
         options = resolve_object(task, source, beside=own) if set(source) - {"use"} else {"use": OBJECT}
         return DataSpec(source=options, settings=settings)
     if source.get("use") == OBJECT:
-        raise RecipeError("data: this run had its data from Python; give it again, as in limbeck.run(…, data=…)")
+        raise RecipeError.at(
+            "data", "this run had its data from Python; give it again, as in limbeck.run(…, data=…)", code="missing"
+        )
     if not source:
-        raise RecipeError("data names no source; give data: {use: NAME}, as in data: {use: digits}")
+        raise RecipeError(
+            "data names no source; give data: {use: NAME}, as in data: {use: digits}", code="missing", path="data"
+        )
     options = resolve_source(task, source, "data", beside=own)
     return DataSpec(source={"use": OBJECT} if is_object else options, settings=settings)
 
@@ -149,7 +153,9 @@ def _constructor(task: type[Task], spec: Mapping[str, Any], path: str) -> Callab
     try:
         return source_constructor(task.row_type, task.label_type, spec)
     except ArgumentError as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError(
+            f"{path}: {error}", code=error.code, path=place_of(error, path, set(spec) - {"use"})
+        ) from error
 
 
 def _options(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,9 @@ def expanded(objective: Spec, adapter: Spec) -> dict[str, Any]:
         is_group = isinstance(spec, Mapping) and "terms" in spec
         for own, term in (_own_teacher(spec, adapter, f"objective.{name}") if is_group else {name: spec}).items():
             if own in found or (own != name and own in objective):
-                raise RecipeError(f"objective.{name}: the objective has another term {own!r}; rename that one")
+                raise RecipeError.at(
+                    f"objective.{name}", f"the objective has another term {own!r}; rename that one", code="duplicate"
+                )
             found[own] = term
     return found
 
@@ -41,11 +43,17 @@ def _options(
 
 def _own_teacher(spec: Spec, adapter: Spec, path: str) -> dict[str, Any]:
     if spec["terms"] != "own_teacher":
-        raise RecipeError(f"{path}: no terms {spec['terms']!r}.{suggest(str(spec['terms']), ['own_teacher'])}")
+        raise RecipeError(
+            f"{path}: no terms {spec['terms']!r}.{suggest(str(spec['terms']), ['own_teacher'])}",
+            code="unknown_name",
+            path=f"{path}.terms",
+        )
     if "exits" not in adapter:
         raise RecipeError(
             f"{path}: own_teacher teaches the exits of the student, and it has none; give models.student.exits, as in "
-            "{exit1: stage1}, and features, the path of its deepest map"
+            "{exit1: stage1}, and features, the path of its deepest map",
+            code="missing",
+            path="models.student.exits",
         )
     options = resolve_options(_options, spec, path=path, name="own_teacher")
     del options["terms"]

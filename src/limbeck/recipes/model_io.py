@@ -31,10 +31,18 @@ def check_taps(taps: Any, path: str) -> None:
     if taps in (AUTO, ATTENTION):
         return
     if not isinstance(taps, Mapping):
-        raise RecipeError(f"{path} is {taps!r}; write {AUTO}, {ATTENTION}, or {{NAME: path of a module}}")
+        raise RecipeError(
+            f"{path} is {taps!r}; write {AUTO}, {ATTENTION}, or {{NAME: path of a module}}",
+            code="wrong_type",
+            path=path,
+        )
     for name, paths in taps.items():
         if not isinstance(paths, str) and not (isinstance(paths, list) and all(isinstance(one, str) for one in paths)):
-            raise RecipeError(f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths")
+            raise RecipeError(
+                f"{path}.{name} is {paths!r}; write the path of a module, or a list of paths",
+                code="wrong_type",
+                path=f"{path}.{name}",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +66,11 @@ class ModelIO:
             RecipeError: if a path names no module, or the taps are not chosen yet.
         """
         if self.taps in (AUTO, ATTENTION):
-            raise RecipeError(f"{path}.taps is {self.taps}, which is chosen when a run begins; name the modules here")
+            raise RecipeError(
+                f"{path}.taps is {self.taps}, which is chosen when a run begins; name the modules here",
+                code="unsupported",
+                path=f"{path}.taps",
+            )
         paths = {
             name: tap_path(model, given, f"{path}.taps.{name}")
             if isinstance(given, str)
@@ -76,7 +88,7 @@ def tap_path(model: nn.Module, given: str, path: str) -> str:
     """
     net, outer = network(model)
     modules = dict(net.named_modules(remove_duplicate=False))
-    module, what = construct(split_path, {"path": given, "modules": modules}, path=path)
+    module, what = construct(split_path, {"path": given, "modules": modules}, path=path, places={"path": path})
     inner = ".".join(filter(None, (outer, module)))
     return inner if what == "output" else f"{inner}:{what}"
 
@@ -97,5 +109,7 @@ def _in_model(address: Address, models: Mapping[str, nn.Module], path: str) -> A
     net, outer = network(models[source])
     known = [name for name, _ in net.named_parameters(remove_duplicate=False)]
     if parameter not in known:
-        raise RecipeError(f"{path}: the model has no parameter {parameter!r}.{suggest(parameter, known)}")
+        raise RecipeError.at(
+            path, f"the model has no parameter {parameter!r}.{suggest(parameter, known)}", code="unknown_name"
+        )
     return ".".join(filter(None, (source, "parameters", outer, parameter)))

@@ -28,7 +28,11 @@ def expand_macros(terms: Spec, path: str) -> dict[str, Any]:
     for name, spec in terms.items():
         for own, term in _expanded(name, spec, f"{path}.{name}"):
             if own in found:
-                raise RecipeError(f"{path}.{name} stands for a term {own!r}, which is there already; rename it")
+                raise RecipeError(
+                    f"{path}.{name} stands for a term {own!r}, which is there already; rename it",
+                    code="duplicate",
+                    path=f"{path}.{name}",
+                )
             found[own] = term
     return found
 
@@ -74,5 +78,9 @@ def _mutual(name: str, spec: Spec, path: str) -> Iterator[tuple[str, Any]]:
 def _learners(given: Any, least: int, path: str) -> list[str]:
     good = isinstance(given, list) and all(isinstance(name, str) for name in given)
     if not good or len(given) < least or len(set(given)) < len(given):
-        raise RecipeError(f"{path} is {given!r}; list at least {least} learners by different names")
+        raise RecipeError(
+            f"{path} is {given!r}; list at least {least} learners by different names",
+            code="wrong_type" if not good else "too_few" if len(given) < least else "duplicate",
+            path=path,
+        )
     return list(given)

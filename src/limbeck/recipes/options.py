@@ -6,16 +6,27 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import pydantic
+from torch import nn
 
 from limbeck import registry
-from limbeck.errors import ArgumentError, LimbeckError, RecipeError, suggest
+from limbeck.errors import ArgumentError, Code, LimbeckError, RecipeError, suggest
 
-__all__ = ["FROM_TRAIN", "construct", "lookup", "option_types", "plain", "resolve_options", "resolve_use"]
+__all__ = [
+    "FROM_TRAIN",
+    "construct",
+    "lookup",
+    "option_types",
+    "place_of",
+    "plain",
+    "resolve_options",
+    "resolve_use",
+    "unnamed",
+]
 
 # What the section train supplies to an entry that stands in an option of another, as a temperature does in a loss.
 FROM_TRAIN = ("batch_size",)
@@ -54,12 +65,20 @@ def resolve_options(
     fields = {renamed.get(option, option): field for option, field in _fields(entry, supplied, path).items()}
     for option in given:
         if option not in fields:
-            raise RecipeError(f"{path}: {name} takes no {option!r}.{suggest(str(option), [*fields, *beside])}")
+            raise RecipeError(
+                f"{path}: {name} takes no {option!r}.{suggest(str(option), [*fields, *beside])}",
+                code="unknown_name",
+                path=_under(path, str(option)),
+            )
     values = {}
     for option, (kind, default) in fields.items():
         if option not in given and default is ...:
-            raise RecipeError(f"{path}: {name} needs {option!r}; give it a value of type {_type_name(kind)}")
-        values[option] = _checked(kind, given[option], f"{path}.{option}") if option in given else plain(default)
+            raise RecipeError(
+                f"{path}: {name} needs {option!r}; give it a value of type {_type_name(kind)}",
+                code="missing",
+                path=_under(path, option),
+            )
+        values[option] = _checked(kind, given[option], _under(path, option)) if option in given else plain(default)
     return values
 
 
@@ -83,10 +102,20 @@ def resolve_use(
     if isinstance(spec, str):
         spec = {"use": spec}
     if not isinstance(spec, Mapping) or not isinstance(spec.get("use"), str):
-        raise RecipeError(f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options")
+        raise unnamed(spec, path)
     name, options = spec["use"], {key: value for key, value in spec.items() if key != "use"}
     entry = lookup(kinds, name, path, needs)
     return {"use": name, **resolve_options(entry, options, path=path, name=name, supplied=supplied, beside=beside)}
+
+
+def unnamed(spec: Any, path: str) -> RecipeError:
+    """The error for a section that names no entry."""
+    is_missing = spec is None or (isinstance(spec, Mapping) and spec.get("use") is None)
+    return RecipeError(
+        f"{path} is {spec!r}; write a name, or {{use: NAME}} with its options",
+        code="missing" if is_missing else "wrong_type",
+        path=path,
+    )
 
 
 def lookup(kinds: Sequence[str], name: str, path: str, needs: registry.Needs | None = None) -> Any:
@@ -100,9 +129,9 @@ def lookup(kinds: Sequence[str], name: str, path: str, needs: registry.Needs | N
             try:
                 return registry.lookup(kind, name, needs)
             except ArgumentError as error:
-                raise RecipeError(f"{path}: {error}") from error
+                raise RecipeError.at(path, str(error), code=error.code) from error
     known = [known for kind in kinds for known in registry.names(kind, needs)]
-    raise RecipeError(f"{path}: no {' or '.join(kinds)} {name!r}.{suggest(name, known)}")
+    raise RecipeError.at(path, f"no {' or '.join(kinds)} {name!r}.{suggest(name, known)}", code="unknown_name")
 
 
 def _checked(kind: Any, value: Any, path: str) -> Any:
@@ -118,13 +147,32 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, (path, *first["loc"])))
-        raise RecipeError(f"{where}: {first['msg']} (it is {first['input']!r})") from error
-    except (ValueError, RecursionError) as error:
-        raise RecipeError(f"{path}: the value holds itself ({error}); write it out") from error
-    except pydantic.errors.PydanticUserError as error:
         raise RecipeError(
-            f"{path}: no recipe can hold a value of type {_type_name(kind)}; annotate plain types"
+            f"{where}: {first['msg']} (it is {first['input']!r})",
+            code=_code_of(first["type"], first["input"]),
+            path=".".join((path, *_steps(value, first["loc"]))),
         ) from error
+    except (ValueError, RecursionError) as error:
+        raise RecipeError.at(path, f"the value holds itself ({error}); write it out", code="cycle") from error
+    except pydantic.errors.PydanticUserError as error:
+        raise RecipeError.at(
+            path, f"no recipe can hold a value of type {_type_name(kind)}; annotate plain types", code="unsupported"
+        ) from error
+
+
+def _code_of(fault: str, given: Any) -> Code:
+    """The code of an error of pydantic."""
+    # One of several words is no matter of type where a word is given.
+    return "out_of_range" if fault == "literal_error" and isinstance(given, str) else "wrong_type"
+
+
+def _steps(value: Any, location: Iterable[int | str]) -> Iterator[str]:
+    """The keys and positions of a location of pydantic, without the names of types that it has among them."""
+    for step in location:
+        inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
+        if isinstance(inner, Mapping) and step in inner:
+            value = inner[step]
+            yield str(step)
 
 
 def _kinds(annotation: Any) -> tuple[str, ...] | None:
@@ -139,6 +187,7 @@ def construct(
     *,
     path: str,
     supplied: Mapping[str, Any] = MappingProxyType({}),
+    places: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """Call a constructor; its errors name the place in the recipe.
 
@@ -147,6 +196,7 @@ def construct(
         options: as `resolve_options` gives them. An entry that stands in one of them is constructed first.
         path: where the recipe says so, for errors.
         supplied: values for those entries, of parameters that no recipe gives.
+        places: where the recipe gives a parameter, if not as an option of this name.
 
     Raises:
         RecipeError: if the constructor refuses a value.
@@ -162,10 +212,46 @@ def construct(
     except RecipeError:
         raise
     except LimbeckError as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError(
+            f"{path}: {error}" if path else str(error),
+            code=error.code,
+            path=place_of(error, path, {option for option, value in options.items() if _is_given(value)}, places),
+        ) from error
     except (TypeError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
         # A plugin's constructor, or torch's under one of ours: it refuses with the classes of Python.
-        raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
+        raise RecipeError.at(path, f"{type(error).__name__}: {error}", code="failed") from error
+
+
+def place_of(
+    error: LimbeckError, path: str, options: Collection[str], places: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The place in a recipe of an error about an argument: of the option, if it is one, else of the section.
+
+    Args:
+        error: raised by a constructor or by what it made.
+        path: of the section.
+        options: of the section.
+        places: where the recipe gives a parameter, if not as an option of this name.
+
+    >>> place_of(ArgumentError("width is 0", path="width"), "models.student", ["width", "depth"])
+    'models.student.width'
+    """
+    name, dot, rest = (error.path or "").partition(".")
+    if name in places:
+        return f"{places[name]}{dot}{rest}"
+    # The path of another error may be a file, such as test.csv beside an option test.
+    is_option = name in options if isinstance(error, ArgumentError) else error.path in options
+    return _under(path, f"{name}{dot}{rest}") if is_option else path
+
+
+def _under(path: str, option: str) -> str:
+    """The place of an option; the sections at the top of a recipe are in none."""
+    return f"{path}.{option}" if path else option
+
+
+def _is_given(value: Any) -> bool:
+    """Whether a recipe can give the value: it gives no model."""
+    return not isinstance(value, nn.Module)
 
 
 def _constructed(entry: Callable[..., Any], option: str, value: Any, path: str, supplied: Mapping[str, Any]) -> Any:
@@ -205,7 +291,9 @@ def _fields(entry: Callable[..., Any], supplied: Collection[str], path: str) -> 
     try:
         hints = typing.get_type_hints(entry.__init__ if inspect.isclass(entry) else entry, include_extras=True)
     except NameError as error:
-        raise RecipeError(f"{path}: {error} in the annotations of {entry!r}; import it in that file") from error
+        raise RecipeError.at(
+            path, f"{error} in the annotations of {entry!r}; import it in that file", code="failed"
+        ) from error
     fields: dict[str, Any] = {}
     for parameter in inspect.signature(entry).parameters.values():
         if parameter.name in supplied or parameter.kind not in _by_keyword:

@@ -74,7 +74,9 @@ def builtin_text(name: str) -> str:
         RecipeError: if there is none of this name.
     """
     if name not in builtin_names():
-        raise RecipeError(f"no recipe {name!r}, neither built in nor a file.{suggest(name, builtin_names())}")
+        raise RecipeError(
+            f"no recipe {name!r}, neither built in nor a file.{suggest(name, builtin_names())}", code="unknown_name"
+        )
     return (resources.files("limbeck.recipes") / "builtin" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -90,16 +92,20 @@ def read_recipe(recipe: str | Path | Mapping[str, Any]) -> tuple[str, dict[str, 
     if path.is_file():
         name, text = path.stem, _text(path)
     elif path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        raise RecipeError(f"no recipe file {path}")
+        raise RecipeError(f"no recipe file {path}", code="not_found", path=path)
     else:
         name, text = str(recipe), builtin_text(str(recipe))
     try:
         content = parsed(text)
     except yaml.YAMLError as error:
-        raise RecipeError(f"{recipe} is no YAML: {' '.join(str(error).split())}") from error
+        raise RecipeError(
+            f"{recipe} is no YAML: {' '.join(str(error).split())}", code="unreadable", path=recipe
+        ) from error
     if not isinstance(content, dict):
         raise RecipeError(
-            f"{recipe} holds a {type(content).__name__}; a recipe is a mapping that begins with schema: 1"
+            f"{recipe} holds a {type(content).__name__}; a recipe is a mapping that begins with schema: 1",
+            code="wrong_type",
+            path=recipe,
         )
     return _name(content, name), content
 
@@ -119,7 +125,11 @@ def parsed(text: str) -> Any:
 def _name(recipe: Mapping[str, Any], otherwise: str) -> str:
     name = recipe.get("name", otherwise)
     if not isinstance(name, str) or not name:
-        raise RecipeError(f"name is {name!r}; it must be a text, and not an empty one")
+        raise RecipeError(
+            f"name is {name!r}; it must be a text, and not an empty one",
+            code="out_of_range" if name == "" else "wrong_type",
+            path="name",
+        )
     return name
 
 
@@ -132,7 +142,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe {path} cannot be read: {error}") from error
+        raise RecipeError(f"the recipe {path} cannot be read: {error}", code="unreadable", path=path) from error
 
 
 def override(recipe: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
@@ -148,11 +158,15 @@ def override(recipe: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     for item in settings:
         path, equals, text = item.partition("=")
         if not equals or not all(path.split(".")):
-            raise RecipeError(f"--set {item}: write it as a path, = and a value, as in train.epochs=5")
+            raise RecipeError(
+                f"--set {item}: write it as a path, = and a value, as in train.epochs=5",
+                code="wrong_type",
+                path="--set",
+            )
         try:
             value = parsed(text)
         except yaml.YAMLError as error:
-            raise RecipeError(f"--set {item}: {text!r} is no YAML value") from error
+            raise RecipeError(f"--set {item}: {text!r} is no YAML value", code="unreadable", path=path) from error
         _put(recipe, _path_in(recipe, path.split(".")), value, item)
     return recipe
 
@@ -175,6 +189,6 @@ def _put(recipe: dict[str, Any], parts: list[str], value: Any, item: str) -> Non
             # `loss: kl_divergence` is short for `loss: {use: kl_divergence}`.
             inner = place[part] = {"use": inner}
         if not isinstance(inner, dict):
-            raise RecipeError(f"--set {item}: {part!r} is {inner!r}, not a section")
+            raise RecipeError(f"--set {item}: {part!r} is {inner!r}, not a section", code="wrong_type", path="--set")
         place = inner
     place[parts[-1]] = value

@@ -36,7 +36,7 @@ class MeasureSettings:
 
     def __post_init__(self) -> None:
         if self.draws < 100:
-            raise ArgumentError(f"draws is {self.draws}; a 95% interval needs at least 100")
+            raise ArgumentError(f"draws is {self.draws}; a 95% interval needs at least 100", path="draws")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +53,13 @@ class ExportSettings:
 
     def __post_init__(self) -> None:
         if "int8" in self.formats and "onnx" not in self.formats:
-            raise ArgumentError("formats has int8 without onnx, from which it is made; write [onnx, int8]")
+            raise ArgumentError(
+                "formats has int8 without onnx, from which it is made; write [onnx, int8]",
+                code="missing",
+                path="formats",
+            )
         if not self.tolerance > 0:
-            raise ArgumentError(f"tolerance is {self.tolerance}; it must be above 0")
+            raise ArgumentError(f"tolerance is {self.tolerance}; it must be above 0", path="tolerance")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,7 +102,7 @@ def find(name: str) -> tuple[RegistryEntry, ...]:
     kinds = [kind for kind in registry.kinds() if name in registry.names(kind)]
     if not kinds:
         known = {entry for kind in registry.kinds() for entry in registry.names(kind)}
-        raise ArgumentError(f"no entry {name!r}.{suggest(name, sorted(known))}")
+        raise ArgumentError(f"no entry {name!r}.{suggest(name, sorted(known))}", code="unknown_name", path="name")
     return tuple(entry for kind in kinds for entry in _entries(kind, name))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck import registry
-from limbeck.errors import ArgumentError, RecipeError, suggest
+from limbeck.errors import ArgumentError, Code, RecipeError, suggest
 from limbeck.recipes.adapters import is_tied
 from limbeck.recipes.cache_settings import parse_cache
 from limbeck.recipes.data_sources import parse_data
@@ -53,7 +53,7 @@ class _Top:
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
-            raise ArgumentError(f"seeds is {self.seeds}; it must be at least 1")
+            raise ArgumentError(f"seeds is {self.seeds}; it must be at least 1", path="seeds")
 
 
 def parse_recipe(recipe: Mapping[str, Any], *, name: str, objects: Collection[str] = ()) -> Recipe:
@@ -74,7 +74,7 @@ def parse_recipe(recipe: Mapping[str, Any], *, name: str, objects: Collection[st
     student = models["student"]
     _check_last(train, student)
     objective = expanded(_mapping(recipe, "objective"), student.adapter_options)
-    top = parse_section(_Top, {k: recipe[k] for k in ("control", "seeds") if k in recipe}, "recipe")
+    top = parse_section(_Top, {k: recipe[k] for k in ("control", "seeds") if k in recipe}, "")
     parsed = Recipe(
         name=name,
         task=recipe["task"],
@@ -103,7 +103,11 @@ def _compress(steps: Any) -> list[EntrySpec]:
     if steps is None:
         return []
     if not isinstance(steps, list):
-        raise RecipeError(f"compress is {steps!r}; write a list of steps, as in compress: [{{use: NAME}}]")
+        raise RecipeError(
+            f"compress is {steps!r}; write a list of steps, as in compress: [{{use: NAME}}]",
+            code="wrong_type",
+            path="compress",
+        )
     return [parse_entry(["compressor"], step, f"compress[{number}]") for number, step in enumerate(steps)]
 
 
@@ -116,22 +120,45 @@ def _measure(given: Mapping[str, Any]) -> MeasureSettings:
 
 def _check_last(train: Settings, student: ModelSpec) -> None:
     if train.finetune is not None and student.adapter is not None and not student.adapter.may_finetune:
-        raise RecipeError(
-            f"train.finetune: the last stage trains the student alone, without its {student.adapter.key}; remove one "
-            "of the two"
+        raise RecipeError.at(
+            "train.finetune",
+            f"the last stage trains the student alone, without its {student.adapter.key}; remove one of the two",
+            code="conflict",
         )
 
 
 def _check_top(recipe: Mapping[str, Any]) -> None:
     for section in recipe:
         if section not in _sections:
-            raise RecipeError(f"a recipe has no section {section!r}.{suggest(str(section), _sections)}")
+            raise RecipeError(
+                f"a recipe has no section {section!r}.{suggest(str(section), _sections)}",
+                code="unknown_name",
+                path=str(section),
+            )
     if recipe.get("schema") != SCHEMA or isinstance(recipe.get("schema"), bool):
-        raise RecipeError(f"schema is {recipe.get('schema')!r}; this version reads recipes that say schema: {SCHEMA}")
+        raise RecipeError(
+            f"schema is {recipe.get('schema')!r}; this version reads recipes that say schema: {SCHEMA}",
+            code="missing" if "schema" not in recipe else "changed" if type(recipe["schema"]) is int else "wrong_type",
+            path="schema",
+        )
     if recipe.get("task") not in registry.names("task"):
-        raise RecipeError(f"no task {recipe.get('task')!r}.{suggest(str(recipe.get('task')), registry.names('task'))}")
+        raise RecipeError(
+            f"no task {recipe.get('task')!r}.{suggest(str(recipe.get('task')), registry.names('task'))}",
+            code=_code_of_task(recipe.get("task")),
+            path="task",
+        )
     if not recipe.get("objective"):
-        raise RecipeError("objective has no term; give at least one, as in `hard: {loss: cross_entropy}`")
+        raise RecipeError(
+            "objective has no term; give at least one, as in `hard: {loss: cross_entropy}`",
+            code="missing",
+            path="objective",
+        )
+
+
+def _code_of_task(task: Any) -> Code:
+    if task is None:
+        return "missing"
+    return "unknown_name" if isinstance(task, str) else "wrong_type"
 
 
 def _mapping(recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
@@ -139,26 +166,36 @@ def _mapping(recipe: Mapping[str, Any], section: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise RecipeError(f"{section} is {value!r}; it must be a section with keys of its own")
+        raise RecipeError(
+            f"{section} is {value!r}; it must be a section with keys of its own", code="wrong_type", path=section
+        )
     return dict(value)
 
 
 def _export(given: Mapping[str, Any], student: ModelSpec, task: type[Task]) -> ExportSettings:
     settings = parse_section(ExportSettings, {"formats": list(task.delivery.formats[:1]), **given}, "export")
     if settings.formats and not task.delivery.formats:
-        raise RecipeError(
-            "export.formats: this task exports nothing; its student goes on in another recipe, from the folder "
-            "models/student of the run"
+        raise RecipeError.at(
+            "export.formats",
+            "this task exports nothing; its student goes on in another recipe, from the folder "
+            "models/student of the run",
+            code="unsupported",
         )
     for name in settings.formats:
         if name not in task.delivery.formats:
-            raise RecipeError(
-                f"export.formats: this task is not exported as {name}; choose from {', '.join(task.delivery.formats)}"
+            raise RecipeError.at(
+                "export.formats",
+                f"this task is not exported as {name}; choose from {', '.join(task.delivery.formats)}",
+                code="unsupported",
             )
     known = student.adapter_options.get("exits", {})
     for exit_name in settings.exits:
         if exit_name not in known:
-            raise RecipeError(f"export.exits: the student has no exit {exit_name!r}.{suggest(exit_name, known)}")
+            raise RecipeError.at(
+                "export.exits",
+                f"the student has no exit {exit_name!r}.{suggest(exit_name, known)}",
+                code="unknown_name",
+            )
     return settings
 
 
@@ -167,14 +204,18 @@ def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str
     for name in ("teacher", "student"):
         if name in recipe:
             if name in models:
-                raise RecipeError(f"{name} stands at the top and under models; keep one of them")
+                raise RecipeError(
+                    f"{name} stands at the top and under models; keep one of them", code="conflict", path=name
+                )
             models[name] = recipe[name]
     for name in objects:
         if name != "data":
             models.setdefault(name, {})
     if "student" not in models:
         raise RecipeError(
-            "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}"
+            "models has no 'student': the model to train; give one, as in student: {use: resnet, width: 8}",
+            code="missing",
+            path="models.student",
         )
     parsed = {name: parse_model(name, spec, task, name in objects) for name, spec in models.items()}
     _check_adapter(parsed)
@@ -186,18 +227,26 @@ def _check_adapter(models: Mapping[str, ModelSpec]) -> None:
     student = models["student"]
     for other, place in student.adapter_needs():
         if not is_tied(student) and other in models and models[other].co_training is not None:
-            raise RecipeError(
-                f"{place}.teacher: {other!r} trains together with the student, and what is taken of it stays as it "
-                "begins; name a teacher that is ready"
+            raise RecipeError.at(
+                f"{place}.teacher",
+                f"{other!r} trains together with the student, and what is taken of it stays as it "
+                "begins; name a teacher that is ready",
+                code="unsupported",
             )
     for name in student.adapter_options.get("exits", {}):
         if f"student_{name}" in models:
-            raise RecipeError(f"models.student_{name}: this is how the student's exit {name!r} is called; rename one")
+            raise RecipeError.at(
+                f"models.student_{name}",
+                f"this is how the student's exit {name!r} is called; rename one",
+                code="in_use",
+            )
 
 
 def _check_apart(trained: Sequence[ModelSpec]) -> None:
     for one, other in itertools.combinations(trained, 2):
         if one.to_dict() == other.to_dict():
             raise RecipeError(
-                f"{one.path} and {other.path} are one model trained in one way; give one of them another train.seed"
+                f"{one.path} and {other.path} are one model trained in one way; give one of them another train.seed",
+                code="duplicate",
+                path=other.path,
             )

@@ -48,8 +48,10 @@ def parse_train(given: Mapping[str, Any], path: str) -> Settings:
     if changed is None:
         return settings
     if changed.get("finetune") is not None:
-        raise RecipeError(f"{path}.finetune.finetune: there is one last stage; remove it")
+        raise RecipeError.at(f"{path}.finetune.finetune", "there is one last stage; remove it", code="unsupported")
     if changed.get("seed", settings.seed) != settings.seed:
-        raise RecipeError(f"{path}.finetune.seed: the last stage has the seed of the stage before; remove it")
+        raise RecipeError.at(
+            f"{path}.finetune.seed", "the last stage has the seed of the stage before; remove it", code="unsupported"
+        )
     last = parse_section(Settings, {**asdict(settings), "finetune": None, **changed}, f"{path}.finetune")
     return replace(settings, finetune=asdict(last))

@@ -53,33 +53,43 @@ def with_full_batches(spec: ModelSpec, train: Settings, rows: TrainingRows) -> S
 def _check_section(spec: ModelSpec, train: Settings | None) -> None:
     told = f"{spec.path} is fitted at once, in one pass over its rows"
     if spec.co_training is not None:
-        raise RecipeError(f"{told}; it cannot train together with the student")
+        raise RecipeError(f"{told}; it cannot train together with the student", code="unsupported", path=spec.path)
     if train is not None:
         _check_train(train, "train" if spec.name == "student" else f"{spec.path}.train", told)
         if spec.options["checkpoint"] is not None:
-            raise RecipeError(f"{spec.path}.checkpoint: {told}, and keeps nothing of a checkpoint; remove it")
+            raise RecipeError.at(
+                f"{spec.path}.checkpoint", f"{told}, and keeps nothing of a checkpoint; remove it", code="no_effect"
+            )
     if spec.adapter is not None:
-        raise RecipeError(f"{told}; remove {spec.adapter.key}")
+        raise RecipeError(f"{told}; remove {spec.adapter.key}", code="conflict", path=f"{spec.path}.{spec.adapter.key}")
 
 
 def _check_student(recipe: Recipe) -> None:
     told, data = "the student is fitted at once, in one pass over its rows", recipe.data.settings
     for spec in recipe.models.values():
         if spec.co_training is not None:
-            raise RecipeError(f"{spec.path}: {told}; nothing can train together with it")
+            raise RecipeError.at(spec.path, f"{told}; nothing can train together with it", code="unsupported")
     for section, given in (("balance", recipe.balance), ("data.class_balance", data["class_balance"])):
         if given:
-            raise RecipeError(f"{section}: {told}; remove it")
+            raise RecipeError.at(section, f"{told}; remove it", code="unsupported")
     copies = (data.get("augment") or {}).get("copies")
     if copies and not any(spec.objective for spec in recipe.models.values()):
-        raise RecipeError(f"data.augment: {told} as they are, and nobody else would learn from the copies; remove it")
+        raise RecipeError.at(
+            "data.augment",
+            f"{told} as they are, and nobody else would learn from the copies; remove it",
+            code="no_effect",
+        )
 
 
 def _check_train(train: Settings, path: str, told: str) -> None:
     defaults = asdict(Settings())
     for option, value in asdict(train).items():
         if option != "seed" and value != defaults[option] and (option, value) != ("precision", "float32"):
-            raise RecipeError(f"{path}.{option} is {value!r}: {told}; leave all but the seed out")
+            raise RecipeError(
+                f"{path}.{option} is {value!r}: {told}; leave all but the seed out",
+                code="no_effect",
+                path=f"{path}.{option}",
+            )
 
 
 def check_sklearn_models(recipe: Recipe, models: Mapping[str, nn.Module], task: Task) -> None:
@@ -96,16 +106,24 @@ def check_sklearn_models(recipe: Recipe, models: Mapping[str, nn.Module], task: 
         ):
             raise RecipeError(
                 f"{spec.path} is fitted to rows of one class, and these may have several; take another model, as in "
-                "{use: bag_of_words}"
+                "{use: bag_of_words}",
+                code="unsupported",
+                path=spec.path,
             )
     if any(isinstance(module, EstimatorModel) for module in models["student"].modules()):
         raise RecipeError(
             "models.student is an estimator, which this run can neither train nor export; give it as a teacher, and "
-            "take a student such as {use: decision_tree} or {use: mlp}"
+            "take a student such as {use: decision_tree} or {use: mlp}",
+            code="unsupported",
+            path="models.student",
         )
     part = sklearn_part(models["student"])
     if part is not None and not is_sklearn_model(recipe.student):
-        raise RecipeError("models.student was fitted at once, and cannot go on from there; name it by use")
+        raise RecipeError(
+            "models.student was fitted at once, and cannot go on from there; name it by use",
+            code="unsupported",
+            path="models.student",
+        )
 
 
 def sklearn_notes(recipe: Recipe, task: Task) -> Iterator[str]:

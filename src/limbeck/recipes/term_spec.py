@@ -68,6 +68,14 @@ class TermSpec:
         """Everything that it reads."""
         return (*self.inputs.values(), *filter(None, (self.where, self.scale)))
 
+    @property
+    def places(self) -> Iterator[tuple[Address, str]]:
+        """Everything that it reads, each with the place in the recipe that says so."""
+        yield from ((address, f"{self.path}.inputs.{argument}") for argument, address in self.inputs.items())
+        for option in ("where", "scale"):
+            if getattr(self, option) is not None:
+                yield getattr(self, option), f"{self.path}.{option}"
+
     @cached_property
     def sources(self) -> tuple[str, ...]:
         """The models that it reads beside the learner called ``student``."""
@@ -109,7 +117,9 @@ class TermSpec:
 
     def _position(self, name: str, classes: Sequence[str]) -> int:
         if name not in classes:
-            raise RecipeError(f"{self.path}.classes: the data has no class {name!r}.{suggest(name, classes)}")
+            raise RecipeError.at(
+                f"{self.path}.classes", f"the data has no class {name!r}.{suggest(name, classes)}", code="unknown_name"
+            )
         return classes.index(name)
 
     def to_dict(self) -> dict[str, Any]:
@@ -152,7 +162,9 @@ def parse_objective(
 def _parse(name: str, section: Any, path: str, mask_address: Address | None, main: str) -> TermSpec:
     if not isinstance(section, Mapping):
         raise RecipeError(
-            f"{path} is {section!r}; a term is {{loss, inputs, weight, where, scale, detach, classes, gather}}"
+            f"{path} is {section!r}; a term is {{loss, inputs, weight, where, scale, detach, classes, gather}}",
+            code="wrong_type",
+            path=path,
         )
     options = resolve_options(_Term, section, path=path, name="a term")
     loss = parse_entry(["loss"], options.pop("loss"), f"{path}.loss")
@@ -186,4 +198,4 @@ def sources_of(terms: Objective) -> Iterator[tuple[str, str]]:
     """The models that terms read beside the learner, and the places in the recipe that name them."""
     for term in terms.values():
         for source in term.sources:
-            yield source, term.path
+            yield source, next(place for address, place in term.places if source_of(address) == source)

@@ -62,7 +62,9 @@ def write_text(path: Path, text: str) -> Path:
             beside.write_bytes(text.encode("utf-8", "replace"))
     except OSError as error:
         raise RunError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another run"
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another run",
+            code="unwritable",
+            path=path,
         ) from error
     return path
 
@@ -71,16 +73,22 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise RunError(f"{path} is missing: a report is made from a run that has ended; resume the run first") from None
+        raise RunError(
+            f"{path} is missing: a report is made from a run that has ended; resume the run first",
+            code="not_ready",
+            path=path,
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
+        raise RunError(f"cannot read {path}: {error}", code="unreadable", path=path) from error
 
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(_text(path))
     except json.JSONDecodeError as error:
-        raise RunError(f"{path} is not JSON (line {error.lineno}: {error.msg}); run the recipe again") from None
+        raise RunError(
+            f"{path} is not JSON (line {error.lineno}: {error.msg}); run the recipe again", code="damaged", path=path
+        ) from None
     return _checked(path, content)
 
 
@@ -89,13 +97,15 @@ def _recipe(path: Path, text: str) -> dict[str, Any]:
         content = parsed(text)
     except yaml.YAMLError as error:
         line = " ".join(str(error).split())
-        raise RunError(f"{path} is not YAML: {line}") from None
+        raise RunError(f"{path} is not YAML: {line}", code="damaged", path=path) from None
     return _checked(path, content)
 
 
 def _checked(path: Path, content: object) -> dict[str, Any]:
     if not isinstance(content, Mapping):
-        raise RunError(f"{path} holds a {type(content).__name__}, expected a mapping of names to values")
+        raise RunError(
+            f"{path} holds a {type(content).__name__}, expected a mapping of names to values", code="damaged", path=path
+        )
     return {str(key): value for key, value in content.items()}
 
 
@@ -108,8 +118,16 @@ def _events(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError as error:
             if number == lines[-1][0]:
                 break  # a run that was killed while it wrote
-            raise RunError(f"{path}, line {number}, is not JSON ({error.msg}); run the recipe again") from None
+            raise RunError(
+                f"{path}, line {number}, is not JSON ({error.msg}); run the recipe again",
+                code="damaged",
+                path=f"{path}, line {number}",
+            ) from None
         if not isinstance(event, dict) or not {"stage", "seed", "step"} <= event.keys():
-            raise RunError(f"{path}, line {number}, is not an event: expected an object with stage, seed and step")
+            raise RunError(
+                f"{path}, line {number}, is not an event: expected an object with stage, seed and step",
+                code="damaged",
+                path=f"{path}, line {number}",
+            )
         events.append(event)
     return events

@@ -226,12 +226,18 @@ def parse_results(raw: Mapping[str, Any]) -> Results:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
-        raise RunError(f"results.json cannot be used: {where}: {first['msg']}; run the recipe again") from None
+        raise RunError(
+            f"results.json cannot be used: {where}: {first['msg']}; run the recipe again",
+            code="damaged",
+            path="results.json",
+        ) from None
     undescribed = {*results.measured, *(one.metric for one in results.comparisons)} - set(results.metrics)
     if undescribed:
         raise RunError(
             f"results.json cannot be used: metrics: no description of {', '.join(sorted(undescribed))}; "
-            "run the recipe again"
+            "run the recipe again",
+            code="damaged",
+            path="results.json",
         )
     order = dict.fromkeys([*results.teachers, *_ORDER, *results.models])
     results.models = {name: results.models[name] for name in order if name in results.models}

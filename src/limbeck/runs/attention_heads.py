@@ -77,7 +77,7 @@ def _heads(name: str, path: str, models: Mapping[str, nn.Module]) -> int:
     config = getattr(network(models[name])[0], "config", None) if name in models else None
     heads: int | None = getattr(config, "num_attention_heads", None)
     if heads is None:
-        raise RecipeError(f"{path}: {name} does not say how many heads it has; give the number")
+        raise RecipeError.at(path, f"{name} does not say how many heads it has; give the number", code="missing")
     return heads
 
 
@@ -85,7 +85,9 @@ def _agreed(path: str, heads: Mapping[str, int]) -> int:
     if len(set(heads.values())) > 1:
         each = ", ".join(f"{name} has {count}" for name, count in heads.items())
         option = path.rpartition(".")[2]
-        raise RecipeError(f"{path}: {each} heads; give one number that divides the width of both, as in {option}: 2")
+        raise RecipeError.at(
+            path, f"{each} heads; give one number that divides the width of both, as in {option}: 2", code="mismatch"
+        )
     return next(iter(heads.values()))
 
 

@@ -82,12 +82,16 @@ def with_taps(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> t
         return recipe, notes
     apart = unmatched_reason(specs, made)
     if apart is not None:
-        raise RecipeError(f"taps: {AUTO}: {apart}; name modules, which `limbeck taps RECIPE` lists")
+        raise RecipeError.at(
+            "taps", f"{AUTO}: {apart}; name modules, which `limbeck taps RECIPE` lists", code="unsupported"
+        )
     choice = choose_taps(specs, made, task.sample(SAMPLE))
     for name, taps in choice.taps.items():
         if not taps:
-            raise RecipeError(
-                f"models.{name}.taps: {AUTO} finds no layer that fits; name modules, which `limbeck taps RECIPE` lists"
+            raise RecipeError.at(
+                f"models.{name}.taps",
+                f"{AUTO} finds no layer that fits; name modules, which `limbeck taps RECIPE` lists",
+                code="unsupported",
             )
     chosen = {
         name: spec.with_io(taps=dict(choice.taps[name])) if name in choice.taps else spec

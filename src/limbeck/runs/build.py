@@ -57,7 +57,9 @@ def build_distiller(
         "teachers": {name: context.teacher(name) for name in _on_the_board(training, specs)},
         "balance": None if training.balance is None else training.balance.build(),
     }
-    distiller: Distiller = construct(Distiller, options, path="objective")
+    distiller: Distiller = construct(
+        Distiller, options, path="objective", places={"terms": "objective", "teachers": "models", "students": "models"}
+    )
     return distiller
 
 

@@ -30,12 +30,16 @@ def check_signal(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> None
             if address in _labels and term.weight != 0:
                 raise RecipeError(
                     f"{training.title}: the term {name!r} reads {address}, and none of its rows has a label; remove "
-                    "the term, or give labels"
+                    "the term, or give labels",
+                    code="missing",
+                    path=term.path,
                 )
     if not any(_pretrained(training, specs)):
         raise RecipeError(
             f"{training.title}: none of its rows has a label, and every teacher consists of models that start to "
-            "learn here; give a trained teacher, or labels"
+            "learn here; give a trained teacher, or labels",
+            code="missing",
+            path="data",
         )
 
 
@@ -56,9 +60,11 @@ def _check_exits(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> None
             continue
         for given in spec.adapter_options["exits"]:
             if not any(address.startswith(f"{name}.{given}.") for address in addresses):
-                raise RecipeError(
-                    f"{spec.path}.exits.{given}: no term reads it, so it would not learn; remove it, or give "
-                    "the terms of exits, as in own: {terms: own_teacher}"
+                raise RecipeError.at(
+                    f"{spec.path}.exits.{given}",
+                    "no term reads it, so it would not learn; remove it, or give "
+                    "the terms of exits, as in own: {terms: own_teacher}",
+                    code="no_effect",
                 )
 
 
@@ -76,7 +82,9 @@ def check_gradients(distiller: Distiller, output: StepOutput) -> None:
             read = sorted(set(term.inputs.values()))
             raise RecipeError(
                 f"objective.{name} reads {read}, and its value does not require grad: none of these learns here, or "
-                "the term or the loss itself detaches it. It has no effect: remove it, or give it weight 0"
+                "the term or the loss itself detaches it. It has no effect: remove it, or give it weight 0",
+                code="no_effect",
+                path=f"objective.{name}",
             )
     if any(found.count == 0 and not found.sum.requires_grad for found in output.terms.values()):
         return
@@ -84,5 +92,7 @@ def check_gradients(distiller: Distiller, output: StepOutput) -> None:
         if all(p.grad is None for p in student.parameters() if p.requires_grad):
             raise RecipeError(
                 f"models.{name} learns here, but no term gives it a gradient: those that read it detach it; give it "
-                f"one, as in {{loss: cross_entropy, inputs: {{student: {name}.logits}}}}"
+                f"one, as in {{loss: cross_entropy, inputs: {{student: {name}.logits}}}}",
+                code="no_effect",
+                path=f"models.{name}",
             )

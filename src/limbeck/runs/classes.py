@@ -47,5 +47,7 @@ class PadClasses(nn.Module):
         logits: Tensor = given["logits"] if isinstance(given, Mapping) else given
         if not isinstance(logits, Tensor) or logits.shape[-1] != self.count:
             shape = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ArgumentError(f"the model gives {shape}, but {self.count} classes are named")
+            raise ArgumentError(
+                f"the model gives {shape}, but {self.count} classes are named", code="mismatch", path="classes"
+            )
         return logits.index_select(-1, self.positions.clamp(min=0)).where(self.positions >= 0, _absent_logit)

@@ -10,6 +10,7 @@ from torch import nn
 from limbeck.compress import Compressor
 from limbeck.errors import LimbeckError, RecipeError
 from limbeck.recipes.entry_spec import EntrySpec
+from limbeck.recipes.options import place_of
 
 __all__ = ["compress_model"]
 
@@ -31,10 +32,14 @@ def compress_model(model: nn.Module, step: EntrySpec, example: Any) -> nn.Module
         plan = compressor.plan(source, example=example)
         smaller = compressor.apply(source, plan).eval()
     except LimbeckError as error:
-        raise RecipeError(f"{step.path}: {error}") from error
+        raise RecipeError(
+            f"{step.path}: {error}", code=error.code, path=place_of(error, step.path, step.options)
+        ) from error
     parameters = sum(value.numel() for value in smaller.parameters())
     if parameters != plan.parameters:
-        raise RecipeError(
-            f"{step.path}: {step.name} planned {plan.parameters} parameters and gave {parameters}; expected the same"
+        raise RecipeError.at(
+            step.path,
+            f"{step.name} planned {plan.parameters} parameters and gave {parameters}; expected the same",
+            code="mismatch",
         )
     return smaller

@@ -26,7 +26,7 @@ def plan_run(recipe: Recipe, task: Task, seeds: Sequence[int]) -> RunPlan:
         try:
             stages = protocol.stages(stages)
         except LimbeckError as error:
-            raise RecipeError(f"protocol: {error}") from error
+            raise RecipeError.at("protocol", str(error), code=error.code) from error
     return RunPlan([*stages, *_compressed(recipe, stages)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import getitem
 from typing import Any
 
@@ -12,8 +12,10 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from limbeck.core import Counts, Distiller, Term, map_rows, map_tensors
-from limbeck.errors import LimbeckError, RecipeError
+from limbeck.errors import LimbeckError, RecipeError, located
 from limbeck.models import sklearn_part
+from limbeck.recipes.options import option_types
+from limbeck.recipes.term_spec import TermSpec
 from limbeck.runs.build import for_training
 from limbeck.runs.checks import check_gradients
 from limbeck.runs.label_kind import check_label_kind
@@ -29,6 +31,8 @@ __all__ = ["DryRun", "check_rows"]
 
 # Batch normalization rejects one row; a step that works with two rows works with more.
 _rows = 2
+_settings = frozenset(field.name for field in fields(Settings))
+_term_options = ("weight", "where", "scale", "detach", "classes", "gather")
 
 
 @dataclass(frozen=True)
@@ -53,17 +57,25 @@ class DryRun:
         """
         settings, path = self.training.train, self.training.path
         if settings.watches_validation and not len(task.validation):
-            raise RecipeError(f"{path}: select: best and patience need validation rows; set data.validation above 0")
+            raise RecipeError(
+                f"{path}: select: best and patience need validation rows; set data.validation above 0",
+                code="conflict",
+                path=f"{path}.{'select' if settings.select == 'best' else 'patience'}",
+            )
         if settings.precision == "bfloat16" and not supports_bfloat16(accelerator.device):
             raise RecipeError(
                 f"{path}.precision is bfloat16, which this {accelerator.device.type} does not compute; "
-                "take auto or float32"
+                "take auto or float32",
+                code="unsupported",
+                path=f"{path}.precision",
             )
         parts = accelerator.num_processes * settings.accumulate
         if settings.batch_size % parts:
             raise RecipeError(
                 f"{path}.batch_size is {settings.batch_size}, which {accelerator.num_processes} processes with "
-                f"accumulate={settings.accumulate} cannot share; choose a multiple of {parts}"
+                f"accumulate={settings.accumulate} cannot share; choose a multiple of {parts}",
+                code="out_of_range",
+                path=f"{path}.batch_size",
             )
 
     def step(self, task: Task, accelerator: Accelerator) -> list[str]:
@@ -98,10 +110,14 @@ class DryRun:
         except RecipeError:
             raise
         except LimbeckError as error:
-            raise RecipeError(f"{self.training.title}: {_with_notes(error)}") from error
+            raise RecipeError(
+                f"{self.training.title}: {_with_notes(error)}", code=error.code, path=self._place_of(error)
+            ) from error
         except Exception as error:  # of a model or loss that was given, or of torch under one of ours
             raise RecipeError(
-                f"{self.training.title} cannot train: {type(error).__name__}: {_with_notes(error)}"
+                f"{self.training.title} cannot train: {type(error).__name__}: {_with_notes(error)}",
+                code="failed",
+                path=self._learner,
             ) from error
 
     def _notes(self, distiller: Distiller, settings: Settings, processes: int) -> list[str]:
@@ -121,7 +137,42 @@ class DryRun:
         try:
             return task.batches(self.training.rows, batch_size=size, seed=seed, rank=0, world=1)
         except LimbeckError as error:
-            raise RecipeError(f"{self.training.path}: {error}") from error
+            if error.path == "labelled":  # Not one row has a label.
+                place = "data"
+            elif error.path in option_types(task.Settings):
+                place = f"data.{error.path}"
+            else:
+                place = self._place_of(error)
+            raise RecipeError(f"{self.training.path}: {error}", code=error.code, path=place) from error
+
+    @property
+    def _learner(self) -> str:
+        """The place in the recipe of the model that is trained."""
+        return f"models.{self.training.learners['student']}"
+
+    def _place_of(self, error: LimbeckError) -> str:
+        """The place in the recipe of an error in a step."""
+        place, _, rest = (error.path or "").partition(".")
+        name, _, argument = rest.partition(".")
+        if place == "terms" and name in self.training.terms:
+            return _place_in(self.training.terms[name], argument)
+        if place == "teachers":
+            return f"models.{name}"
+        if place == "students":
+            return f"models.{self.training.learners[name]}{f'.train.{argument}' if argument else ''}"
+        return f"{self.training.path}.{place}" if place in _settings else self._learner
+
+
+def _place_in(term: TermSpec, argument: str) -> str:
+    """The place of an argument of a term or of its loss, or of an address that it reads; else that of the term."""
+    places, option = dict(term.places), argument.partition(".")[0]
+    if argument in places:
+        return places[argument]
+    if option in term.inputs:
+        return f"{term.path}.inputs.{option}"
+    if option in term.loss.options:
+        return f"{term.path}.loss.{argument}"
+    return f"{term.path}.{option}" if option in _term_options else term.path
 
 
 def check_rows(task: Task) -> None:
@@ -133,17 +184,22 @@ def check_rows(task: Task) -> None:
     for name, rows in (("validation", task.validation), ("test", task.test)):
         unknown = int((~rows.labelled).sum())
         if unknown:
-            raise RecipeError(f"data: {unknown} of the {len(rows)} {name} rows have no label; label or drop them")
+            raise RecipeError.at(
+                "data", f"{unknown} of the {len(rows)} {name} rows have no label; label or drop them", code="missing"
+            )
 
 
 def _follow_schedules(distiller: Distiller, total: int) -> None:
     """Find weights and temperatures that become negative in a later epoch."""
-    modules: list[Any] = [module for term in distiller.terms.values() for module in term.modules()]
-    moving = [m for m in modules if hasattr(m, "follow_step") and not (isinstance(m, Term) and m.is_constant)]
+    modules: list[Any] = [(name, module) for name, term in distiller.terms.items() for module in term.modules()]
+    moving = [
+        (name, m) for name, m in modules if hasattr(m, "follow_step") and not (isinstance(m, Term) and m.is_constant)
+    ]
     with torch.no_grad():
         for step in range(total + 1) if moving else ():
-            for module in moving:
-                module.follow_step(step)
+            for name, module in moving:
+                with located(f"terms.{name}"):
+                    module.follow_step(step)
 
 
 def _with_notes(error: Exception) -> str:

@@ -49,8 +49,10 @@ def check_int8(recipe: Recipe, student: nn.Module) -> None:
     part = sklearn_part(student)
     computes = student if part is None else part.model
     if isinstance(computes, Trees | BagOfWords) and "int8" in recipe.export.formats:
-        raise RecipeError(
-            f"export.formats: {type(computes).__name__} has no products to compute in 8 bits; write [onnx]"
+        raise RecipeError.at(
+            "export.formats",
+            f"{type(computes).__name__} has no products to compute in 8 bits; write [onnx]",
+            code="no_effect",
         )
 
 

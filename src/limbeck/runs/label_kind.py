@@ -30,10 +30,16 @@ def check_label_kind(distiller: Distiller, scoring: Scoring) -> None:
         if found is None or found == is_exclusive:
             continue
         if is_exclusive:
-            raise RecipeError(
-                f"{place}: {name} is for rows of several classes, and these have one; {_instead(scoring)}"
+            raise RecipeError.at(
+                place,
+                f"{name} is for rows of several classes, and these have one; {_instead(scoring)}",
+                code="unsupported",
             )
-        raise RecipeError(f"{place}: {name} is for rows of one class, and these may have several; {_instead(scoring)}")
+        raise RecipeError.at(
+            place,
+            f"{name} is for rows of one class, and these may have several; {_instead(scoring)}",
+            code="unsupported",
+        )
 
 
 def _parts(distiller: Distiller) -> Iterator[tuple[str, str, object]]:

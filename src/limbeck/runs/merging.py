@@ -35,11 +35,16 @@ def merge_weights(models: Sequence[Mapping[str, Tensor]], weights: Sequence[floa
     if len(models) != len(weights) or not models or min(weights) < 0 or sum(weights) <= 0:
         raise ArgumentError(
             f"merge: {len(models)} models with the weights {list(weights)}; expected one weight per model, at least 0 "
-            "and not all 0"
+            "and not all 0",
+            path="weights",
         )
     shapes = [{name: value.shape for name, value in model.items()} for model in models]
     if any(other != shapes[0] for other in shapes):
-        raise ArgumentError("merge: the models differ in their tensors or shapes; expected the same architecture")
+        raise ArgumentError(
+            "merge: the models differ in their tensors or shapes; expected the same architecture",
+            code="mismatch",
+            path="models",
+        )
     return {name: _mean([model[name] for model in models], weights) for name in shapes[0]}
 
 

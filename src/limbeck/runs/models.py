@@ -72,13 +72,19 @@ class Models:
         """A model that the last of those above begins from."""
         path = f"models.{above[-1]}"
         if name not in self.names:
-            raise RecipeError(f"{path}: no model {name!r} with weights of its own.{suggest(name, self.names)}")
+            raise RecipeError.at(
+                path, f"no model {name!r} with weights of its own.{suggest(name, self.names)}", code="unknown_name"
+            )
         if name in above:
-            raise RecipeError(f"{path} needs itself: {' -> '.join((*above, name))}")
+            raise RecipeError(f"{path} needs itself: {' -> '.join((*above, name))}", code="cycle", path=path)
         if self.specs[name].co_training is not None:
-            raise RecipeError(f"{path}: {name} trains together with the student, so nothing can begin from it")
+            raise RecipeError.at(
+                path, f"{name} trains together with the student, so nothing can begin from it", code="unsupported"
+            )
         if self.classes(name) is not None:
-            raise RecipeError(f"{path}: {name} knows other classes than the data; a model from it would too")
+            raise RecipeError.at(
+                path, f"{name} knows other classes than the data; a model from it would too", code="unsupported"
+            )
         return self._initial(name, 0, above) if self._trained is None else self._trained(name)
 
     def _rows(self, name: str) -> Iterator[Mapping[str, Tensor]]:

@@ -63,11 +63,15 @@ class Pipeline:
         for name, model in models.items():
             self.task.check_model(f"models.{name}", self.models.for_task(name, model), self.recipe.models[name].inputs)
         if self.models.classes("student") is not None:
-            raise RecipeError("models.student knows other classes than the data; a student needs the same")
+            raise RecipeError(
+                "models.student knows other classes than the data; a student needs the same",
+                code="mismatch",
+                path="models.student",
+            )
         check_sklearn_models(self.recipe, models, self.task)
         check_int8(self.recipe, models["student"])
         self._check_read()
-        construct(partial(replace, self.recipe.train), {"seed": self.seeds[-1]}, path="seeds")
+        construct(partial(replace, self.recipe.train), {"seed": self.seeds[-1]}, path="seeds", places={"seed": "seeds"})
         dry_runs = [self._dry_run(training, models) for training in self._distinct_trainings()]
         for dry_run in dry_runs:
             dry_run.check_settings(self.task, accelerator)
@@ -85,12 +89,15 @@ class Pipeline:
         run_plan = plan_run(self.recipe, self.task, self.seeds)
         for name in run_plan.baselines:
             if name in RESERVED or name in self.recipe.models:
-                raise RecipeError(f"protocol: the role {name!r} is the name of another model of the run; rename it")
+                raise RecipeError.at(
+                    "protocol", f"the role {name!r} is the name of another model of the run; rename it", code="in_use"
+                )
             count = len(run_plan.of_role(name))
             if count != len(self.seeds):
-                raise RecipeError(
-                    f"protocol: the role {name!r} has {count} last stages; expected one for each of {len(self.seeds)} "
-                    "seeds"
+                raise RecipeError.at(
+                    "protocol",
+                    f"the role {name!r} has {count} last stages; expected one for each of {len(self.seeds)} seeds",
+                    code="mismatch",
                 )
         return run_plan
 
@@ -109,7 +116,9 @@ class Pipeline:
             spec = self.recipe.models[name]
             learns = name == "student" or spec.train is not None or spec.co_training is not None
             if what and self._names_classes() and not learns:
-                raise RecipeError(f"models.{name}: {what}; train it, as in train: {{epochs: 2}}")
+                raise RecipeError.at(
+                    f"models.{name}", f"{what}; train it, as in train: {{epochs: 2}}", code="unsupported"
+                )
             if what:
                 yield f"models.{name}: {what}"
 
@@ -122,12 +131,16 @@ class Pipeline:
         for name in self.models.objects:
             if name not in (*self.used, *self.peers, "student"):
                 raise RecipeError(
-                    f"models.{name} was given as an object, but no term reads it.{suggest(name, self.used)}"
+                    f"models.{name} was given as an object, but no term reads it.{suggest(name, self.used)}",
+                    code="no_effect",
+                    path=f"models.{name}",
                 )
         for name in self.peers:
             if not any(name in term.sources for term in self.recipe.objective.values()):
                 raise RecipeError(
-                    f"models.{name} trains together with the student, but no term of the objective reads it"
+                    f"models.{name} trains together with the student, but no term of the objective reads it",
+                    code="no_effect",
+                    path=f"models.{name}",
                 )
 
     def _dry_run(self, training: plan.TrainingSpec, models: Mapping[str, nn.Module]) -> DryRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from limbeck.recipes.entry_spec import EntrySpec
 from limbeck.recipes.model_sources import ModelSpec
@@ -120,7 +120,12 @@ def student(recipe: Recipe, task: Task) -> TrainingSpec:
     """
     learners = {name: name for name in ("student", *peers(recipe.models))}
     own = {
-        name: construct(how.settings, {"student": recipe.train}, path=f"models.{name}.train")
+        name: construct(
+            how.settings,
+            {"student": recipe.train},
+            path=f"models.{name}.train",
+            places={option.name: f"models.{name}.train.{option.name}" for option in fields(Settings)},
+        )
         for name in learners
         if (how := recipe.models[name].co_training) is not None
     }

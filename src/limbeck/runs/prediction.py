@@ -42,14 +42,16 @@ def predictions(
         ArgumentError: if an input cannot be read.
     """
     if not inputs:
-        raise ArgumentError("predict: there is no input; give at least one")
+        raise ArgumentError("predict: there is no input; give at least one", code="missing", path="inputs")
     folder = Path(run)
     results = _results(folder)
     predictor = results["delivery"]["predictor"]
     if predictor is None:
         raise RunError(
             f"{folder} ships no file to predict by: its task exports nothing; its student goes on in another recipe, "
-            f"from {folder / 'models' / 'student'}"
+            f"from {folder / 'models' / 'student'}",
+            code="unsupported",
+            path=folder,
         )
     session = Session(folder / _file(folder, results, int8))
     return resolve_predictor(predictor, _plugin(folder))(inputs, pairs, folder / "export", session)
@@ -59,13 +61,23 @@ def _results(folder: Path) -> dict[str, Any]:
     file = folder / "results.json"
     if not file.is_file():
         missing = f"no {file.name} in it" if folder.is_dir() else "no such folder"
-        raise RunError(f"{folder} is no finished run: there is {missing}")
+        raise RunError(
+            f"{folder} is no finished run: there is {missing}",
+            code="not_ready" if folder.is_dir() else "not_found",
+            path=folder,
+        )
     try:
         results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if results["task"] and "delivery" not in results:
-            raise RunError(f"{folder} is a run of another version, which names no predictor; run its recipe again")
+            raise RunError(
+                f"{folder} is a run of another version, which names no predictor; run its recipe again",
+                code="changed",
+                path=folder,
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{folder} is no finished run ({type(error).__name__}: {error})") from error
+        raise RunError(
+            f"{folder} is no finished run ({type(error).__name__}: {error})", code="unreadable", path=folder
+        ) from error
     return results
 
 
@@ -76,7 +88,11 @@ def _plugin(folder: Path) -> Path | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise RunError(f"{folder / 'environment.json'} is no JSON ({error}); run the recipe again") from error
+        raise RunError(
+            f"{folder / 'environment.json'} is no JSON ({error}); run the recipe again",
+            code="unreadable",
+            path=folder / "environment.json",
+        ) from error
     plugin = environment.get("plugin")
     return None if plugin is None else Path(plugin)
 
@@ -85,6 +101,10 @@ def _file(folder: Path, results: dict[str, Any], int8: bool) -> str:
     made = results["export"]
     if made is None or (int8 and "int8" not in made):
         formats, unless = ("[onnx, int8]", _never_in_8_bits) if int8 else ("[onnx]", "")
-        raise RunError(f"{folder} has no such file; run its recipe with export: {{formats: {formats}}}{unless}")
+        raise RunError(
+            f"{folder} has no such file; run its recipe with export: {{formats: {formats}}}{unless}",
+            code="not_found",
+            path=folder,
+        )
     file: str = (made["int8"] if int8 else made)["file"]
     return file

@@ -60,7 +60,11 @@ class StageSpec:
             expected = "a training" if self.kind == "train" else "no training"
             raise ArgumentError(f"stage {self.name!r} of kind {self.kind!r}: expected {expected}")
         if self.kind != "train" and not self.needs:
-            raise ArgumentError(f"stage {self.name!r} of kind {self.kind!r}: expected stages in needs, got none")
+            raise ArgumentError(
+                f"stage {self.name!r} of kind {self.kind!r}: expected stages in needs, got none",
+                code="missing",
+                path="needs",
+            )
 
     @property
     def upstream(self) -> tuple[StageSpec, ...]:
@@ -84,14 +88,18 @@ class RunPlan:
         names: dict[tuple[str, int], StageSpec] = {}
         for stage in last:
             if self.last.setdefault((stage.role, stage.seed), stage) is not stage:
-                raise RecipeError(
-                    f"protocol: two last stages have the role {stage.role!r} and the seed {stage.seed}; let one of "
-                    "them need the other"
+                raise RecipeError.at(
+                    "protocol",
+                    f"two last stages have the role {stage.role!r} and the seed {stage.seed}; let one of "
+                    "them need the other",
+                    code="duplicate",
                 )
             for one in _in_order(stage, set(map(id, self.stages))):
                 if names.setdefault((one.name, one.seed), one) is not one:
-                    raise RecipeError(
-                        f"protocol: two stages have the name {one.name!r} and the seed {one.seed}; rename one"
+                    raise RecipeError.at(
+                        "protocol",
+                        f"two stages have the name {one.name!r} and the seed {one.seed}; rename one",
+                        code="duplicate",
                     )
                 self.stages.append(one)
 

@@ -64,7 +64,9 @@ def open_recipe(
     for name, model in models.items():
         if not isinstance(model, nn.Module) and not is_estimator(model):
             raise ArgumentError(
-                f"models: {name!r} is a {type(model).__name__}; give a torch module, or an estimator with predict"
+                f"models: {name!r} is a {type(model).__name__}; give a torch module, or an estimator with predict",
+                code="wrong_type",
+                path=f"models.{name}",
             )
     name, raw = read_recipe(recipe)
     objects = {*models, *(() if data is None else ("data",))}
@@ -90,7 +92,8 @@ def start_accelerator() -> Accelerator:
     if int(started) != accelerator.num_processes:
         raise RunError(
             f"this is one of {started} processes (WORLD_SIZE), and Accelerate trains with {accelerator.num_processes}; "
-            "without a GPU for each, set ACCELERATE_USE_CPU=true"
+            "without a GPU for each, set ACCELERATE_USE_CPU=true",
+            code="mismatch",
         )
     if accelerator.num_processes > 1:
         # torch aborts a process that ends with its group.

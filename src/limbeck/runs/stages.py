@@ -102,7 +102,8 @@ class StageRunner:
         folder = None if self.fresh else self._find(key)
         if folder is None and self.finished_only:
             raise CacheError(
-                f"{stage.name} is not trained yet, so nothing can be cached of it; `limbeck cache build` does"
+                f"{stage.name} is not trained yet, so nothing can be cached of it; `limbeck cache build` does",
+                code="not_ready",
             )
         if folder is None:
             folder = self._train(stage, key, log, precision)
@@ -201,7 +202,9 @@ class StageRunner:
         wanted, device = stage.train.precision, self.accelerator.device
         if wanted == "bfloat16" and not supports_bfloat16(device):
             raise ArgumentError(
-                f"precision is bfloat16, which this {device.type} does not compute; take auto or float32"
+                f"precision is bfloat16, which this {device.type} does not compute; take auto or float32",
+                code="unsupported",
+                path="precision",
             )
         if wanted == "auto" and stage.name in self.precisions:
             # A run keeps what it began with, also where it is resumed on another machine.

@@ -37,9 +37,11 @@ def teachers_in_use(
 
     def visit(name: str, path: str, above: tuple[str, ...], order: list[str]) -> None:
         if name not in specs:
-            raise RecipeError(f"{path}: no source {name!r}.{suggest(name, {*specs, 'batch'})}")
+            raise RecipeError.at(path, f"no source {name!r}.{suggest(name, {*specs, 'batch'})}", code="unknown_name")
         if name in above:
-            raise RecipeError(f"models.{name} needs itself: {' -> '.join((*above, name))}")
+            raise RecipeError(
+                f"models.{name} needs itself: {' -> '.join((*above, name))}", code="cycle", path=f"models.{name}"
+            )
         for needed, place in specs[name].references:
             visit(needed, place, (*above, name), order)
         if name not in order:
@@ -53,7 +55,11 @@ def teachers_in_use(
     used = [name for name in used if name not in learners]
     for name in used:
         if specs[name].co_training is not None:
-            raise RecipeError(f"models.{name} trains together with the student; it teaches only in the same steps")
+            raise RecipeError(
+                f"models.{name} trains together with the student; it teaches only in the same steps",
+                code="unsupported",
+                path=f"models.{name}",
+            )
     return tuple(used)
 
 

@@ -65,11 +65,11 @@ class MaskedSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.masked <= 1:
-            raise ArgumentError(f"masked is {self.masked}; it must be a share in 0..1")
+            raise ArgumentError(f"masked is {self.masked}; it must be a share in 0..1", path="masked")
         if self.max_length < 3:
-            raise ArgumentError(f"max_length is {self.max_length}; it must be at least 3 tokens")
+            raise ArgumentError(f"max_length is {self.max_length}; it must be at least 3 tokens", path="max_length")
         if self.limit is not None and self.limit < 1:
-            raise ArgumentError(f"limit is {self.limit}; it must be at least 1, or null for all")
+            raise ArgumentError(f"limit is {self.limit}; it must be at least 1, or null for all", path="limit")
 
 
 @register("task", "masked_language_modelling")
@@ -164,7 +164,9 @@ class MaskedLanguageModelling(TextTask):
             if content(tokenizer_view.tokenizer) != content(own.tokenizer):
                 raise ArgumentError(
                     f"models.{name} has another tokenizer than models.{first}; masked words need models of one "
-                    "vocabulary"
+                    "vocabulary",
+                    code="mismatch",
+                    path=f"models.{name}",
                 )
         bound.words(0)
         return bound, addresses
@@ -252,7 +254,9 @@ class MaskedLanguageModelling(TextTask):
         Raises:
             ExportError: always.
         """
-        raise ExportError("a masked language model is not exported; load models/student with from_pretrained")
+        raise ExportError(
+            "a masked language model is not exported; load models/student with from_pretrained", code="unsupported"
+        )
 
 
 def _of_rows(values: NDArray[Any], is_masked: Tensor, missing: int) -> NDArray[Any]:

@@ -39,7 +39,7 @@ class OutputSpec:
 
     def __post_init__(self) -> None:
         if self.axes[:1] != ("row",):
-            raise ArgumentError(f"OutputSpec: axes are {self.axes}; the first axis of an output is 'row'")
+            raise ArgumentError(f"OutputSpec: axes are {self.axes}; the first axis of an output is 'row'", path="axes")
 
     def sizes(self, rows: int) -> list[int | None]:
         """The length of each axis for so many rows; None where it may differ from batch to batch."""
@@ -75,7 +75,11 @@ def check_outputs(label: str, outputs: Mapping[str, Any], specs: Mapping[str, Ou
                 axis if size is None else str(size) for axis, size in zip(spec.axes, sizes, strict=True)
             )
             given = f"the outputs {sorted(outputs)}" if shape is None else f"{name} of shape {shape}"
-            raise ArgumentError(f"{label} gives {given} for {rows} row(s); expected {name} of shape [{expected}]")
+            raise ArgumentError(
+                f"{label} gives {given} for {rows} row(s); expected {name} of shape [{expected}]",
+                code="wrong_shape",
+                path=name,
+            )
 
 
 def _fits(shape: Sequence[int], sizes: Sequence[int | None]) -> bool:

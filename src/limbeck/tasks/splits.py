@@ -58,7 +58,7 @@ class SplitSettings:
         for name, least in (("limit", 1), ("labels", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise ArgumentError(f"{name} is {value}; it must be at least {least}, or null for all")
+                raise ArgumentError(f"{name} is {value}; it must be at least {least}, or null for all", path=name)
 
 
 class _Rows(RowSet, Protocol):
@@ -93,7 +93,9 @@ class TaskSplits(Generic[AnySet]):
         sets: Any = (("train", self.teacher.rows), ("test", self.test))
         for name, rows in sets:
             if not len(rows):
-                raise DataError(f"the {name} split has no row; give more rows or change the shares")
+                raise DataError(
+                    f"the {name} split has no row; give more rows or change the shares", code="missing", path=name
+                )
 
 
 def split_task(
@@ -141,11 +143,15 @@ def _other_test(test: Set, train: Set) -> Set:
     if (test.shape, test.classes) != (train.shape, train.classes):
         raise DataError(
             f"test_from has rows of shape {test.shape} and classes {test.classes}, the training rows {train.shape} and "
-            f"{train.classes}; expected the same"
+            f"{train.classes}; expected the same",
+            code="mismatch",
+            path="test_from",
         )
     if test.target.ndim != train.target.ndim:
         raise DataError(
-            "test_from and the training rows differ in whether a row may have several classes; read both so"
+            "test_from and the training rows differ in whether a row may have several classes; read both so",
+            code="mismatch",
+            path="test_from",
         )
     return test
 
@@ -166,4 +172,4 @@ def _check_classes(rows: Any) -> None:
     """Refuse class labels of fewer than two classes; rows without classes have none to check."""
     classes = getattr(rows, "classes", None)
     if classes is not None and not rows.target.is_floating_point() and len(classes) < 2:
-        raise DataError(f"the data has {len(classes)} class(es), {classes}; expected at least 2")
+        raise DataError(f"the data has {len(classes)} class(es), {classes}; expected at least 2", code="too_few")

@@ -41,7 +41,9 @@ class TableInputs:
 
     def __init__(self, rows: TableSet, settings: ImageSettings) -> None:
         if settings.augment is not None:
-            raise ArgumentError("augment is for images, and these rows are tables; remove it")
+            raise ArgumentError(
+                "augment is for images, and these rows are tables; remove it", code="unsupported", path="augment"
+            )
         self.rows = rows
 
     @property

@@ -163,7 +163,9 @@ class Task(ABC):
         if not isinstance(data, Mapping) or not all(isinstance(rows, kinds) for rows in data.values()):
             expected = " or ".join(kind.__name__ for kind in kinds)
             raise ArgumentError(
-                f"data is a {type(data).__name__}; give {{'train': {expected}, …}}, as a source loads it"
+                f"data is a {type(data).__name__}; give {{'train': {expected}, …}}, as a source loads it",
+                code="wrong_type",
+                path="data",
             )
         return data
 
@@ -250,7 +252,11 @@ class Task(ABC):
                 outputs = outputs_of(model.eval(), example, inputs, main=self.main_output)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
             reason = str(error).partition("\n")[0]
-            raise ArgumentError(f"{label} cannot read a row of the data ({reason}); choose another model") from error
+            raise ArgumentError(
+                f"{label} cannot read a row of the data ({reason}); choose another model",
+                code="unsupported",
+                path=label,
+            ) from error
         finally:
             model.train(mode)
         check_outputs(label, outputs, self.outputs, rows=len(example["row"]))

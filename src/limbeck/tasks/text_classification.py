@@ -104,7 +104,7 @@ class TextClassification(Classification, TextTask):
         try:
             return WordCopies(**self.settings.augment).of(self.student_rows.rows)
         except ArgumentError as error:
-            raise ArgumentError(f"data.augment: {error}") from error
+            raise ArgumentError.at("data.augment", f"{error}", code=error.code) from error
 
     def budget(self) -> dict[str, int]:
         """How many labels the student and its control may see."""

@@ -63,7 +63,7 @@ class LengthSettings(SplitSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_length < 2:
-            raise ArgumentError(f"max_length is {self.max_length}; it must be at least 2 tokens")
+            raise ArgumentError(f"max_length is {self.max_length}; it must be at least 2 tokens", path="max_length")
 
 
 class TextTask(Task):

@@ -40,7 +40,9 @@ def given_sets(data: Any, kind: type[Any]) -> Mapping[str, Any]:
     """
     if not isinstance(data, Mapping) or not all(isinstance(rows, kind) for rows in data.values()):
         raise ArgumentError(
-            f"data is a {type(data).__name__}; give {{'train': {kind.__name__}, …}}, as a source loads it"
+            f"data is a {type(data).__name__}; give {{'train': {kind.__name__}, …}}, as a source loads it",
+            code="wrong_type",
+            path="data",
         )
     return data
 
@@ -97,14 +99,21 @@ def tokenizer_view_of(model: nn.Module, label: str, max_length: int, *, of_words
     """
     tokenizer = getattr(model, "tokenizer", None)
     if tokenizer is None:
-        raise ArgumentError(f"{label} has no tokenizer; set model.tokenizer to a fast one of transformers")
+        raise ArgumentError(
+            f"{label} has no tokenizer; set model.tokenizer to a fast one of transformers", code="missing", path=label
+        )
     parameters = inspect.signature(model.forward).parameters
     names = [name for name in _takes if name in parameters and name in tokenizer.model_input_names]
     longest = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     if longest is not None and max_length > longest:
-        raise ArgumentError(f"{label} has positions for {longest} tokens, data.max_length is {max_length}; lower it")
+        raise ArgumentError(
+            f"{label} has positions for {longest} tokens, data.max_length is {max_length}; lower it",
+            path="data.max_length",
+        )
     if of_words and "words" not in parameters:
-        raise ArgumentError(f"{label} takes no words; give limbeck.models.with_word_logits(model)")
+        raise ArgumentError(
+            f"{label} takes no words; give limbeck.models.with_word_logits(model)", code="unsupported", path=label
+        )
     return TokenizerView(tokenizer, [*names, *(["words"] if of_words else [])], max_length, of_words=of_words)
 
 
@@ -119,7 +128,8 @@ def check_max_length(tokenizer_views: Mapping[str, TokenizerView], *, pairs: boo
         if tokenizer_view.max_length <= marks:
             raise ArgumentError(
                 f"data.max_length is {tokenizer_view.max_length}, and the tokenizer of models.{name} puts {marks} "
-                f"special marks into every row, so that no word is left; give at least {marks + 1}"
+                f"special marks into every row, so that no word is left; give at least {marks + 1}",
+                path="data.max_length",
             )
 
 
@@ -146,12 +156,18 @@ def check_reads(label: str, model: nn.Module, example: Batch, inputs: Address, e
         logits = logits_of(model.eval(), example, inputs)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
         reason = str(error).partition("\n")[0]
-        raise ArgumentError(f"{label} cannot read the texts ({reason}); choose another model or tokenizer") from error
+        raise ArgumentError(
+            f"{label} cannot read the texts ({reason}); choose another model or tokenizer",
+            code="unsupported",
+            path=label,
+        ) from error
     finally:
         model.train(mode)
     if list(logits.shape) != list(expected):
         raise ArgumentError(
-            f"{label} gives {list(logits.shape)} for one row; expected logits of shape {list(expected)}"
+            f"{label} gives {list(logits.shape)} for one row; expected logits of shape {list(expected)}",
+            code="wrong_shape",
+            path=label,
         )
 
 

@@ -17,11 +17,15 @@ __all__ = ["check_members", "shares_of", "whole_logits"]
 def check_members(kind: str, members: Collection[str], taken: Collection[str] = ()) -> None:
     """Refuse an empty collection, and names that no address could hold or that stand for something else."""
     if not members:
-        raise ArgumentError(f"{kind} needs at least one member")
+        raise ArgumentError(f"{kind} needs at least one member", code="missing", path="members")
     for name in members:
         check_name("member", name)
         if name in taken:
-            raise ArgumentError(f"{name!r} is the name of {kind}'s own output; choose another name for the member")
+            raise ArgumentError(
+                f"{name!r} is the name of {kind}'s own output; choose another name for the member",
+                code="in_use",
+                path=f"members.{name}",
+            )
 
 
 def shares_of(kind: str, members: Collection[str], weights: Mapping[str, float] | None) -> dict[str, float]:
@@ -29,13 +33,17 @@ def shares_of(kind: str, members: Collection[str], weights: Mapping[str, float] 
     weights = dict.fromkeys(members, 1.0) if weights is None else weights
     for name in weights:
         if name not in members:
-            raise ArgumentError(f"weights: {kind} has no member {name!r}.{suggest(name, members)}")
+            raise ArgumentError(
+                f"weights: {kind} has no member {name!r}.{suggest(name, members)}",
+                code="unknown_name",
+                path=f"weights.{name}",
+            )
     missing = sorted(set(members) - set(weights))
     if missing:
-        raise ArgumentError(f"weights: no weight for {missing}; give one for every member")
+        raise ArgumentError.at("weights", f"no weight for {missing}; give one for every member", code="missing")
     total = sum(weights.values())
     if not math.isfinite(total) or total <= 0 or min(weights.values()) < 0:
-        raise ArgumentError(f"weights={dict(weights)}; they must be at least 0 and not all 0")
+        raise ArgumentError(f"weights={dict(weights)}; they must be at least 0 and not all 0", path="weights")
     return {name: weights[name] / total for name in members}
 
 
@@ -44,6 +52,7 @@ def whole_logits(kind: str, logits: Any) -> Tensor:
     if not isinstance(logits, Tensor):
         raise ArgumentError(
             f"{kind} needs the logits of all classes, and was given {type(logits).__name__}; cache the teacher with a "
-            "codec that keeps all"
+            "codec that keeps all",
+            code="unsupported",
         )
     return logits

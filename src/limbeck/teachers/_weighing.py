@@ -26,7 +26,9 @@ def by_confidence(log_p: Tensor, target: Tensor) -> Tensor:
     if target.is_floating_point() or target.shape != log_p.shape[1:-1]:
         raise ArgumentError(
             f"weights by confidence: the target is {target.dtype} {list(target.shape)}, expected one integer class for "
-            f"each of the rows {list(log_p.shape[1:-1])} of the logits"
+            f"each of the rows {list(log_p.shape[1:-1])} of the logits",
+            code="wrong_shape",
+            path="target",
         )
     labelled = target != _unknown
     places = target.where(labelled, 0).expand(len(log_p), *target.shape)[..., None]

@@ -43,7 +43,9 @@ class Cached:
             outputs: Outputs = resolve(board, self.reads[0])
         except AddressError as error:
             raise AddressError(
-                f"{error} The loader reads it there: batch['cached'] = CachedRows(…)(row, view)"
+                f"{error} The loader reads it there: batch['cached'] = CachedRows(…)(row, view)",
+                code=error.code,
+                path=error.path,
             ) from error
         return {**outputs, **_tuples(outputs)}
 

@@ -51,7 +51,7 @@ class Confidence(nn.Module):
     def __init__(self, teacher: Teacher, *, threshold: float = 0.95) -> None:
         super().__init__()
         if not 0 <= threshold <= 1:
-            raise ArgumentError(f"threshold is {threshold}; it must be a probability")
+            raise ArgumentError(f"threshold is {threshold}; it must be a probability", path="threshold")
         self.teacher = teacher
         self.threshold = threshold
         self.known = known_by(teacher)
@@ -64,7 +64,11 @@ class Confidence(nn.Module):
         outputs: Mapping[str, Any] = self.teacher(board)
         taken = sorted({"confidence", "confident"} & set(outputs))
         if taken:
-            raise ArgumentError(f"the teacher gives an output called {taken[0]!r} itself; give that another name")
+            raise ArgumentError(
+                f"the teacher gives an output called {taken[0]!r} itself; give that another name",
+                code="in_use",
+                path="teacher",
+            )
         confidence = _confidence(outputs["logits"])
         return {**outputs, "confidence": confidence, "confident": (confidence >= self.threshold).to(confidence.dtype)}
 
@@ -82,6 +86,8 @@ def _confidence_of_listed(logits: SparseLogits) -> Tensor:
         what = "are a sample" if logits.tail is None else f"are stored at temperature {logits.temperature}"
         raise ArgumentError(
             f"confidence: the teacher's sparse logits {what}, and the largest probability at temperature 1 cannot be "
-            "told from them; cache with topk at temperature 1, or with a codec that keeps all logits"
+            "told from them; cache with topk at temperature 1, or with a codec that keeps all logits",
+            code="unsupported",
+            path="teacher",
         )
     return torch.cat([logits.values, logits.tail[..., None]], -1).softmax(-1)[..., :-1].amax(-1)

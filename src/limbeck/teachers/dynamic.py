@@ -96,17 +96,20 @@ class Dynamic(nn.Module):
     ) -> None:
         super().__init__()
         if by not in ("confidence", "agreement"):
-            raise ArgumentError(f"dynamic: by={by!r}; it is 'confidence' or 'agreement'")
+            raise ArgumentError(f"dynamic: by={by!r}; it is 'confidence' or 'agreement'", path="by")
         if not 0 < lowest <= temperature < math.inf:
             raise ArgumentError(
-                f"dynamic: lowest is {lowest} and temperature {temperature}; expected 0 < lowest ≤ temperature"
+                f"dynamic: lowest is {lowest} and temperature {temperature}; expected 0 < lowest ≤ temperature",
+                path="lowest",
             )
         if not 0 <= spread < math.inf:
-            raise ArgumentError(f"dynamic: spread is {spread}; expected a finite number of at least 0")
+            raise ArgumentError(f"dynamic: spread is {spread}; expected a finite number of at least 0", path="spread")
         if not 0 < power < math.inf:
-            raise ArgumentError(f"dynamic: power is {power}; expected a finite number above 0")
+            raise ArgumentError(f"dynamic: power is {power}; expected a finite number above 0", path="power")
         if where is not None and source_of(where) != "batch":
-            raise ArgumentError(f"dynamic: where={where!r}; the mask is read from the batch, as in 'batch.labelled'")
+            raise ArgumentError(
+                f"dynamic: where={where!r}; the mask is read from the batch, as in 'batch.labelled'", path="where"
+            )
         self.student, self.teacher = student, teacher
         self.by = by
         self.temperature, self.spread, self.lowest, self.power = temperature, spread, lowest, power
@@ -127,7 +130,11 @@ class Dynamic(nn.Module):
     def _outputs(self, board: Board, counts: bool) -> Outputs:
         logits = at_least_float32(resolve(board, self.student))
         if logits.shape[-1] < 2:
-            raise ArgumentError(f"dynamic: {self.student!r} is {list(logits.shape)}; expected at least 2 classes")
+            raise ArgumentError(
+                f"dynamic: {self.student!r} is {list(logits.shape)}; expected at least 2 classes",
+                code="wrong_shape",
+                path=self.student,
+            )
         weight = torch.special.entr(logits.softmax(-1)).sum(-1) / math.log(logits.shape[-1])
         confusion = self._confusion(logits, board)
         if counts:
@@ -139,11 +146,17 @@ class Dynamic(nn.Module):
             return 1 / logits.softmax(-1).amax(-1)
         teacher = resolve(board, self.teacher)
         if isinstance(teacher, SparseLogits):
-            raise ArgumentError(f"dynamic: by='agreement' needs all logits, and those of {self.teacher!r} are sparse")
+            raise ArgumentError(
+                f"dynamic: by='agreement' needs all logits, and those of {self.teacher!r} are sparse",
+                code="unsupported",
+                path="by",
+            )
         if teacher.shape != logits.shape:
             raise ArgumentError(
                 f"dynamic: {self.student!r} is {list(logits.shape)} and {self.teacher!r} {list(teacher.shape)}; by "
-                "agreement they need one shape"
+                "agreement they need one shape",
+                code="mismatch",
+                path="by",
             )
         # Rounding gives a cosine just above 1, and a root of what is below 0 is none.
         return (1 - F.cosine_similarity(logits, at_least_float32(teacher), dim=-1)).clamp(min=0) ** self.power

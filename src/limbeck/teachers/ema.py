@@ -87,7 +87,7 @@ class EMA(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 <= decay < 1:
-            raise ArgumentError(f"ema: decay={decay}; it must be at least 0 and below 1")
+            raise ArgumentError(f"ema: decay={decay}; it must be at least 0 and below 1", path="decay")
         self.student = student
         self.decay = decay
         self.warm_up = warm_up
@@ -100,10 +100,16 @@ class EMA(nn.Module):
     def bind_students(self, students: Mapping[str, Tapped]) -> None:
         """Take a copy of the student that this teacher will follow."""
         if self.student not in students:
-            raise ArgumentError(f"ema: no student {self.student!r} to follow.{suggest(self.student, students)}")
+            raise ArgumentError(
+                f"ema: no student {self.student!r} to follow.{suggest(self.student, students)}",
+                code="unknown_name",
+                path="student",
+            )
         if self._followed:
             raise ArgumentError(
-                f"this EMA({self.student!r}) follows the student of a Distiller already; make a new one for another"
+                f"this EMA({self.student!r}) follows the student of a Distiller already; make a new one for another",
+                code="in_use",
+                path="student",
             )
         student = students[self.student]
         inputs = student.inputs if self._inputs is None else self._inputs
@@ -126,7 +132,11 @@ class EMA(nn.Module):
     @property
     def _bound(self) -> Frozen:
         if self._shadow is None:
-            raise ArgumentError(f"EMA({self.student!r}) follows no student yet; give it to a Distiller as a teacher")
+            raise ArgumentError(
+                f"EMA({self.student!r}) follows no student yet; give it to a Distiller as a teacher",
+                code="not_ready",
+                path="student",
+            )
         return self._shadow
 
     @property

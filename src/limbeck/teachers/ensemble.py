@@ -101,7 +101,9 @@ class Ensemble(nn.Module):
         self.target = target
         self.weighing = weights if isinstance(weights, str) else "fixed"
         if self.weighing not in ("fixed", "learned", "confidence", "entropy"):
-            raise ArgumentError(f"weights={weights!r}; they are numbers, 'learned', 'confidence' or 'entropy'")
+            raise ArgumentError(
+                f"weights={weights!r}; they are numbers, 'learned', 'confidence' or 'entropy'", path="weights"
+            )
         self.weights = shares_of("the ensemble", members, None if isinstance(weights, str) else weights)
         # A member of weight 0 changes nothing, whatever its outputs.
         self._weighted = [name for name, weight in self.weights.items() if weight > 0]
@@ -123,7 +125,9 @@ class Ensemble(nn.Module):
                 classes_of = dict(zip(self._weighted, map(list, classes), strict=True))
                 raise ArgumentError(
                     f"the members know the classes {classes_of}: without a common one, those of one member cannot "
-                    "be compared with those of another; give each member a term of its own, with classes=…"
+                    "be compared with those of another; give each member a term of its own, with classes=…",
+                    code="mismatch",
+                    path="members",
                 )
             mask = torch.tensor([[column in one for column in union] for one in classes])
             columns = torch.full((total,), -1).index_put((torch.tensor(union),), torch.arange(len(union)))
@@ -164,7 +168,9 @@ class Ensemble(nn.Module):
             }
         shapes = {name: list(z.shape) for name, z in logits.items()}
         if len({tuple(shape) for shape in shapes.values()}) > 1:
-            raise ArgumentError(f"the members of an ensemble give logits of unequal shapes: {shapes}")
+            raise ArgumentError(
+                f"the members of an ensemble give logits of unequal shapes: {shapes}", code="mismatch", path="members"
+            )
         return torch.stack(list(logits.values()))
 
     def _log_weights(self, logits: Tensor, board: Board) -> Tensor:
@@ -201,7 +207,11 @@ class Ensemble(nn.Module):
 def _fill_classes(name: str, logits: Tensor, known: Tensor, count: int) -> Tensor:
     """The logits [*, K] of the K known among the C classes, as [*, C]."""
     if logits.shape[-1] != count:
-        raise ArgumentError(f"the member {name!r} gives logits {list(logits.shape)}; it is to know {count} classes")
+        raise ArgumentError(
+            f"the member {name!r} gives logits {list(logits.shape)}; it is to know {count} classes",
+            code="mismatch",
+            path=f"members.{name}",
+        )
     spread = logits.new_full((*logits.shape[:-1], len(known)), -torch.inf)
     return spread.masked_scatter(known.expand_as(spread), logits)
 
@@ -209,12 +219,16 @@ def _fill_classes(name: str, logits: Tensor, known: Tensor, count: int) -> Tenso
 def _total(parts: Sequence[Known]) -> int:
     totals = {part.total for part in parts}
     if len(totals) > 1:
-        raise ArgumentError(f"the members are mapped to {sorted(totals)} classes; expected the student's, for all")
+        raise ArgumentError(
+            f"the members are mapped to {sorted(totals)} classes; expected the student's, for all",
+            code="mismatch",
+            path="members",
+        )
     return totals.pop()
 
 
 def _check(mean: str, temperature: float) -> None:
     if mean not in ("probabilities", "logits"):
-        raise ArgumentError(f"mean={mean!r}; it is 'probabilities' or 'logits'")
+        raise ArgumentError(f"mean={mean!r}; it is 'probabilities' or 'logits'", path="mean")
     if not (math.isfinite(temperature) and temperature > 0):
-        raise ArgumentError(f"temperature={temperature}; it must be a finite number above 0")
+        raise ArgumentError(f"temperature={temperature}; it must be a finite number above 0", path="temperature")

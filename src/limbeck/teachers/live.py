@@ -76,10 +76,16 @@ class Live(nn.Module):
     def bind_students(self, students: Mapping[str, Tapped]) -> None:
         """Find the student that this teacher runs."""
         if self.student not in students:
-            raise ArgumentError(f"live: no student {self.student!r} to run.{suggest(self.student, students)}")
+            raise ArgumentError(
+                f"live: no student {self.student!r} to run.{suggest(self.student, students)}",
+                code="unknown_name",
+                path="student",
+            )
         if self._followed:
             raise ArgumentError(
-                f"this Live({self.student!r}) belongs to a Distiller already; make a new one for another"
+                f"this Live({self.student!r}) belongs to a Distiller already; make a new one for another",
+                code="in_use",
+                path="student",
             )
         self._followed = (students[self.student],)
 
@@ -91,7 +97,11 @@ class Live(nn.Module):
 
     def forward(self, board: Board) -> Outputs:
         if not self._followed:
-            raise ArgumentError(f"Live({self.student!r}) runs no student yet; give it to a Distiller as a teacher")
+            raise ArgumentError(
+                f"Live({self.student!r}) runs no student yet; give it to a Distiller as a teacher",
+                code="not_ready",
+                path="student",
+            )
         student = self._followed[0]
         tensors = {name: parameter.detach() for name, parameter in student.named_parameters()}
         tensors |= {name: buffer.clone() for name, buffer in student.named_buffers()}

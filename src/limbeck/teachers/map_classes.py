@@ -66,12 +66,16 @@ class MapClasses(nn.Module):
         for names, whose in ((classes, "teacher"), (to, "student")):
             twice = sorted({str(name) for name in names if names.count(name) > 1})
             if twice:
-                raise ArgumentError(f"map_classes: the {whose}'s classes name {twice} twice")
+                raise ArgumentError(
+                    f"map_classes: the {whose}'s classes name {twice} twice", code="duplicate", path="classes"
+                )
         common = [name for name in to if name in classes]
         if len(common) < 2:
             raise ArgumentError(
                 f"map_classes: {len(common)} of the student's {len(to)} classes are among the teacher's "
-                f"{_few(classes)}; expected at least 2; write both as {_few(to)}"
+                f"{_few(classes)}; expected at least 2; write both as {_few(to)}",
+                code="too_few",
+                path="classes",
             )
         self.teacher = teacher
         self._count = len(classes)
@@ -87,7 +91,9 @@ class MapClasses(nn.Module):
         logits = whole_logits("map_classes", outputs["logits"])
         if logits.shape[-1] != self._count:
             raise ArgumentError(
-                f"map_classes: the teacher gives logits {list(logits.shape)}, but {self._count} classes are named"
+                f"map_classes: the teacher gives logits {list(logits.shape)}, but {self._count} classes are named",
+                code="mismatch",
+                path="classes",
             )
         return {**outputs, "logits": logits.index_select(-1, self._places)}
 

@@ -105,7 +105,9 @@ class PeerEnsemble(nn.Module):
         super().__init__()
         _check_students("peer_ensemble", students)
         if method not in ("naive", "linear", "min_logit"):
-            raise ArgumentError(f"peer_ensemble: method={method!r}; it is 'naive', 'linear' or 'min_logit'")
+            raise ArgumentError(
+                f"peer_ensemble: method={method!r}; it is 'naive', 'linear' or 'min_logit'", path="method"
+            )
         self.students = tuple(students)
         self.method = method
         self.target = target
@@ -122,7 +124,9 @@ class PeerEnsemble(nn.Module):
         if target.is_floating_point() or target.shape != logits.shape[1:-1]:
             raise ArgumentError(
                 f"peer_ensemble: {self.target!r} is {target.dtype} {list(target.shape)}; expected one integer class "
-                f"for each of the rows {list(logits.shape[1:-1])} of the logits"
+                f"for each of the rows {list(logits.shape[1:-1])} of the logits",
+                code="wrong_shape",
+                path="target",
             )
         known = target != _unknown
         places = target.where(known, 0).expand(logits.shape[:-1])[..., None]
@@ -176,7 +180,11 @@ def _check_students(user: str, students: Sequence[str]) -> None:
     for name in students:
         check_name("student", name)
     if len(students) < 2 or len(set(students)) < len(students):
-        raise ArgumentError(f"{user}: the students are {list(students)}; expected at least two different names")
+        raise ArgumentError(
+            f"{user}: the students are {list(students)}; expected at least two different names",
+            code="too_few" if len(students) < 2 else "duplicate",
+            path="students",
+        )
 
 
 def _naive(logits: Tensor, margins: Tensor) -> Tensor:

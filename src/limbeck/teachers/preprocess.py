@@ -37,7 +37,10 @@ class Preprocessed(nn.Module):
 
     def forward(self, *inputs: Tensor, **call: Any) -> Any:
         if not inputs:
-            raise ArgumentError(f"preprocess: the model is called with {sorted(call)}; expected one tensor of images")
+            raise ArgumentError(
+                f"preprocess: the model is called with {sorted(call)}; expected one tensor of images",
+                code="unsupported",
+            )
         return self.model(self.preprocess(*inputs), **call)
 
 
@@ -58,12 +61,16 @@ class Resize(nn.Module):
     def __init__(self, *, size: tuple[int, int]) -> None:
         super().__init__()
         if len(size) != 2 or min(size) < 1:
-            raise ArgumentError(f"resize: size is {tuple(size)}; expected a height and a width of at least 1 pixel")
+            raise ArgumentError(
+                f"resize: size is {tuple(size)}; expected a height and a width of at least 1 pixel", path="size"
+            )
         self.size = (size[0], size[1])
 
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim != 4:
-            raise ArgumentError(f"resize: the input has shape {list(images.shape)}; expected images [B, C, H, W]")
+            raise ArgumentError(
+                f"resize: the input has shape {list(images.shape)}; expected images [B, C, H, W]", code="wrong_shape"
+            )
         if images.shape[2:] == self.size:
             return images
         return F.interpolate(images, self.size, mode="bilinear", align_corners=False, antialias=True)
@@ -101,11 +108,17 @@ class Renormalize(nn.Module):
         given = {"mean": mean, "std": std, "to_mean": to_mean, "to_std": to_std}
         if len({len(values) for values in given.values()}) != 1 or not mean:
             lengths = {name: len(values) for name, values in given.items()}
-            raise ArgumentError(f"renormalize: the lengths are {lengths}; expected one number for each channel")
+            raise ArgumentError(
+                f"renormalize: the lengths are {lengths}; expected one number for each channel",
+                code="mismatch",
+                path="std",
+            )
         if not all(math.isfinite(value) for values in given.values() for value in values):
-            raise ArgumentError(f"renormalize: {given}; expected finite numbers")
+            raise ArgumentError(f"renormalize: {given}; expected finite numbers", code="not_finite")
         if min(*std, *to_std) <= 0:
-            raise ArgumentError(f"renormalize: std={list(std)}, to_std={list(to_std)}; expected numbers above 0")
+            raise ArgumentError(
+                f"renormalize: std={list(std)}, to_std={list(to_std)}; expected numbers above 0", path="std"
+            )
         source, target = torch.tensor([list(mean), list(std)]), torch.tensor([list(to_mean), list(to_std)])
         self.register_buffer("factor", (source[1] / target[1]).view(-1, 1, 1))
         self.register_buffer("shift", ((source[0] - target[0]) / target[1]).view(-1, 1, 1))

@@ -68,7 +68,9 @@ class RandomTeacher(nn.Module):
         check_members("the random teacher", members)
         if len({known_by(member) for member in members.values()}) > 1:
             raise ArgumentError(
-                "the members of a random teacher know different classes; one address gives those of all"
+                "the members of a random teacher know different classes; one address gives those of all",
+                code="mismatch",
+                path="members",
             )
         self.members = dict(members)
         self._modules_of_members = nn.ModuleList(m for m in members.values() if isinstance(m, nn.Module))
@@ -107,7 +109,9 @@ class RandomTeacher(nn.Module):
                 if shapes != expected:
                     raise ArgumentError(
                         f"a random teacher needs members with equal outputs: {first!r} gives {expected}, {name!r} "
-                        f"gives {shapes}; read others with terms of their own"
+                        f"gives {shapes}; read others with terms of their own",
+                        code="mismatch",
+                        path=f"members.{name}",
                     )
 
     def follow_step(self, step: int) -> None:

@@ -56,11 +56,12 @@ class TeacherFree(nn.Module):
     def __init__(self, *, classes: int, confidence: float = 0.99, target: Address = "batch.target") -> None:
         super().__init__()
         if classes < 2:
-            raise ArgumentError(f"teacher_free: classes is {classes}; expected at least 2")
+            raise ArgumentError(f"teacher_free: classes is {classes}; expected at least 2", path="classes")
         if not 1 / classes < confidence < 1:
             raise ArgumentError(
                 f"teacher_free: confidence is {confidence}; expected a probability above {1 / classes:.3g}, that of "
-                "any class, and below 1"
+                "any class, and below 1",
+                path="confidence",
             )
         self.classes = classes
         self.confidence = confidence
@@ -73,7 +74,11 @@ class TeacherFree(nn.Module):
     def forward(self, board: Board) -> Outputs:
         target = resolve(board, self.target)
         if target.is_floating_point() or target.dtype == torch.bool:
-            raise ArgumentError(f"teacher_free: {self.target!r} holds {target.dtype}; expected integer classes")
+            raise ArgumentError(
+                f"teacher_free: {self.target!r} holds {target.dtype}; expected integer classes",
+                code="wrong_type",
+                path="target",
+            )
         known = target != _unknown
         right = nn.functional.one_hot(target.where(known, 0), self.classes).bool() & known[..., None]
         other = math.log((1 - self.confidence) / (self.classes - 1))

@@ -92,10 +92,14 @@ class Checkpoints:
         except Exception as error:  # damaged bytes fail in whichever operation they happen to spell
             reason = str(error).partition("\n")[0]
             raise RunError(
-                f"the checkpoint {path} cannot be read ({reason}); remove it to go on from the one before"
+                f"the checkpoint {path} cannot be read ({reason}); remove it to go on from the one before",
+                code="unreadable",
+                path=path,
             ) from error
         if found != _schema:
-            raise RunError(f"the checkpoint {path} has schema {found}; this version reads {_schema}")
+            raise RunError(
+                f"the checkpoint {path} has schema {found}; this version reads {_schema}", code="changed", path=path
+            )
         return state
 
 

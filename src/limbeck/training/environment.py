@@ -67,5 +67,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         if old != new:
             raise RunError(
                 f"this run began with {name} {old}, here it is {new}: the result would not be the same to the bit; "
-                "restore it, or resume with --inexact"
+                "restore it, or resume with --inexact",
+                code="changed",
+                path=name,
             )

@@ -54,7 +54,8 @@ def check_fitting(distiller: Distiller) -> float:
     if len(temperatures) > 1:
         raise ArgumentError(
             "the student is fitted at once to one mix of all terms, and their temperatures are "
-            f"{sorted(temperatures)}; give temperature: 1 beside terms on labels, or leave these out"
+            f"{sorted(temperatures)}; give temperature: 1 beside terms on labels, or leave these out",
+            code="conflict",
         )
     return temperatures.pop()
 
@@ -74,10 +75,11 @@ def _check_term(name: str, term: Term, distiller: Distiller, *, numbers: bool) -
         return
     if not plain or getattr(loss, "class_weights", None) is not None:
         raise ArgumentError(
-            f"{told}, by cross_entropy, kl_divergence or soft_cross_entropy without further options; it is {loss}"
+            f"{told}, by cross_entropy, kl_divergence or soft_cross_entropy without further options; it is {loss}",
+            code="unsupported",
         )
     if not isinstance(getattr(loss, "temperature", 1.0), float | int) or "temperature" in term.inputs:
-        raise ArgumentError(f"{told}, and its temperature moves from step to step; give a number")
+        raise ArgumentError(f"{told}, and its temperature moves from step to step; give a number", code="unsupported")
     _check_constant(told, term)
     for argument, address in term.inputs.items():
         _check_address(told, argument, address, distiller)
@@ -86,7 +88,8 @@ def _check_term(name: str, term: Term, distiller: Distiller, *, numbers: bool) -
 def _check_constant(told: str, term: Term) -> None:
     if not term.is_constant or term.scale is not None or term.classes is not None:
         raise ArgumentError(
-            f"{told}; a weight that moves, scale, or a teacher that knows some of the classes cannot enter"
+            f"{told}; a weight that moves, scale, or a teacher that knows some of the classes cannot enter",
+            code="unsupported",
         )
 
 
@@ -103,7 +106,9 @@ def _check_address(told: str, argument: str, address: str, distiller: Distiller)
     else:
         fits = address == {"student": "student.logits", "target": "batch.target"}[argument]
     if not fits:
-        raise ArgumentError(f"{told}, from labels and the logits of teachers alone; {argument} reads {address}")
+        raise ArgumentError(
+            f"{told}, from labels and the logits of teachers alone; {argument} reads {address}", code="unsupported"
+        )
     _check_still(told, distiller)
 
 
@@ -112,7 +117,9 @@ def _check_still(told: str, distiller: Distiller) -> None:
         moving = next((type(part).__name__ for part in _parts(teacher) if _moves(part)), None)
         if moving or {source_of(other) for other in teacher.reads} & distiller.students.keys():
             what = moving or "the student itself"
-            raise ArgumentError(f"{told}, so no teacher may change while it learns; {name} has {what} in it")
+            raise ArgumentError(
+                f"{told}, so no teacher may change while it learns; {name} has {what} in it", code="unsupported"
+            )
 
 
 def _parts(teacher: Any) -> Iterator[Any]:

@@ -74,7 +74,11 @@ class RunFolder:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RunError(f"the run {self.path} is in use by another process; wait for it or stop it") from error
+                raise RunError(
+                    f"the run {self.path} is in use by another process; wait for it or stop it",
+                    code="in_use",
+                    path=self.path,
+                ) from error
             yield
         finally:
             os.close(descriptor)
@@ -127,4 +131,6 @@ def _remove(folders: Sequence[Path]) -> None:
 
 
 def _unmade(path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot make the run {path}: {error.strerror}; choose another --output")
+    return RunError(
+        f"cannot make the run {path}: {error.strerror}; choose another --output", code="unwritable", path=path
+    )

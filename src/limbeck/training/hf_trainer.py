@@ -40,10 +40,17 @@ class DistillerTrainer(Trainer):  # type: ignore[misc]
 
     def __init__(self, model: Distiller, *args: Any, **options: Any) -> None:
         if not isinstance(model, Distiller):
-            raise ArgumentError(f"DistillerTrainer: the model is a {type(model).__name__}; give the Distiller")
+            raise ArgumentError(
+                f"DistillerTrainer: the model is a {type(model).__name__}; give the Distiller",
+                code="wrong_type",
+                path="model",
+            )
         super().__init__(model, *args, **options)
         if self.args.n_gpu > 1:
-            raise ArgumentError("DistillerTrainer: DataParallel cannot run it; start a process for each GPU (torchrun)")
+            raise ArgumentError(
+                "DistillerTrainer: DataParallel cannot run it; start a process for each GPU (torchrun)",
+                code="unsupported",
+            )
         self.args.remove_unused_columns = False
         self._distiller, self._attached, self._counts = model, False, Counts({}, 0, 0)
         self._totals: dict[str, Tensor] = {}

@@ -262,7 +262,9 @@ class _Loop:
         newest = self.checkpoints.newest
         return DivergedError(
             f"{self.job.stage}, seed {self.job.seed}: {what}; lower the learning rate or set train.clip. "
-            f"The last good checkpoint is {newest if newest is not None else 'none: it diverged before the first'}"
+            f"The last good checkpoint is {newest if newest is not None else 'none: it diverged before the first'}",
+            code="not_finite",
+            path=self.job.stage,
         )
 
     def _values(self, means: Mapping[str, Mean]) -> dict[str, float]:

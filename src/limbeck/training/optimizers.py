@@ -38,15 +38,21 @@ def make_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> to
     known = _known()
     name = settings.optimizer.lower()
     if name not in known:
-        raise ArgumentError(f"no optimizer {settings.optimizer!r}.{suggest(name, known)}")
+        raise ArgumentError(
+            f"no optimizer {settings.optimizer!r}.{suggest(name, known)}", code="unknown_name", path="optimizer"
+        )
     accepted = inspect.signature(known[name]).parameters
     options: dict[str, Any] = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
     options = {key: value for key, value in options.items() if key in accepted}
     for key, value in settings.optimizer_options.items():
         if key == "lr":
-            raise ArgumentError("optimizer_options: lr follows the schedule; set learning_rate")
+            raise ArgumentError.at("optimizer_options", "lr follows the schedule; set learning_rate", code="conflict")
         if key not in accepted or key == "params":
-            raise ArgumentError(f"optimizer_options: {settings.optimizer} takes no {key!r}.{suggest(key, accepted)}")
+            raise ArgumentError.at(
+                "optimizer_options",
+                f"{settings.optimizer} takes no {key!r}.{suggest(key, accepted)}",
+                code="unknown_name",
+            )
         # YAML has lists where torch wants tuples, as in betas.
         options[key] = tuple(value) if isinstance(value, list) else value
     if "fused" in accepted and not {"foreach", "capturable", "differentiable"} & options.keys():
@@ -55,7 +61,7 @@ def make_optimizer(settings: Settings, parameters: Iterable[nn.Parameter]) -> to
     try:
         return known[name]([p for p in parameters if p.requires_grad], **options)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"optimizer {settings.optimizer}: {error}") from error
+        raise ArgumentError(f"optimizer {settings.optimizer}: {error}", path="optimizer_options") from error
 
 
 def make_optimizers(
@@ -79,7 +85,9 @@ def make_optimizers(
         try:
             found.append(make_optimizer(one, parameters))
         except ArgumentError as error:
-            raise ArgumentError(f"student {name!r}: {error}") from error
+            raise ArgumentError(
+                f"student {name!r}: {error}", code=error.code, path=f"students.{name}.{error.path}"
+            ) from error
     return [make_optimizer(settings, (p for p in distiller.parameters() if id(p) not in taken)), *found]
 
 

@@ -82,7 +82,8 @@ class Settings:
         if self.batch_size % self.accumulate:
             raise ArgumentError(
                 f"batch_size {self.batch_size} cannot be cut into accumulate={self.accumulate} equal micro-batches; "
-                "choose a multiple"
+                "choose a multiple",
+                path="accumulate",
             )
 
     def steps_at(self, step: int) -> bool:
@@ -110,4 +111,4 @@ _silent = ("log_every", "checkpoint_every", "keep_checkpoints", "precision", "fi
 
 def _require(name: str, value: float, holds: bool, what: str) -> None:
     if not holds:
-        raise ArgumentError(f"{name} is {value}; it must be {what}")
+        raise ArgumentError(f"{name} is {value}; it must be {what}", path=name)

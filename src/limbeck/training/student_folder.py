@@ -62,12 +62,16 @@ def load_student_folder(distiller: Distiller, folder: Path | str) -> None:
     student, prefix = _student(distiller)
     file = Path(folder, _rest)
     if not file.is_file():
-        raise RunError(f"{folder}: no {_rest}; give a folder that save_student_folder or the Trainer has written")
+        raise RunError.at(
+            folder, f"no {_rest}; give a folder that save_student_folder or the Trainer has written", code="not_found"
+        )
     own = _pretrained_state(student, folder) if _is_pretrained(student) else _module_state(student, folder)
     try:
         distiller.load_state_dict({**load_file(file), **{prefix + name: value for name, value in own.items()}})
     except RuntimeError as error:
-        raise RunError(f"{folder}: it is of another Distiller ({' '.join(str(error).split())})") from error
+        raise RunError.at(
+            folder, f"it is of another Distiller ({' '.join(str(error).split())})", code="mismatch"
+        ) from error
 
 
 def _student(distiller: Distiller) -> tuple[Any, str]:
@@ -90,9 +94,11 @@ def _pretrained_state(student: Any, folder: Path | str) -> Mapping[str, Tensor]:
     try:
         loaded, info = type(student).from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except OSError as error:
-        raise RunError(f"{folder}: no weights of a {type(student).__name__} ({str(error).splitlines()[0]})") from error
+        raise RunError.at(
+            folder, f"no weights of a {type(student).__name__} ({str(error).splitlines()[0]})", code="unreadable"
+        ) from error
     wrong = {kind: sorted(map(str, names)) for kind, names in info.items() if names}
     if wrong:
-        raise RunError(f"{folder}: it is of another model than the student: {wrong}")
+        raise RunError.at(folder, f"it is of another model than the student: {wrong}", code="mismatch")
     state: Mapping[str, Tensor] = loaded.state_dict()
     return state

@@ -100,12 +100,18 @@ def codec_of(section: Mapping[str, Any]) -> Codec:
     settings = dict(section)
     name = settings.pop("use", None)
     if not isinstance(name, str):
-        raise ArgumentError(f"codec {dict(section)}: it needs 'use', one of {', '.join(names('codec'))}")
+        raise ArgumentError(
+            f"codec {dict(section)}: it needs 'use', one of {', '.join(names('codec'))}", code="missing", path="use"
+        )
     entry = lookup("codec", name)
     known = {field.name: field.type for field in dataclasses.fields(entry)}
     for setting in settings:
         if setting not in known:
-            raise ArgumentError(f"codec {name}: it has no setting {setting!r}.{suggest(setting, known)}")
+            raise ArgumentError(
+                f"codec {name}: it has no setting {setting!r}.{suggest(setting, known)}",
+                code="unknown_name",
+                path=setting,
+            )
     _check_numbers(name, entry, settings)
     codec = entry(**settings)
     assert isinstance(codec, Codec)
@@ -117,7 +123,9 @@ def _check_numbers(name: str, codec: Any, settings: Mapping[str, Any]) -> None:
     for setting, value in settings.items():
         kind = _numbers.get(types[setting], object)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not object):
-            raise ArgumentError(f"codec {name}: {setting} is {value!r}, expected {types[setting]}")
+            raise ArgumentError(
+                f"codec {name}: {setting} is {value!r}, expected {types[setting]}", code="wrong_type", path=setting
+            )
 
 
 def section_of(codec: Codec) -> dict[str, Any]:

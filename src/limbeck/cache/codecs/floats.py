@@ -32,7 +32,8 @@ class _Floats(Codec):
         if not np.isfinite(kept).all():
             raise CacheError(
                 f"a value is {float(exact.abs().max()):.6g}, and {kept.dtype.name} ends at {np.finfo(kept.dtype).max}; "
-                "take the codec float32"
+                "take the codec float32",
+                code="out_of_range",
             )
         error = np.abs(kept.astype(np.float32) - exact.numpy()).max(initial=0.0)
         return Encoded(kept.view(np.uint8), float(error))

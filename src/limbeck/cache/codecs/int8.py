@@ -42,7 +42,7 @@ class Int8(Codec):
     def check(self, shape: Shape) -> None:
         if not -len(shape) <= self.axis < len(shape):
             raise ArgumentError(
-                f"int8: axis is {self.axis}, and an entry has shape {list(shape)}; name one of its axes"
+                f"int8: axis is {self.axis}, and an entry has shape {list(shape)}; name one of its axes", path="axis"
             )
 
     def record_bytes(self, shape: Shape) -> int:
@@ -61,7 +61,10 @@ class Int8(Codec):
         with np.errstate(over="ignore"):
             step = (largest - least) / np.float32(_LEVELS)
         if not np.isfinite(step).all():
-            raise CacheError("int8: a channel's values lie further apart than float32 reaches; take the codec float32")
+            raise CacheError(
+                "int8: a channel's values lie further apart than float32 reaches; take the codec float32",
+                code="out_of_range",
+            )
         levels = np.rint((exact - least.astype(np.float64)) / np.where(step > 0, step, 1))
         kept = levels.clip(0, _LEVELS).astype(np.uint8)
         error = np.abs(_values(kept, least, step) - exact).max(initial=0.0)

@@ -53,7 +53,8 @@ class SampleRecord(NamedTuple):
         if not least <= fitted <= most:
             raise ArgumentError(
                 f"sampled: size is {size} bytes for {classes} classes; expected {least} to {most}: take more, or the "
-                "codec topk"
+                "codec topk",
+                path="size",
             )
         return cls(classes, fitted)
 

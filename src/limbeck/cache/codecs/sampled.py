@@ -70,7 +70,7 @@ class Sampled(Codec):
         super().__post_init__()
         check_temperature("sampled", self.temperature)
         if not 0 <= self.seed < 2**64:
-            raise ArgumentError(f"sampled: seed is {self.seed}; expected 0 to 2^64 - 1")
+            raise ArgumentError(f"sampled: seed is {self.seed}; expected 0 to 2^64 - 1", path="seed")
 
     def check(self, shape: Shape) -> None:
         check_classes("sampled", shape)

@@ -36,7 +36,9 @@ FLOOR = -(_NONE - 1) / _STEPS
 def check_temperature(codec: str, temperature: float) -> None:
     """Refuse a temperature that is not a finite number above 0."""
     if not 0 < temperature < math.inf:
-        raise ArgumentError(f"{codec}: temperature is {temperature}, expected a finite number above 0")
+        raise ArgumentError(
+            f"{codec}: temperature is {temperature}, expected a finite number above 0", path="temperature"
+        )
 
 
 def check_classes(codec: str, shape: Shape) -> None:
@@ -44,7 +46,8 @@ def check_classes(codec: str, shape: Shape) -> None:
     if not shape or not 1 <= shape[-1] <= 2**_MOST_BITS:
         raise ArgumentError(
             f"{codec}: an entry has shape {list(shape)}; expected logits, with 1 to {2**_MOST_BITS} classes on the "
-            "last axis"
+            "last axis",
+            code="wrong_shape",
         )
 
 
@@ -53,7 +56,9 @@ def check_softened(codec: str, softened: NDArray[np.floating], temperature: floa
     if np.isnan(softened).any():
         raise CacheError(
             f"{codec}: the softmax of a row at temperature {temperature} is NaN, as its logits, divided by that, "
-            "overflow; mend the teacher, or take a higher temperature"
+            "overflow; mend the teacher, or take a higher temperature",
+            code="not_finite",
+            path="temperature",
         )
 
 

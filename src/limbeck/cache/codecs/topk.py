@@ -63,7 +63,7 @@ class TopK(Codec):
         super().__post_init__()
         check_temperature("topk", self.temperature)
         if self.k < 1:
-            raise ArgumentError(f"topk: k is {self.k}; expected at least 1 class")
+            raise ArgumentError(f"topk: k is {self.k}; expected at least 1 class", path="k")
 
     def check(self, shape: Shape) -> None:
         check_classes("topk", shape)

@@ -45,8 +45,10 @@ def class_numbers(labels: NDArray[Any], classes: tuple[str, ...], *, origin: str
     distinct, inverse = np.unique(labels, return_inverse=True)
     unknown = [str(label) for label in distinct if str(label) not in numbers]
     if unknown:
-        raise DataError(
-            f"{origin}: label {unknown[0]!r} does not occur in the training labels; expected one of {classes}"
+        raise DataError.at(
+            origin,
+            f"label {unknown[0]!r} does not occur in the training labels; expected one of {classes}",
+            code="unknown_name",
         )
     lookup = np.array([numbers[str(label)] for label in distinct], dtype=np.int64)
     return torch.from_numpy(lookup[inverse.reshape(-1)])

@@ -88,7 +88,7 @@ class ClassLabels(LabelType):
             known = target[~np.isnan(target)]
             if target.ndim > 1 or (known % 1).any():
                 shown = "several numbers in a row" if target.ndim > 1 else f"the label {known[known % 1 != 0][0]:g}"
-                raise DataError(f"{name}: {split} has {shown}, not a class; {_regression}")
+                raise DataError.at(name, f"{split} has {shown}, not a class; {_regression}", code="wrong_type")
         names = rising({str(int(value)) for value in np.unique(values["train"]) if not np.isnan(value)})
         space = ClassSpace(classes=names, several=False)
         return {
@@ -99,7 +99,7 @@ class ClassLabels(LabelType):
 def _with_classes(rows: Any, values: NDArray[Any], space: ClassSpace, origin: str) -> Any:
     labels = [None if np.isnan(value) else (str(int(value)),) for value in values.tolist()]
     for at, reason in space.refused(labels).items():
-        raise DataError(f"{origin}, row {at + 1}: {reason}")
+        raise DataError.at(f"{origin}, row {at + 1}", f"{reason}", code="invalid_row")
     target = rows.target.new_tensor(space.encode(labels), dtype=rows.index.dtype)
     return replace(rows, target=target, classes=space.classes, targets=())
 
@@ -162,7 +162,11 @@ def _format_of(label: str | Sequence[str] | None, multi_label: bool, separator: 
     if label is None or not isinstance(label, str):
         if separator is not None or (label is None and multi_label):
             wrong = "separator" if separator is not None else "multi_label"
-            raise ArgumentError(f"{wrong} is for one column of classes, and label is {label!r}; leave one of them out")
+            raise ArgumentError(
+                f"{wrong} is for one column of classes, and label is {label!r}; leave one of them out",
+                code="conflict",
+                path=wrong,
+            )
         return OneClass(None) if label is None else Indicators(tuple(label))
     return ListedClasses(label, separator) if multi_label or separator is not None else OneClass(label)
 
@@ -213,7 +217,9 @@ class ListedClasses:
 
     def __post_init__(self) -> None:
         if self.separator is not None and not self.separator.strip():
-            raise ArgumentError(f"separator is {self.separator!r}; give what stands between classes, as ';'")
+            raise ArgumentError(
+                f"separator is {self.separator!r}; give what stands between classes, as ';'", path="separator"
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -261,7 +267,8 @@ class Indicators:
     def __post_init__(self) -> None:
         if len(self.names) < 2 or len(set(self.names)) < len(self.names):
             raise ArgumentError(
-                f"label is {list(self.names)}; give at least two different columns, or the name of one with classes"
+                f"label is {list(self.names)}; give at least two different columns, or the name of one with classes",
+                path="label",
             )
 
     @property
@@ -311,7 +318,11 @@ def _check_whole(labels: Sequence[tuple[Label, ...] | None], positions: Sequence
     if fractions and None not in values.values():
         at = min(fractions)
         label = (labels[at] or ("",))[0]
-        raise DataError(f"{positions[at]}: the label {label} is a number that is not whole, not a class; {_regression}")
+        raise DataError.at(
+            positions[at],
+            f"the label {label} is a number that is not whole, not a class; {_regression}",
+            code="wrong_type",
+        )
 
 
 def _number(label: Label) -> float | None:

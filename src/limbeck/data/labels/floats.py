@@ -38,10 +38,18 @@ class FloatLabels(LabelType):
         self.single = label is None or isinstance(label, str)
         self.columns = () if label is None else (label,) if isinstance(label, str) else tuple(label)
         if not self.single and len(set(self.columns)) < max(1, len(self.columns)):
-            raise ArgumentError(f"label is {list(self.columns)}; give different columns, or the name of one")
+            raise ArgumentError(
+                f"label is {list(self.columns)}; give different columns, or the name of one",
+                code="duplicate",
+                path="label",
+            )
         units = (unit,) * len(self.columns) if isinstance(unit, str) else tuple(unit)
         if len(units) != len(self.columns):
-            raise ArgumentError(f"unit has {len(units)} entries, label has {len(self.columns)}; give one for each")
+            raise ArgumentError(
+                f"unit has {len(units)} entries, label has {len(self.columns)}; give one for each",
+                code="mismatch",
+                path="unit",
+            )
         self.targets = tuple(FloatTarget(name, unit) for name, unit in zip(self.columns, units, strict=True))
 
     def read(self, record: Record, row: Any, class_names: Mapping[str, tuple[str, ...]]) -> tuple[float, ...]:
@@ -101,7 +109,9 @@ def _as_floats(rows: Any, name: str) -> Any:
     if rows.target.ndim > 1 or not values:
         raise DataError(
             f"{name} has the classes {', '.join(map(repr, rows.classes[:5]))}; expected numbers to predict: "
-            "use a task of classification"
+            "use a task of classification",
+            code="wrong_type",
+            path=name,
         )
     # The last entry is that of rows whose class is not known.
     table = rows.target.new_tensor([*values, math.nan], dtype=_float32(rows))

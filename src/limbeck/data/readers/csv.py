@@ -40,7 +40,7 @@ class Csv(FileReader):
                     else:
                         yield row
             except csv.Error as error:
-                raise DataError(f"{file}, line {reader.line_num}: no CSV ({error})") from error
+                raise DataError.at(f"{file}, line {reader.line_num}", f"no CSV ({error})", code="damaged") from error
 
 
 def _check_names(file: Path, names: Iterable[str]) -> None:
@@ -48,7 +48,9 @@ def _check_names(file: Path, names: Iterable[str]) -> None:
         try:
             check_utf8(name, name)
         except ValueError:
-            raise DataError(f"{file}, line 1: the names of the columns are not UTF-8; save it as UTF-8") from None
+            raise DataError.at(
+                f"{file}, line 1", "the names of the columns are not UTF-8; save it as UTF-8", code="unreadable"
+            ) from None
 
 
 def _next(reader: Iterator[dict[str, str]]) -> dict[str, str] | None:

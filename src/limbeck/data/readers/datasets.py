@@ -55,7 +55,11 @@ class Datasets:
             if split is None:
                 continue
             if split not in data:
-                raise DataError(f"the data set {self.name} has no split {split!r}.{suggest(split, data)}")
+                raise DataError(
+                    f"the data set {self.name} has no split {split!r}.{suggest(split, data)}",
+                    code="unknown_name",
+                    path=self.name,
+                )
             origin = f"{self.name}, split {split}"
             records[name] = Records(origin, located(origin, data[split]), dict(_class_names(data[split].features)))
         return records
@@ -76,11 +80,17 @@ def _opened(name: str, config: str | None) -> Any:
         try:
             return library.load_from_disk(name)
         except (OSError, ValueError) as error:
-            raise DataError(f"{name} is no folder of save_to_disk ({str(error).splitlines()[0]})") from error
+            raise DataError(
+                f"{name} is no folder of save_to_disk ({str(error).splitlines()[0]})", code="unreadable", path=name
+            ) from error
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1:
-        raise DataError(f"no folder {name}; give one that save_to_disk wrote, or the name of a data set")
+        raise DataError(
+            f"no folder {name}; give one that save_to_disk wrote, or the name of a data set",
+            code="not_found",
+            path=name,
+        )
     try:
         return library.load_dataset(name, config)
     except Exception as error:  # of the hub, of its connection, of a script: each has classes of its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"the data set {name!r} cannot be loaded ({reason})") from error
+        raise DataError(f"the data set {name!r} cannot be loaded ({reason})", code="unreadable", path=name) from error

@@ -36,8 +36,10 @@ class Objects:
         tables = dict(data) if isinstance(data, Mapping) else {"train": data}
         for name, table in tables.items():
             if not is_table(table):
-                raise ArgumentError(
-                    f"data: {name!r} is a {type(table).__name__}; give a data frame or a list of mappings"
+                raise ArgumentError.at(
+                    "data",
+                    f"{name!r} is a {type(table).__name__}; give a data frame or a list of mappings",
+                    code="wrong_type",
                 )
         self.tables = tables
 

@@ -34,9 +34,13 @@ class Parquet(FileReader):
                     for number in range(batch.num_rows):
                         yield _row(batch, number)
         except arrow.ArrowInvalid as error:
-            raise DataError(f"{file} is no Parquet file ({str(error).splitlines()[0]})") from error
+            raise DataError(
+                f"{file} is no Parquet file ({str(error).splitlines()[0]})", code="unreadable", path=file
+            ) from error
         except OSError as error:  # of a block that does not unpack; it names no file
-            raise DataError(f"{file} is damaged ({str(error).splitlines()[0]}); write it again") from error
+            raise DataError(
+                f"{file} is damaged ({str(error).splitlines()[0]}); write it again", code="damaged", path=file
+            ) from error
 
 
 def _row(batch: Any, number: int) -> Record | InvalidRow:

@@ -107,7 +107,7 @@ class FileReader(ABC):
         files = {name: Path(path) for name, path in self.files.items() if path is not None}
         for file in files.values():
             if not file.is_file():
-                raise DataError(f"no file {file}; give the path of a file")
+                raise DataError(f"no file {file}; give the path of a file", code="not_found", path=file)
         return {name: Records(str(file), located(str(file), self.rows(file))) for name, file in files.items()}
 
     @abstractmethod
@@ -139,7 +139,9 @@ def reader_of(file: str | Path) -> str:
         known |= dict.fromkeys(getattr(registry.lookup("reader", name), "suffixes", ()), name)
     suffix = Path(file).suffix.lower()
     if suffix not in known:
-        raise ArgumentError(f"{file}: no reader for files that end in {suffix!r}.{suggest(suffix, known)}")
+        raise ArgumentError.at(
+            file, f"no reader for files that end in {suffix!r}.{suggest(suffix, known)}", code="unsupported"
+        )
     return known[suffix]
 
 

@@ -151,7 +151,9 @@ class ImageSet(LabelledRows):
         if self.shape != others.shape:
             raise DataError(
                 f"unlabelled images have shape {others.shape}, the labelled ones {self.shape}; bring them to the same "
-                "channels, height and width"
+                "channels, height and width",
+                code="mismatch",
+                path="unlabelled",
             )
         start = int(self.index.max()) + 1 if len(self) else 0
         return ImageSet(
@@ -179,7 +181,10 @@ def check_size(size: int, memory: int) -> None:
         ArgumentError: if size is below 1 or memory negative.
     """
     if size < 1 or memory < 0:
-        raise ArgumentError(f"size is {size} and memory is {memory}; expected at least 1 pixel and at least 0 bytes")
+        raise ArgumentError(
+            f"size is {size} and memory is {memory}; expected at least 1 pixel and at least 0 bytes",
+            path="size" if size < 1 else "memory",
+        )
 
 
 def held_images(files: FileImages, memory: int) -> Images:

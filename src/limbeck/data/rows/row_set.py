@@ -149,7 +149,8 @@ class LabelledRows:
             least = f"{len(self.classes)} (one per class)" if self.classes else "1"
             raise ArgumentError(
                 f"cannot keep {count} labels of {len(labelled)} labelled rows in {len(self.classes)} classes: "
-                f"expected a number from {least} to {len(labelled)}"
+                f"expected a number from {least} to {len(labelled)}",
+                path="labels",
             )
         kept = torch.zeros(len(self), dtype=torch.bool)
         kept[self.draw(labelled, count, seed)] = True
@@ -176,7 +177,9 @@ def _check_indicators(target: Tensor) -> None:
         row = int(wrong[0])
         raise DataError(
             f"row {row} has target {target[row].tolist()}; expected a 0 or 1 for each class, or {UNKNOWN} for all "
-            "where its classes are not known"
+            "where its classes are not known",
+            code="out_of_range",
+            path=f"row {row}",
         )
 
 
@@ -214,27 +217,39 @@ def check_labels(
             raise DataError(
                 f"{name} has type {column.dtype} and shape {tuple(column.shape)}; expected {types[name]} of shape "
                 f"{' or '.join(str(shape) for shape in shapes[name])}, one number per {what}"
-                f"{', or a 0 or 1 for each class' if name == 'target' and not floats else ''}"
+                f"{', or a 0 or 1 for each class' if name == 'target' and not floats else ''}",
+                code="wrong_shape",
+                path=name,
             )
     if floats:
         _check_floats(target)
     else:
         _check_classes(target, classes)
     if len(torch.unique(index)) < len(index):
-        raise DataError("index holds a number twice; expected one number per row of the source")
+        raise DataError(
+            "index holds a number twice; expected one number per row of the source", code="duplicate", path="index"
+        )
 
 
 def _check_floats(target: Tensor) -> None:
     wrong = target.isinf().nonzero()
     if len(wrong):
-        raise DataError(f"row {int(wrong[0][0])} has an infinite target; expected a number, or NaN where it is unknown")
+        raise DataError(
+            f"row {int(wrong[0][0])} has an infinite target; expected a number, or NaN where it is unknown",
+            code="not_finite",
+            path=f"row {int(wrong[0][0])}",
+        )
 
 
 def _check_classes(target: Tensor, classes: tuple[str, ...]) -> None:
     if len(classes) < 2 and bool((target != UNKNOWN).any()):
-        raise DataError(f"the data has {len(classes)} class(es), {classes}; expected at least 2")
+        raise DataError(
+            f"the data has {len(classes)} class(es), {classes}; expected at least 2", code="too_few", path="classes"
+        )
     if len(set(classes)) < len(classes):
-        raise DataError(f"the class names {classes} hold a name twice; expected each once")
+        raise DataError(
+            f"the class names {classes} hold a name twice; expected each once", code="duplicate", path="classes"
+        )
     if target.ndim > 1:
         _check_indicators(target)
     wrong = ((target != UNKNOWN) & ((target < 0) | (target >= len(classes)))).nonzero()
@@ -242,7 +257,9 @@ def _check_classes(target: Tensor, classes: tuple[str, ...]) -> None:
         row = int(wrong[0][0])
         raise DataError(
             f"row {row} has target {int(target[row])}; expected 0..{len(classes) - 1}, or {UNKNOWN} "
-            "where the class is not known"
+            "where the class is not known",
+            code="out_of_range",
+            path=f"row {row}",
         )
 
 

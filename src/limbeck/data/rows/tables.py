@@ -44,7 +44,11 @@ class TableFields:
     def fit(self, rows: Sequence[Row], positions: Sequence[Position]) -> _Encoder:
         names = list(self.features or rows[0])
         if not names:
-            raise DataError(f"{positions[0].origin} has no column of features; expected at least one beside the labels")
+            raise DataError(
+                f"{positions[0].origin} has no column of features; expected at least one beside the labels",
+                code="missing",
+                path=positions[0].origin,
+            )
         return _Encoder(fit_columns(rows, positions, names, self.categorical))
 
 
@@ -116,12 +120,23 @@ class TableSet(LabelledRows):
         for name, (values, dtype, shape) in expected.items():
             if values.dtype != dtype or values.shape != shape:
                 raise DataError(
-                    f"{name} has type {values.dtype} and shape {tuple(values.shape)}; expected {dtype} of shape {shape}"
+                    f"{name} has type {values.dtype} and shape {tuple(values.shape)}; expected {dtype} of "
+                    f"shape {shape}",
+                    code="wrong_shape",
+                    path=name,
                 )
         if self.numeric.isinf().any():
-            raise DataError(f"row {int(self.numeric.isinf().any(1).nonzero()[0])} holds an infinite number")
+            raise DataError(
+                f"row {int(self.numeric.isinf().any(1).nonzero()[0])} holds an infinite number",
+                code="not_finite",
+                path="numeric",
+            )
         if ((self.categorical < 0) | (self.categorical >= codes)).any():
-            raise DataError(f"categorical holds a code out of range; columns have {codes.tolist()} codes, from 0")
+            raise DataError(
+                f"categorical holds a code out of range; columns have {codes.tolist()} codes, from 0",
+                code="out_of_range",
+                path="categorical",
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -157,10 +172,18 @@ class TableSet(LabelledRows):
         at = {column.name: column for column in self.columns}
         for column in other.columns:
             if column.name not in at:
-                raise DataError(f"the rows have no column {column.name!r}; expected the columns of the training rows")
+                raise DataError(
+                    f"the rows have no column {column.name!r}; expected the columns of the training rows",
+                    code="unknown_name",
+                    path=column.name,
+                )
             if at[column.name].is_numeric != column.is_numeric:
                 kinds = ("numbers", "categories") if column.is_numeric else ("categories", "numbers")
-                raise DataError(f"the column {column.name!r} holds {kinds[1]}, in the training rows {kinds[0]}")
+                raise DataError(
+                    f"the column {column.name!r} holds {kinds[1]}, in the training rows {kinds[0]}",
+                    code="mismatch",
+                    path=column.name,
+                )
         numeric = [self._numbers(column.name) for column in other.columns if column.is_numeric]
         codes = [self._recoded(column) for column in other.columns if not column.is_numeric]
         return replace(

@@ -123,7 +123,9 @@ class TextSet(LabelledRows):
         check_labels("text", len(self.position), self.target, self.index, self.classes, self.targets)
         found = {len(row) for file in self.files for row in file.rows} or {1}
         if len(found) > 1 or not found <= {1, 2}:
-            raise DataError(f"rows have {sorted(found)} texts; expected one in each, or a pair in each")
+            raise DataError(
+                f"rows have {sorted(found)} texts; expected one in each, or a pair in each", code="mismatch"
+            )
 
     @classmethod
     def of(

@@ -97,12 +97,18 @@ class TagSet(LabelledRows):
         check_labels("sentence", len(self.position), self.target, self.index, self.classes)
         words = [len(row) for file in self.files for row in file.rows]
         if self.tags.lengths.tolist() != words:
-            raise DataError(f"tags of {len(self.tags)} rows for {len(words)} sentences; expected one for each word")
+            raise DataError(
+                f"tags of {len(self.tags)} rows for {len(words)} sentences; expected one for each word",
+                code="mismatch",
+                path="tags",
+            )
         known = self.tags.values[self.tags.values != UNKNOWN]
         if len(known) and not 0 <= int(known.min()) <= int(known.max()) < len(self.classes):
             raise DataError(
                 f"tags go from {int(known.min())} to {int(known.max())}; expected 0 to {len(self.classes) - 1}, or "
-                f"{UNKNOWN} where the tag is not known"
+                f"{UNKNOWN} where the tag is not known",
+                code="out_of_range",
+                path="tags",
             )
 
     @classmethod

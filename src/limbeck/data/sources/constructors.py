@@ -66,9 +66,11 @@ def source_constructor(
     known = sources_for(row_type)
     if name in registry.names("source"):
         raise ArgumentError(
-            f"the source {name!r} has other rows than this task takes, {_names(row_type)}.{suggest(name, known)}"
+            f"the source {name!r} has other rows than this task takes, {_names(row_type)}.{suggest(name, known)}",
+            code="unsupported",
+            path="use",
         )
-    raise ArgumentError(f"no source or reader {name!r}.{suggest(name, known)}")
+    raise ArgumentError(f"no source or reader {name!r}.{suggest(name, known)}", code="unknown_name", path="use")
 
 
 def load(row_type: RowType, label_type: type[LabelType] | None, spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -107,7 +109,11 @@ def object_constructor(
     """
 
     if label_type is None or not _of_records(row_type):
-        raise ArgumentError(f"rows of {_names(row_type)} are not made of data frames; give them as a source loads them")
+        raise ArgumentError(
+            f"rows of {_names(row_type)} are not made of data frames; give them as a source loads them",
+            code="unsupported",
+            path="data",
+        )
 
     def reader() -> Objects:
         return Objects(data)
@@ -140,7 +146,9 @@ def from_objects(row_type: RowType, label_type: type[LabelType], data: Any, **op
     if not parts or not all(is_table(part) for part in parts):
         raise ArgumentError(
             f"data is a {type(data).__name__}; give a data frame, a list of mappings, or "
-            f"{{'train': {_names(row_type)}, …}}"
+            f"{{'train': {_names(row_type)}, …}}",
+            code="wrong_type",
+            path="data",
         )
     return object_constructor(row_type, label_type, data, options)(**options).load()
 
@@ -167,8 +175,10 @@ class _CompleteSource:
         sets = self.source.load()
         for split, rows in sets.items():
             if not isinstance(rows, self.row_type):
-                raise DataError(
-                    f"{self.name}: {split} is a {type(rows).__name__}; this task takes {_names(self.row_type)}"
+                raise DataError.at(
+                    self.name,
+                    f"{split} is a {type(rows).__name__}; this task takes {_names(self.row_type)}",
+                    code="wrong_type",
                 )
         return sets if self.label_type is None else self.label_type.adapt(sets, self.name)
 
@@ -205,7 +215,9 @@ def _combined(
 
         unknown = [option for option in options if option not in known]
         if unknown:
-            raise ArgumentError(f"{name} takes no {unknown[0]!r}.{suggest(unknown[0], known)}")
+            raise ArgumentError(
+                f"{name} takes no {unknown[0]!r}.{suggest(unknown[0], known)}", code="unknown_name", path=unknown[0]
+            )
         return _RecordSource(taken(reader, own), taken(chosen.fields, fields), taken(label_type, labels), skip)
 
     return _with_signature(construct, {**known, "skip": skip})

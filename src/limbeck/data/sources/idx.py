@@ -62,7 +62,11 @@ class Idx:
         test_labels: str | None = None,
     ) -> None:
         if folder is None and (train_images is None or train_labels is None):
-            raise ArgumentError("idx has neither folder nor train_images and train_labels; give one or the other")
+            raise ArgumentError(
+                "idx has neither folder nor train_images and train_labels; give one or the other",
+                code="missing",
+                path="folder",
+            )
         given = {
             "train_images": train_images,
             "train_labels": train_labels,
@@ -89,14 +93,22 @@ class Idx:
         files = [self._required(f"{name}_images"), self._required(f"{name}_labels")]
         images, labels = read_idx(files[0], 3), read_idx(files[1], 1)
         if len(images) != len(labels):
-            raise DataError(f"{files[0]} holds {len(images)} images, {files[1]} {len(labels)} labels; expected as many")
+            raise DataError(
+                f"{files[0]} holds {len(images)} images, {files[1]} {len(labels)} labels; expected as many",
+                code="mismatch",
+                path=files[0],
+            )
         return images, labels
 
     def _required(self, part: str) -> Path:
         file = self._file(part)
         if file is None:
             missing = Path(self._folder, _NAMES[part]) if self._folder is not None else part
-            raise DataError(f"{missing}: not found, nor with .gz; expected the {part.replace('_', ' ')} in IDX format")
+            raise DataError.at(
+                missing,
+                f"not found, nor with .gz; expected the {part.replace('_', ' ')} in IDX format",
+                code="not_found",
+            )
         return file
 
     def _file(self, part: str) -> Path | None:
@@ -122,15 +134,19 @@ def read_idx(file: Path, dimensions: int) -> NDArray[np.uint8]:
     size = 4 + 4 * dimensions
     magic = bytes((0, 0, _UNSIGNED_BYTE, dimensions))
     if content[:4] != magic or len(content) < size:
-        raise DataError(
-            f"{file}: starts with {content[:4].hex(' ')} and has {len(content)} bytes; expected an IDX header, "
-            f"{magic.hex(' ')} and {dimensions} size(s) of 4 bytes (unsigned bytes in {dimensions} dimension(s))"
+        raise DataError.at(
+            file,
+            f"starts with {content[:4].hex(' ')} and has {len(content)} bytes; expected an IDX header, "
+            f"{magic.hex(' ')} and {dimensions} size(s) of 4 bytes (unsigned bytes in {dimensions} dimension(s))",
+            code="unreadable",
         )
     shape = struct.unpack(f">{dimensions}I", content[4:size])
     expected = size + math.prod(shape)
     if len(content) != expected:
-        raise DataError(
-            f"{file}: has {len(content)} bytes; expected {expected}, as its header says {shape}: fetch it again"
+        raise DataError.at(
+            file,
+            f"has {len(content)} bytes; expected {expected}, as its header says {shape}: fetch it again",
+            code="damaged",
         )
     return np.frombuffer(bytearray(content), dtype=np.uint8, offset=size).reshape(shape)
 
@@ -140,9 +156,9 @@ def _content(file: Path) -> bytes:
         content = file.read_bytes()
         return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except FileNotFoundError as error:
-        raise DataError(f"{file}: not found; expected an IDX file") from error
+        raise DataError.at(file, "not found; expected an IDX file", code="not_found") from error
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: cannot be read: {error}; fetch it again") from error
+        raise DataError.at(file, f"cannot be read: {error}; fetch it again", code="unreadable") from error
 
 
 def _image_set(

@@ -57,14 +57,18 @@ class ImageFolder:
         start = 0
         for name, folder in parts.items():
             if not set(_subfolders(folder)) <= set(classes):
-                raise DataError(f"{folder}: has classes {_subfolders(folder)}; expected those of training, {classes}")
+                raise DataError.at(
+                    folder, f"has classes {_subfolders(folder)}; expected those of training, {classes}", code="mismatch"
+                )
             sets[name] = self._set(folder, classes, start)
             start += len(sets[name])
         return sets
 
     def _parts(self) -> dict[str, Path]:
         if not self._folder.is_dir():
-            raise DataError(f"{self._folder}: not found; expected a folder with one sub-folder per class")
+            raise DataError.at(
+                self._folder, "not found; expected a folder with one sub-folder per class", code="not_found"
+            )
         names = _subfolders(self._folder)
         # a class may be called "train", so the folder is one of splits only if it holds nothing else
         if "train" not in names or not set(names) <= {"train", "val", "test"}:
@@ -92,7 +96,7 @@ class ImageFolder:
 def _subfolders(folder: Path) -> tuple[str, ...]:
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not names:
-        raise DataError(f"{folder}: has no sub-folders; expected one per class")
+        raise DataError.at(folder, "has no sub-folders; expected one per class", code="missing")
     return tuple(names)
 
 
@@ -100,5 +104,7 @@ def _image_files(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     files = [file for file in entries if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")]
     if not files:
-        raise DataError(f"{folder}: holds no image files; expected names that end in {', '.join(sorted(_SUFFIXES))}")
+        raise DataError.at(
+            folder, f"holds no image files; expected names that end in {', '.join(sorted(_SUFFIXES))}", code="missing"
+        )
     return files

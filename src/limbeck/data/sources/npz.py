@@ -74,22 +74,26 @@ class Npz:
             parts["test"] = ("x_test", "y_test")
         for name in sum(parts.values(), ()):
             if name not in arrays:
-                raise DataError(
-                    f"{self._file}: has no array {name!r}, only {sorted(arrays)}; "
-                    "expected x and y, or x_train, y_train, x_test and y_test"
+                raise DataError.at(
+                    self._file,
+                    f"has no array {name!r}, only {sorted(arrays)}; "
+                    "expected x and y, or x_train, y_train, x_test and y_test",
+                    code="unknown_name",
                 )
         sets: dict[str, ImageSet | TableSet] = {}
         labels = self._kind(self._labels(arrays, parts["train"][1]), parts["train"][1])
         for split, (x, y) in parts.items():
             values, target = arrays[x], self._target(arrays, y, labels)
             if len(values) != len(target):
-                raise DataError(f"{self._file}: {x} has {len(values)} rows, {y} has {len(target)}; expected as many")
+                raise DataError.at(
+                    self._file, f"{x} has {len(values)} rows, {y} has {len(target)}; expected as many", code="mismatch"
+                )
             start = len(sets["train"]) if sets else 0
             try:
                 sets[split] = self._set(arrays, x, target, labels, start)
             except DataError as error:
                 own = str(error).startswith(str(self._file))
-                raise error if own else DataError(f"{self._file}: {x}: {error}") from error
+                raise error if own else DataError.at(self._file, f"{x}: {error}", code=error.code) from error
         return sets
 
     def _set(self, arrays: Arrays, name: str, target: Tensor, labels: _Labels, start: int) -> ImageSet | TableSet:
@@ -98,10 +102,12 @@ class Npz:
             return ImageSet.from_tensor(pixels, target, labels.classes, targets=labels.targets, start=start)
         values = arrays[name]
         if values.dtype.kind not in "iuf":
-            raise DataError(f"type {values.dtype}; expected numbers, [N, F]")
+            raise DataError(f"type {values.dtype}; expected numbers, [N, F]", code="wrong_type")
         names = arrays.get("columns", np.array([f"x{number}" for number in range(values.shape[1])]))
         if names.dtype.kind != "U" or names.shape != values.shape[1:] or len(set(names.tolist())) < len(names):
-            raise DataError(f"columns is {names.tolist()}; expected {values.shape[1]} different names")
+            raise DataError(
+                f"columns is {names.tolist()}; expected {values.shape[1]} different names", code="wrong_shape"
+            )
         return TableSet(
             torch.from_numpy(values.astype(np.float32)),
             torch.empty((len(values), 0), dtype=torch.int64),
@@ -114,12 +120,14 @@ class Npz:
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         if not self._file.is_file():
-            raise DataError(f"{self._file}: not found; expected a NumPy .npz file")
+            raise DataError.at(self._file, "not found; expected a NumPy .npz file", code="not_found")
         try:
             with self._file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise DataError(f"{self._file}: cannot be read as .npz without pickle: {error}") from error
+            raise DataError.at(
+                self._file, f"cannot be read as .npz without pickle: {error}", code="unreadable"
+            ) from error
 
     def _labels(self, arrays: Arrays, name: str) -> NDArray[Any]:
         labels = arrays[name]
@@ -130,9 +138,11 @@ class Npz:
             or labels.ndim not in (1, 2)
             or (labels.dtype.kind == "U" and labels.ndim > 1)
         ):
-            raise DataError(
-                f"{self._file}: {name} has type {labels.dtype} and shape {labels.shape}; expected integers or text, "
-                "[N], a 0 or 1 for each class, [N, K], or floats"
+            raise DataError.at(
+                self._file,
+                f"{name} has type {labels.dtype} and shape {labels.shape}; expected integers or text, "
+                "[N], a 0 or 1 for each class, [N, K], or floats",
+                code="wrong_shape",
             )
         return labels
 
@@ -146,7 +156,9 @@ class Npz:
     def _target(self, arrays: Arrays, name: str, kind: _Labels) -> Tensor:
         labels = self._labels(arrays, name)
         if (labels.dtype.kind == "f") != bool(kind.targets):
-            raise DataError(f"{self._file}: {name} has type {labels.dtype}; expected the type of the training labels")
+            raise DataError.at(
+                self._file, f"{name} has type {labels.dtype}; expected the type of the training labels", code="mismatch"
+            )
         if kind.targets:
             return torch.from_numpy(labels.astype(np.float32))
         if labels.ndim > 1:
@@ -158,28 +170,37 @@ class Npz:
         if images.ndim == 3:
             images = images[:, None]
         elif images.ndim != 4:
-            raise DataError(
-                f"{self._file}: {name} has shape {images.shape}; expected [N, H, W], [N, H, W, C] or [N, C, H, W]"
+            raise DataError.at(
+                self._file,
+                f"{name} has shape {images.shape}; expected [N, H, W], [N, H, W, C] or [N, C, H, W]",
+                code="wrong_shape",
             )
         elif self._channels_last(images.shape, name):
             images = images.transpose(0, 3, 1, 2)
         if images.dtype.kind in "iu":
             if images.size and (images.min() < 0 or images.max() > 255):
-                raise DataError(
-                    f"{self._file}: {name} holds {images.min()} to {images.max()}; expected integers in 0..255"
+                raise DataError.at(
+                    self._file,
+                    f"{name} holds {images.min()} to {images.max()}; expected integers in 0..255",
+                    code="out_of_range",
                 )
             return torch.from_numpy(np.ascontiguousarray(images, dtype=np.uint8))
         if images.dtype.kind == "f":
             return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-        raise DataError(f"{self._file}: {name} has type {images.dtype}; expected integers in 0..255 or floats in 0..1")
+        raise DataError.at(
+            self._file,
+            f"{name} has type {images.dtype}; expected integers in 0..255 or floats in 0..1",
+            code="wrong_type",
+        )
 
     def _channels_last(self, shape: tuple[int, ...], name: str) -> bool:
         if self._layout != "auto":
             return self._layout == "NHWC"
         first, last = shape[1] in _CHANNELS, shape[3] in _CHANNELS
         if first == last:
-            raise DataError(
-                f"{self._file}: {name} has shape {shape}, in which channels may come first or last; "
-                "say layout: NCHW or layout: NHWC"
+            raise DataError.at(
+                self._file,
+                f"{name} has shape {shape}, in which channels may come first or last; say layout: NCHW or layout: NHWC",
+                code="missing",
             )
         return last

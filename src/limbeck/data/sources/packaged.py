@@ -32,7 +32,9 @@ def packaged_file(package: str, path: str, *, distribution: str) -> Path:
         file = Path(folder, path)
         if file.is_file():
             return file
-    raise DataError(f"the package {package} with its file {path} is not installed: pip install {distribution}")
+    raise DataError(
+        f"the package {package} with its file {path} is not installed: pip install {distribution}", code="not_installed"
+    )
 
 
 def read_bytes_table(file: Path, columns: int) -> NDArray[np.uint8]:
@@ -45,10 +47,14 @@ def read_bytes_table(file: Path, columns: int) -> NDArray[np.uint8]:
         text = gzip.decompress(file.read_bytes()).decode("ascii")
         values = np.fromstring(text.replace("\n", ","), dtype=np.int64, sep=",")
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as gzipped text: {error}") from error
+        raise DataError.at(file, f"cannot be read as gzipped text: {error}", code="unreadable") from error
     rows = text.count("\n")
     if not rows or values.size != rows * columns or values.min() < 0 or values.max() > 255:
-        raise DataError(f"{file}: {values.size} numbers in {rows} lines; expected {columns} numbers in 0..255 per line")
+        raise DataError.at(
+            file,
+            f"{values.size} numbers in {rows} lines; expected {columns} numbers in 0..255 per line",
+            code="damaged",
+        )
     return values.astype(np.uint8).reshape(rows, columns)
 
 
@@ -69,7 +75,9 @@ def read_table(file: Path, columns: int, *, skip: int = 0) -> NDArray[np.float64
         lines = text.splitlines()[skip:]
         values = np.array([[float(cell) for cell in line.replace(",", " ").split()] for line in lines])
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as a table of numbers: {error}") from error
+        raise DataError.at(file, f"cannot be read as a table of numbers: {error}", code="unreadable") from error
     if values.ndim != 2 or values.shape[1] != columns:
-        raise DataError(f"{file}: its values have shape {values.shape}; expected {columns} numbers in each line")
+        raise DataError.at(
+            file, f"its values have shape {values.shape}; expected {columns} numbers in each line", code="damaged"
+        )
     return values

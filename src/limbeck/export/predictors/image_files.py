@@ -30,7 +30,7 @@ def read_image(file: Path, channels: int, size: tuple[int, int]) -> NDArray[np.f
         DataError: if the file is not an image, or channels is neither 1 nor 3.
     """
     if channels not in _modes:
-        raise DataError(f"{file}: the model takes {channels} channels; an image file has 1 or 3")
+        raise DataError.at(file, f"the model takes {channels} channels; an image file has 1 or 3", code="unsupported")
     return fit_image(file, _modes[channels], size).astype(np.float32) / np.float32(255)
 
 
@@ -75,4 +75,4 @@ def to_array(image: PILImage) -> NDArray[np.uint8]:
 
 def unreadable(file: Path, error: Exception) -> DataError:
     """The error for a file that is not an image."""
-    return DataError(f"{file}: cannot be read as an image: {error}; mend or remove it")
+    return DataError.at(file, f"cannot be read as an image: {error}; mend or remove it", code="unreadable")

@@ -30,7 +30,7 @@ def predict(inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: 
         DataError: if a file is not an image.
     """
     if pairs:
-        raise ArgumentError("an image has no second text; leave the pair out")
+        raise ArgumentError("an image has no second text; leave the pair out", code="unsupported", path="pairs")
     (image,) = session.inputs.values()
     channels, height, width = map(int, image.shape[1:])
     rows = [read_image(Path(file), channels, (height, width)) for file in inputs]

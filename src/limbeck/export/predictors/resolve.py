@@ -36,7 +36,10 @@ def resolve_predictor(name: str, plugin: Path | None = None) -> Predictor:
     module, _, function = name.partition(":")
     predict = getattr(_module(module, plugin), function, None)
     if not callable(predict):
-        raise RunError(f"the predictor {name!r}: the module {module} has no function {function!r}; name another one")
+        raise RunError(
+            f"the predictor {name!r}: the module {module} has no function {function!r}; name another one",
+            code="unknown_name",
+        )
     found: Predictor = predict
     return found
 
@@ -53,4 +56,7 @@ def _module(name: str, plugin: Path | None) -> ModuleType:
         if name in sys.modules:
             return sys.modules[name]
     beside = "the run has no plugin" if plugin is None else f"the plugin {plugin} does not define it"
-    raise RunError(f"the predictor's module {name} is not installed, and {beside}; install what the run was made with")
+    raise RunError(
+        f"the predictor's module {name} is not installed, and {beside}; install what the run was made with",
+        code="not_installed",
+    )

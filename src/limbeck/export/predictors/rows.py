@@ -34,10 +34,12 @@ def predict(inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: 
         ArgumentError: if there are pairs, a row is not of this form, or the file takes other inputs.
     """
     if pairs:
-        raise ArgumentError("a row of numbers has no second text; leave the pair out")
+        raise ArgumentError("a row of numbers has no second text; leave the pair out", code="unsupported", path="pairs")
     if len(session.inputs) != 1 or len(next(iter(session.inputs.values())).shape) != 2:
         given = ", ".join(f"{name} {info}" for name, info in session.inputs.items())
-        raise ArgumentError(f"the file takes {given}; rows of numbers go into one input [B, F] only")
+        raise ArgumentError(
+            f"the file takes {given}; rows of numbers go into one input [B, F] only", code="unsupported", path="inputs"
+        )
     (features,) = session.inputs.values()
     columns = session.names.get(features.name, ())
     categories: dict[str, list[str]] = json.loads(session.metadata.get("categories", "{}"))
@@ -77,7 +79,11 @@ def _row(
 
 def _refused(text: str, number: int, error: Exception, columns: Sequence[str]) -> ArgumentError:
     named = f" or a JSON object with the columns {', '.join(columns)}" if columns else ""
-    return ArgumentError(f"row {number} is {text!r} ({error}); expected numbers such as 0.5,1,3{named}")
+    return ArgumentError(
+        f"row {number} is {text!r} ({error}); expected numbers such as 0.5,1,3{named}",
+        code="wrong_type",
+        path=f"row {number}",
+    )
 
 
 def _by_column(row: dict[str, Any], columns: Sequence[str]) -> list[Any]:
@@ -118,4 +124,6 @@ def _check_lengths(rows: Sequence[Sequence[Any]], width: int | str) -> None:
     for number, row in enumerate(rows, start=1):
         expected = len(rows[0]) if isinstance(width, str) else width
         if len(row) != expected:
-            raise ArgumentError(f"row {number} has {len(row)} numbers; expected {expected}")
+            raise ArgumentError(
+                f"row {number} has {len(row)} numbers; expected {expected}", code="wrong_shape", path=f"row {number}"
+            )

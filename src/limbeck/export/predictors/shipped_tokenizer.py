@@ -35,7 +35,11 @@ class ShippedTokenizer:
         self._tokenizer = _loaded(folder)
         padding = self._tokenizer.padding
         if padding is None or self._tokenizer.truncation is None:
-            raise ExportError(f"{folder}/tokenizer.json does not say how to truncate and pad; export the model again")
+            raise ExportError(
+                f"{folder}/tokenizer.json does not say how to truncate and pad; export the model again",
+                code="damaged",
+                path=f"{folder}/tokenizer.json",
+            )
         self._filler, self._left = padding["pad_id"], padding["direction"] == "left"
         # Rows are padded here: a batch of rows without any token still has one position.
         self._tokenizer.no_padding()
@@ -81,12 +85,16 @@ def _loaded(folder: Path) -> Any:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise ArgumentError("texts need the package tokenizers; install limbeck[text]") from error
+        raise ArgumentError("texts need the package tokenizers; install limbeck[text]", code="not_installed") from error
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises Exception itself
-        raise ExportError(f"the tokenizer in {folder} cannot be loaded ({error}); export the model again") from error
+        raise ExportError(
+            f"the tokenizer in {folder} cannot be loaded ({error}); export the model again",
+            code="unreadable",
+            path=folder,
+        ) from error
     # tokenizer.json does not hold it.
     tokenizer.encode_special_tokens = config.get("split_special_tokens", False)
     return tokenizer

@@ -29,11 +29,13 @@ def predict(inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: 
     expected = int(session.metadata["texts"])
     if len(pairs) != (len(inputs) if expected == 2 else 0):
         raise ArgumentError(
-            f"{len(inputs)} text(s) and {len(pairs)} second ones; the model takes {expected} text(s) in a row"
+            f"{len(inputs)} text(s) and {len(pairs)} second ones; the model takes {expected} text(s) in a row",
+            code="mismatch",
+            path="pairs",
         )
     empty = [number for number, text in enumerate([*inputs, *pairs]) if not text.strip()]
     if empty:
-        raise ArgumentError(f"text {empty[0] + 1} is empty; give it at least one word")
+        raise ArgumentError(f"text {empty[0] + 1} is empty; give it at least one word", code="missing", path="inputs")
     tokenizer = ShippedTokenizer(folder, list(session.inputs))
     rows = list(zip(inputs, *([pairs] if pairs else []), strict=True))
     return predictions_of(session(tokenizer.texts(rows)), session)

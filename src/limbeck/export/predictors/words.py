@@ -34,11 +34,11 @@ def predict(inputs: Sequence[str], pairs: Sequence[str], folder: Path, session: 
         ArgumentError: if a text has no word, or there are pairs.
     """
     if pairs:
-        raise ArgumentError("a sentence has no second text; leave the pair out")
+        raise ArgumentError("a sentence has no second text; leave the pair out", code="unsupported", path="pairs")
     rows = [_word.findall(text) for text in inputs]
     for number, words in enumerate(rows, start=1):
         if not words:
-            raise ArgumentError(f"text {number} is empty; give it at least one word")
+            raise ArgumentError(f"text {number} is empty; give it at least one word", code="missing", path="inputs")
     tokens, is_read = ShippedTokenizer(folder, list(session.inputs)).words(rows)
     probabilities = softmax(session(tokens)[session.main])
     tags = session.names[session.main]

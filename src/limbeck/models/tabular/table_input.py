@@ -49,10 +49,14 @@ class TableInput(nn.Module):
         if len(mean) != len(std) or not all(value > 0 for value in std):
             raise ArgumentError(
                 f"TableInput: {len(mean)} means and the standard deviations {list(std)}; expected one of each for "
-                "every column of numbers, the deviations above 0"
+                "every column of numbers, the deviations above 0",
+                code="mismatch",
+                path="std",
             )
         if not all(count >= 1 for count in codes):
-            raise ArgumentError(f"TableInput: codes are {list(codes)}; expected at least 1 for every column")
+            raise ArgumentError(
+                f"TableInput: codes are {list(codes)}; expected at least 1 for every column", path="codes"
+            )
         self.net = model
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))

@@ -19,7 +19,7 @@ def check_text(model: str, classes: int, vocabulary: int, dropout: float = 0.0, 
     """
     check_positive(model, classes=classes, vocabulary=vocabulary, **sizes)
     if not 0.0 <= dropout < 1.0:
-        raise ArgumentError(f"{model}: dropout is {dropout}; expected a share in [0, 1)")
+        raise ArgumentError(f"{model}: dropout is {dropout}; expected a share in [0, 1)", path="dropout")
 
 
 class Embedded(nn.Module):

@@ -73,7 +73,9 @@ def _reorder_(model: Any, order: Sequence[int], folder: str) -> None:
     if not heads or not isinstance(heads[0], nn.Linear):
         raise ArgumentError(
             f"{folder} knows the classes in another order than the data, and its head is no linear map; write the tags "
-            "of the data as whole numbers in the model's order"
+            "of the data as whole numbers in the model's order",
+            code="mismatch",
+            path="folder",
         )
     with torch.no_grad():
         for parameter in heads[0].parameters():
@@ -95,7 +97,9 @@ def _loaded(kind: str, names: Sequence[str] | None, folder: str, attention: str 
             if sorted(known) == sorted(names) and known != list(names):
                 raise ArgumentError(
                     f"{folder} knows the classes as {known}, the data as {list(names)}: another order; "
-                    "write the labels of the data as whole numbers in the model's order"
+                    "write the labels of the data as whole numbers in the model's order",
+                    code="mismatch",
+                    path="folder",
                 )
             labels = dict(zip(("num_labels", "id2label", "label2id"), (len(names), *_labels(names)), strict=True))
         model, found = getattr(transformers, kind).from_pretrained(
@@ -120,7 +124,9 @@ def _fresh(model: Any, found: Mapping[str, Any], folder: str) -> list[str]:
     if own:
         raise ArgumentError(
             f"{folder}: {len(own)} weights of the encoder have other shapes than its config.json says, as {own[0]}; "
-            "save the model there again"
+            "save the model there again",
+            code="damaged",
+            path="folder",
         )
     return sorted({*found["missing_keys"], *mismatched})
 
@@ -182,11 +188,19 @@ def _local(folder: str, *needed: tuple[str, ...]) -> bool:
     path = Path(folder)
     if not path.is_dir():
         if path.is_absolute() or folder.startswith((".", "~")) or folder.count("/") > 1:
-            raise ArgumentError(f"no folder {folder}; give one of save_pretrained, or the name of a model")
+            raise ArgumentError(
+                f"no folder {folder}; give one of save_pretrained, or the name of a model",
+                code="not_found",
+                path="folder",
+            )
         return not _reaches_hub()
     for files in needed or (("config.json",), ("model.safetensors", "model.safetensors.index.json"), _tokenizer_files):
         if not any((path / file).is_file() for file in files):
-            raise ArgumentError(f"the folder {folder} has no {' or '.join(files)}; save model and tokenizer there")
+            raise ArgumentError(
+                f"the folder {folder} has no {' or '.join(files)}; save model and tokenizer there",
+                code="not_found",
+                path="folder",
+            )
     return True
 
 
@@ -211,7 +225,7 @@ def _told(folder: str) -> Iterator[None]:
     except Exception as error:  # of files, parsers and the hub: each has classes of its own
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         named = "" if Path(folder).is_dir() else "; there is no such folder, and no model of this name could be fetched"
-        raise ArgumentError(f"{folder} cannot be loaded ({reason}){named}") from error
+        raise ArgumentError(f"{folder} cannot be loaded ({reason}){named}", code="unreadable", path="folder") from error
 
 
 @contextmanager

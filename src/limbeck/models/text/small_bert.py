@@ -62,7 +62,9 @@ def small_bert(
         "bert", classes, vocabulary, dropout, layers=layers, width=width, heads=heads, neurons=neurons, length=length
     )
     if width % heads:
-        raise ArgumentError(f"bert: width {width} is no multiple of {heads} heads; choose another number of either")
+        raise ArgumentError(
+            f"bert: width {width} is no multiple of {heads} heads; choose another number of either", path="heads"
+        )
     transformers = import_library("transformers", "text")
     config = transformers.BertConfig(
         vocab_size=vocabulary,

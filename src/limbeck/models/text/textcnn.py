@@ -60,7 +60,7 @@ class TextCNN(nn.Module):
     ) -> None:
         check_text("textcnn", classes, vocabulary, dropout, embedding=embedding, filters=filters)
         if not windows or min(windows) < 1:
-            raise ArgumentError(f"textcnn: windows is {list(windows)}; expected widths of at least 1")
+            raise ArgumentError(f"textcnn: windows is {list(windows)}; expected widths of at least 1", path="windows")
         super().__init__()
         self.windows = tuple(windows)
         self.per_word = per_word

@@ -40,7 +40,11 @@ def with_word_logits(model: Model) -> Model:
     """
     parameters = inspect.signature(model.forward).parameters
     if "input_ids" not in parameters:
-        raise ArgumentError(f"with_word_logits: {type(model).__name__} takes no input_ids; give a model for tokens")
+        raise ArgumentError(
+            f"with_word_logits: {type(model).__name__} takes no input_ids; give a model for tokens",
+            code="unsupported",
+            path="model",
+        )
     if "words" not in parameters:
         kind: Any = type(model)
         model.__class__ = _asked_for_words(kind)

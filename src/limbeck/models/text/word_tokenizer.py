@@ -91,7 +91,9 @@ def _frequent_words(
     """
     check_positive(operation, least=least)
     if size <= len(special):
-        raise ArgumentError(f"{operation}: size is {size}; expected more than the {len(special)} special entries")
+        raise ArgumentError(
+            f"{operation}: size is {size}; expected more than the {len(special)} special entries", path="size"
+        )
     parts, transformers = import_library("tokenizers", "text"), import_library("transformers", "text")
     words = parts.Tokenizer(parts.models.WordLevel({}, unk_token=special[1]))
     normal = [parts.normalizers.NFKC(), *([parts.normalizers.Lowercase()] if lowercase else [])]
@@ -103,7 +105,11 @@ def _frequent_words(
     )
     words.train_from_iterator(texts, trainer)
     if words.get_vocab_size() == len(special):
-        raise ArgumentError(f"{operation}: no word occurs {least} times; give texts with words, or a smaller least")
+        raise ArgumentError(
+            f"{operation}: no word occurs {least} times; give texts with words, or a smaller least",
+            code="missing",
+            path="texts",
+        )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token=special[0],

@@ -55,7 +55,7 @@ class MLP(nn.Module):
         check_task("mlp", channels, classes, size)
         check_positive("mlp", width=width, depth=depth)
         if not 0.0 <= dropout < 1.0:
-            raise ArgumentError(f"mlp: dropout is {dropout}; expected a share in [0, 1)")
+            raise ArgumentError(f"mlp: dropout is {dropout}; expected a share in [0, 1)", path="dropout")
         super().__init__()
         widths = [channels * size[0] * size[1], *[width] * depth]
         self.layers = nn.Sequential(*(_layer(widths[i], widths[i + 1], dropout) for i in range(depth)))

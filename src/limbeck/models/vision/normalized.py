@@ -41,14 +41,19 @@ class Normalized(nn.Module):
         if len(means) != len(deviations) or not means:
             raise ArgumentError(
                 f"Normalized: {len(means)} means and {len(deviations)} standard deviations; "
-                "expected one of each per channel"
+                "expected one of each per channel",
+                code="mismatch",
+                path="std",
             )
         if not all(map(math.isfinite, means)):
-            raise ArgumentError(f"Normalized: the means are {means}; expected finite numbers")
+            raise ArgumentError(
+                f"Normalized: the means are {means}; expected finite numbers", code="not_finite", path="mean"
+            )
         if not all(math.isfinite(value) and value > 0 for value in deviations):
             raise ArgumentError(
                 f"Normalized: the standard deviations are {deviations}; expected finite numbers above 0; "
-                "give 1.0 for a channel that never changes"
+                "give 1.0 for a channel that never changes",
+                path="std",
             )
         self.net = model
         self.register_buffer("mean", torch.tensor(means).view(-1, 1, 1))

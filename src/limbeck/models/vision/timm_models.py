@@ -50,7 +50,11 @@ def timm_model(
     try:
         model: nn.Module = timm.create_model(name, pretrained=False, **options)
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
-        raise ArgumentError(f"{label} cannot be built for {channels}×{size[0]}×{size[1]} images: {error}") from error
+        raise ArgumentError(
+            f"{label} cannot be built for {channels}×{size[0]}×{size[1]} images: {error}",
+            code="unsupported",
+            path="name",
+        ) from error
     check_forward(label, model, channels, classes, size)
     if checkpoint is not None:
         load_weights(model, checkpoint)

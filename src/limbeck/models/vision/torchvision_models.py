@@ -58,7 +58,11 @@ def torchvision_model(
     label = f"torchvision's {name!r}"
     check_task(label, channels, classes, size)
     if channels not in (1, 3):
-        raise ArgumentError(f"{label} takes images of 1 or 3 channels, not {channels}; use timm, resnet or mobilenet")
+        raise ArgumentError(
+            f"{label} takes images of 1 or 3 channels, not {channels}; use timm, resnet or mobilenet",
+            code="unsupported",
+            path="name",
+        )
     net = _build(label, name, classes, size)
     model = net if channels == 3 else nn.Sequential(OrderedDict(grey=GreyToColour(), net=net))
     check_forward(label, model, channels, classes, size)
@@ -75,10 +79,16 @@ def _build(label: str, name: str, classes: int, size: tuple[int, int]) -> nn.Mod
         options = {"aux_logits": False, "init_weights": True}
     elif name.startswith("vit_"):
         if size[0] != size[1]:
-            raise ArgumentError(f"{label} takes square images, not {size[0]}×{size[1]}; crop or pad them")
+            raise ArgumentError(
+                f"{label} takes square images, not {size[0]}×{size[1]}; crop or pad them",
+                code="unsupported",
+                path="name",
+            )
         options = {"image_size": size[0]}
     try:
         net: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
     except (RuntimeError, ValueError, AssertionError) as error:
-        raise ArgumentError(f"{label} cannot be built for images of {size[0]}×{size[1]}: {error}") from error
+        raise ArgumentError(
+            f"{label} cannot be built for images of {size[0]}×{size[1]}: {error}", code="unsupported", path="name"
+        ) from error
     return net

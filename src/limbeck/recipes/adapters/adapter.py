@@ -44,8 +44,10 @@ class AdapterContext:
         """
         inputs = self.task.example["inputs"]
         if not isinstance(inputs, Tensor):
-            raise RecipeError(
-                f"{path}: its layers are convolutions on maps of images, and this student reads tokens; leave it out"
+            raise RecipeError.at(
+                path,
+                "its layers are convolutions on maps of images, and this student reads tokens; leave it out",
+                code="unsupported",
             )
         return inputs
 
@@ -135,9 +137,13 @@ def parse_adapter(name: str, given: Mapping[str, Any], path: str) -> tuple[Adapt
     if not adapters:
         return None, {}
     if name != "student":
-        raise RecipeError(f"{path}.{adapters[0].key}: {', '.join(_adapters)} are for the student; remove it")
+        raise RecipeError.at(
+            f"{path}.{adapters[0].key}", f"{', '.join(_adapters)} are for the student; remove it", code="unsupported"
+        )
     if len(adapters) > 1:
         raise RecipeError(
-            f"{path} has {' and '.join(adapter.key for adapter in adapters)}; a student takes one of them"
+            f"{path} has {' and '.join(adapter.key for adapter in adapters)}; a student takes one of them",
+            code="conflict",
+            path=path,
         )
     return adapters[0], adapters[0].resolve(given, path)

@@ -63,5 +63,10 @@ def with_exits(model: nn.Module, section: Mapping[str, Any], example: Tensor, pa
         "features": tap_path(model, section["features"], f"{path}.features"),
         "example": example,
     }
-    adapted: WithExits = construct(WithExits, {"model": model, **options}, path=f"{path}.exits")
+    adapted: WithExits = construct(
+        WithExits,
+        {"model": model, **options},
+        path=f"{path}.exits",
+        places={name: f"{path}.{name}" for name in ("exits", "features")},
+    )
     return adapted

@@ -32,10 +32,18 @@ class Reuse(Adapter):
     def resolve(self, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         place = f"{path}.reuse"
         if not isinstance(given["reuse"], Mapping):
-            raise RecipeError(f"{place} is {given['reuse']!r}; write {{student_features: …, teacher_features: …}}")
+            raise RecipeError(
+                f"{place} is {given['reuse']!r}; write {{student_features: …, teacher_features: …}}",
+                code="wrong_type",
+                path=place,
+            )
         options = resolve_options(_options, given["reuse"], path=place, name="reuse")
         if options["teacher"] == "student":
-            raise RecipeError(f"{place}.teacher is the student itself; name another model")
+            raise RecipeError(
+                f"{place}.teacher is the student itself; name another model",
+                code="out_of_range",
+                path=f"{place}.teacher",
+            )
         return {"reuse": options}
 
     def needs(self, spec: ModelSpec) -> tuple[str, ...]:
@@ -47,8 +55,10 @@ class Reuse(Adapter):
     def apply(self, model: nn.Module, spec: ModelSpec, context: AdapterContext) -> nn.Module:
         path = f"{spec.path}.reuse"
         if spec.taps:
-            raise RecipeError(
-                f"{spec.path}.taps: a student that reuses a classifier has the tap 'projected' alone; remove it"
+            raise RecipeError.at(
+                f"{spec.path}.taps",
+                "a student that reuses a classifier has the tap 'projected' alone; remove it",
+                code="conflict",
             )
         reuse = spec.adapter_options["reuse"]
         teacher = with_weights(context, reuse["teacher"], path)

@@ -32,12 +32,24 @@ class Share(Adapter):
     def resolve(self, given: Mapping[str, Any], path: str) -> dict[str, Any]:
         place = f"{path}.share"
         if not isinstance(given["share"], Mapping):
-            raise RecipeError(f"{place} is {given['share']!r}; write {{modules: {{STUDENT'S: TEACHER'S}}}}")
+            raise RecipeError(
+                f"{place} is {given['share']!r}; write {{modules: {{STUDENT'S: TEACHER'S}}}}",
+                code="wrong_type",
+                path=place,
+            )
         options = resolve_options(_options, given["share"], path=place, name="share")
         if not options["modules"]:
-            raise RecipeError(f"{place}.modules names no module; name one of the student, as in {{head: head}}")
+            raise RecipeError(
+                f"{place}.modules names no module; name one of the student, as in {{head: head}}",
+                code="missing",
+                path=f"{place}.modules",
+            )
         if options["teacher"] == "student":
-            raise RecipeError(f"{place}.teacher is the student itself; name another model")
+            raise RecipeError(
+                f"{place}.teacher is the student itself; name another model",
+                code="out_of_range",
+                path=f"{place}.teacher",
+            )
         return {"share": options}
 
     def needs(self, spec: ModelSpec) -> tuple[str, ...]:
@@ -75,5 +87,7 @@ def with_weights(context: AdapterContext, name: str, path: str) -> nn.Module:
         RecipeError: if it is made of others.
     """
     if name not in context.models:
-        raise RecipeError(f"{path}.teacher: {name!r} has no weights of its own; name a model that has")
+        raise RecipeError.at(
+            f"{path}.teacher", f"{name!r} has no weights of its own; name a model that has", code="unsupported"
+        )
     return context.models[name]

@@ -46,7 +46,9 @@ class FromMembers(ModelSource):
         section.refuse_training(self.key)
         if section.io() != ModelIO():
             raise RecipeError(
-                f"{section.path}: an ensemble has no taps, inputs or call of its own; give them to its members"
+                f"{section.path}: an ensemble has no taps, inputs or call of its own; give them to its members",
+                code="unsupported",
+                path=f"{section.path}.{next(iter(section.reading))}",
             )
         given = with_weights(section, self.key).options
         if given.get("weights") is None:
@@ -55,8 +57,10 @@ class FromMembers(ModelSource):
         else:
             own = resolve_options(_weighed, given, path=section.path, name=self.key)
             if len(set(own[self.key].values())) > 1:
-                raise RecipeError(
-                    f"{section.path}.{self.key}: its weights are {own['weights']}; list the members alone"
+                raise RecipeError.at(
+                    f"{section.path}.{self.key}",
+                    f"its weights are {own['weights']}; list the members alone",
+                    code="conflict",
                 )
         return section.spec(self, own, io=section.io())
 
@@ -71,7 +75,12 @@ class FromMembers(ModelSource):
         options = dict(spec.options)
         weights = options.pop(self.key)
         members = {member: context.teacher(member) for member in weights}
-        ensemble: Ensemble = construct(Ensemble, {"members": members, "weights": weights, **options}, path=spec.path)
+        ensemble: Ensemble = construct(
+            Ensemble,
+            {"members": members, "weights": weights, **options},
+            path=spec.path,
+            places=dict.fromkeys(("members", "weights"), f"{spec.path}.{self.key}"),
+        )
         if spec.name in context.trained_states:
             ensemble.load_state_dict(context.trained_states[spec.name], strict=False)
         return ensemble

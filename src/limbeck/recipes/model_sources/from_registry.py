@@ -55,7 +55,11 @@ def _options(section: Section) -> dict[str, Any]:
     """The constructor's options, the components that the section names, and its checkpoint."""
     checkpoint, path = section.options.get("checkpoint"), section.path
     if checkpoint is not None and not isinstance(checkpoint, str | Path):
-        raise RecipeError(f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file")
+        raise RecipeError(
+            f"{path}.checkpoint is {checkpoint!r}; it must be the path of a file",
+            code="wrong_type",
+            path=f"{path}.checkpoint",
+        )
     options = {key: value for key, value in section.options.items() if key != "checkpoint"}
     beside = ("train", "objective", "checkpoint", *IO_OPTIONS)
     task = section.task
@@ -72,7 +76,7 @@ def _part(part: Part, given: Any, entry: Any, path: str) -> dict[str, Any] | Non
     if part.gives in inspect.signature(entry).parameters:
         return resolve_use([part.kind], part.default if given is None else given, path, part.supplied, needs=part.needs)
     if given is not None:
-        raise RecipeError(f"{path}: the model brings its own; remove it")
+        raise RecipeError.at(path, "the model brings its own; remove it", code="conflict")
     return None
 
 
@@ -144,4 +148,4 @@ def _load_checkpoint(model: nn.Module, file: Path, path: str) -> None:
         try:
             load_weights(network(model)[0], file)
         except LimbeckError as error:
-            raise RecipeError(f"{path}.checkpoint: {error}") from whole
+            raise RecipeError.at(f"{path}.checkpoint", f"{error}", code=error.code) from whole

@@ -67,17 +67,25 @@ def load_run_model(
     section, known = run_model_spec(folder, path), _config(folder, path)["classes"]
     names = wrappers.get("classes", known)
     if not known and task.names:
-        raise RecipeError(
-            f"{path}: the model in {folder} names hidden words and knows no class; begin from it by "
-            f"{{use: hugging_face, folder: {folder}}}"
+        raise RecipeError.at(
+            path,
+            f"the model in {folder} names hidden words and knows no class; begin from it by "
+            f"{{use: hugging_face, folder: {folder}}}",
+            code="unsupported",
         )
     if list(names) != list(task.names) and len(set(names) & set(task.names)) < 2:
-        raise RecipeError(
-            f"{path}: the model in {folder} knows {_few(names)}, the data has {_few(list(task.names))}; "
-            "teacher and student need the same, or at least two in common"
+        raise RecipeError.at(
+            path,
+            f"the model in {folder} knows {_few(names)}, the data has {_few(list(task.names))}; "
+            "teacher and student need the same, or at least two in common",
+            code="mismatch",
         )
     if len(names) != len(known):
-        raise RecipeError(f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}")
+        raise RecipeError(
+            f"{path}.classes names {len(names)} classes; the model in {folder} knows {_few(known)}",
+            code="mismatch",
+            path=f"{path}.classes",
+        )
     # One number without a name has no class; the task says how many outputs there are.
     whole = {**_with_preprocess(section, wrappers, path), "classes": known or None}
     model = _build(task.restored(whole, folder), task, path)
@@ -86,7 +94,7 @@ def load_run_model(
         inner_model = cast(nn.Module, model.model) if "preprocess" in wrappers else model
         load_weights(inner_model, folder / "model.safetensors")
     except LimbeckError as error:
-        raise RecipeError(f"{path}: {error}") from error
+        raise RecipeError.at(path, f"{error}", code=error.code) from error
     return model
 
 
@@ -103,7 +111,9 @@ def _with_preprocess(section: Mapping[str, Any], wrappers: Mapping[str, Any], pa
     if "preprocess" not in wrappers:
         return section
     if "preprocess" in section:
-        raise RecipeError(f"{path}.preprocess: the model of that run has one already; remove it here")
+        raise RecipeError.at(
+            f"{path}.preprocess", "the model of that run has one already; remove it here", code="conflict"
+        )
     return {**section, "preprocess": wrappers["preprocess"]}
 
 
@@ -115,7 +125,9 @@ def run_model_spec(folder: Path, path: str) -> Mapping[str, Any]:
     """
     spec: Mapping[str, Any] | None = _config(folder, path)["model"]
     if spec is None:
-        raise RecipeError(f"{path}: the model in {folder} was given in Python; give it again: limbeck.run(…, models=…)")
+        raise RecipeError.at(
+            path, f"the model in {folder} was given in Python; give it again: limbeck.run(…, models=…)", code="missing"
+        )
     return spec
 
 
@@ -125,7 +137,11 @@ def _config(folder: Path, path: str) -> dict[str, Any]:
         model = config["model"]
         return {"classes": list(config["classes"]), "model": None if model is None else {**model, "use": model["use"]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RecipeError(f"{path}: no finished model in {folder} ({type(error).__name__}: {error})") from error
+        raise RecipeError.at(
+            path,
+            f"no finished model in {folder} ({type(error).__name__}: {error})",
+            code="not_found" if isinstance(error, FileNotFoundError) else "unreadable",
+        ) from error
 
 
 def _few(values: Sequence[str]) -> str:

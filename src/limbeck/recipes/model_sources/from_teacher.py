@@ -88,7 +88,9 @@ class FromTeacher(ModelSource):
     def teacher(self, spec: ModelSpec, context: TeacherContext) -> Teacher:
         for name in self._names("co_trained", spec):
             if name not in context.learners:
-                raise RecipeError(f"{self._path(spec)}: {name!r} does not train with {sorted(context.learners)}")
+                raise RecipeError.at(
+                    self._path(spec), f"{name!r} does not train with {sorted(context.learners)}", code="unsupported"
+                )
         supplied: dict[str, Any] = {}
         if "members" in self._supplied:
             supplied["members"] = {name: context.teacher(name) for name in self.needs(spec)}
@@ -108,7 +110,8 @@ class FromTeacher(ModelSource):
 
     def _construct(self, spec: ModelSpec, supplied: Mapping[str, Any]) -> Teacher:
         path = self._path(spec) if self._nested else spec.path
-        teacher: Teacher = construct(self.entry, {**self._arguments(spec), **supplied}, path=path)
+        places = {} if self._nested else dict.fromkeys((self._option, "members"), self._path(spec))
+        teacher: Teacher = construct(self.entry, {**self._arguments(spec), **supplied}, path=path, places=places)
         return teacher
 
     def _path(self, spec: ModelSpec) -> str:

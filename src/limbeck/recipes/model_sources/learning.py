@@ -29,22 +29,34 @@ def parse_learning(section: Section, *, ready: bool) -> Learning | None:
         return None
     if is_co_trained(train):
         if objective is not None:
-            raise RecipeError(
-                f"{path}.objective: it trains together with the student, by the terms of the objective at the top"
+            raise RecipeError.at(
+                f"{path}.objective",
+                "it trains together with the student, by the terms of the objective at the top",
+                code="conflict",
             )
         return Learning(co_training=parse_co_training(train, f"{path}.train"))
     if train is None and objective is None and ready:
         return Learning()
     if not isinstance(train, Mapping | None):
-        raise RecipeError(f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}")
+        raise RecipeError(
+            f"{path}.train is {train!r}; it must be a section with keys of its own, or {TOGETHER}",
+            code="wrong_type",
+            path=f"{path}.train",
+        )
     settings = parse_train(train or {}, f"{path}.train")
     if settings.finetune is not None:
-        raise RecipeError(f"{path}.train.finetune: only the student and its control have a last stage; remove it")
+        raise RecipeError.at(
+            f"{path}.train.finetune",
+            "only the student and its control have a last stage; remove it",
+            code="unsupported",
+        )
     if objective is None:
         return Learning(train=settings)
     if not isinstance(objective, Mapping) or not objective:
         raise RecipeError(
-            f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`"
+            f"{path}.objective is {objective!r}; give at least one term, as in `hard: {{loss: cross_entropy}}`",
+            code="missing",
+            path=f"{path}.objective",
         )
     terms = parse_objective(objective, f"{path}.objective", section.task.mask_address, section.task.main_output)
     return Learning(train=settings, objective=terms)

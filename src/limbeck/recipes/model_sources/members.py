@@ -20,8 +20,16 @@ def with_weights(section: Section, key: str) -> Section:
     members = section.options[key]
     if isinstance(members, list) and all(isinstance(member, str) for member in members):
         if len(set(members)) < len(members):
-            raise RecipeError(f"{section.path}.{key} is {members!r}; it names a member twice: give weights instead")
+            raise RecipeError(
+                f"{section.path}.{key} is {members!r}; it names a member twice: give weights instead",
+                code="duplicate",
+                path=f"{section.path}.{key}",
+            )
         members = dict.fromkeys(members, 1.0)
     if not isinstance(members, Mapping):
-        raise RecipeError(f"{section.path}.{key} is {members!r}; write {{name: weight}}, or a list of names")
+        raise RecipeError(
+            f"{section.path}.{key} is {members!r}; write {{name: weight}}, or a list of names",
+            code="missing" if members is None else "wrong_type",
+            path=f"{section.path}.{key}",
+        )
     return replace(section, options={**section.options, key: members})

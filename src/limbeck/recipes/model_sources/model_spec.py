@@ -137,7 +137,7 @@ class ModelSpec:
         """
         path = f"{self.path}.{self.source.key}"
         if "student" in self.needs and not self.source.may_need_student:
-            raise RecipeError(f"{path}: the student cannot be a member, as it learns from it")
+            raise RecipeError.at(path, "the student cannot be a member, as it learns from it", code="cycle")
         return (*((name, path) for name in self.needs), *sources_of(self.objective or {}))
 
     def adapter_needs(self) -> Iterator[tuple[str, str]]:

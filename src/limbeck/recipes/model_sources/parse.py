@@ -41,7 +41,11 @@ def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> Mode
     if isinstance(spec, str):
         spec = {"use": spec}
     if not isinstance(spec, Mapping):
-        raise RecipeError(f"{path} is {spec!r}; write {{use: NAME}} with its options")
+        raise RecipeError(
+            f"{path} is {spec!r}; write {{use: NAME}} with its options",
+            code="missing" if spec is None else "wrong_type",
+            path=path,
+        )
     spec = dict(spec)
     adapter, adapter_options = parse_adapter(name, take_adapter_options(spec), path)
     section = _section(name, spec, task, path)
@@ -57,14 +61,19 @@ def _source(section: Section, is_object: bool) -> ModelSource:
     if is_object:
         return sources[OBJECT]
     if OBJECT in section.options:
-        raise RecipeError(
-            f"{section.path}: this model was given in Python; give it again: "
-            f"limbeck.run(…, models={{{section.name!r}: …}})"
+        raise RecipeError.at(
+            section.path,
+            f"this model was given in Python; give it again: limbeck.run(…, models={{{section.name!r}: …}})",
+            code="missing",
         )
     keys = [key for key in sources if key in section.options]
     if len(keys) != 1:
         known = ", ".join(key for key in sources if key != OBJECT)
-        raise RecipeError(f"{section.path} has the keys {list(section.options)}; it must have one of {known}")
+        raise RecipeError(
+            f"{section.path} has the keys {list(section.options)}; it must have one of {known}",
+            code="conflict" if keys else "missing",
+            path=section.path,
+        )
     return sources[keys[0]]
 
 
@@ -73,13 +82,20 @@ def _check_wrappers(section: Section, source: ModelSource) -> None:
     learns = section.name == "student" or is_co_trained(section.train)
     for option in section.wrappers:
         if learns:
-            raise RecipeError(f"{section.path}.{option} is for teachers, and this model learns with the student")
+            raise RecipeError(
+                f"{section.path}.{option} is for teachers, and this model learns with the student",
+                code="unsupported",
+                path=f"{section.path}.{option}",
+            )
         if option != "confidence" and not source.has_weights:
-            raise RecipeError(f"{section.path}.{option}: give it to the models that this one is made of")
+            raise RecipeError.at(
+                f"{section.path}.{option}", "give it to the models that this one is made of", code="unsupported"
+            )
     if "classes" in section.wrappers and "use" in section.options and not _is_taken(section):
-        raise RecipeError(
-            f"{section.path}.classes: a model that this run trains knows the classes of the data; it is for one with a "
-            "checkpoint"
+        raise RecipeError.at(
+            f"{section.path}.classes",
+            "a model that this run trains knows the classes of the data; it is for one with a checkpoint",
+            code="unsupported",
         )
 
 
@@ -91,9 +107,9 @@ def _check_name(name: str) -> None:
     try:
         check_name("model", name)
     except LimbeckError as error:
-        raise RecipeError(f"models: {error}") from error
+        raise RecipeError(f"models: {error}", code=error.code, path=f"models.{name}") from error
     if name in RESERVED:
-        raise RecipeError(f"models.{name}: a run keeps this name for itself; choose another one")
+        raise RecipeError.at(f"models.{name}", "a run keeps this name for itself; choose another one", code="in_use")
 
 
 def _section(name: str, spec: Mapping[str, Any], task: type[Task], path: str) -> Section:
@@ -103,8 +119,10 @@ def _section(name: str, spec: Mapping[str, Any], task: type[Task], path: str) ->
     train, objective = options.pop("train", None), options.pop("objective", None)
     for section, given in (("train", train), ("objective", objective)):
         if given is not None and name == "student":
-            raise RecipeError(
-                f"{path}.{section}: the student learns as the section {section} at the top says; move it there"
+            raise RecipeError.at(
+                f"{path}.{section}",
+                f"the student learns as the section {section} at the top says; move it there",
+                code="conflict",
             )
     return Section(
         task=task,

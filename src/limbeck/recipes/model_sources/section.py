@@ -98,4 +98,6 @@ class Section:
         """
         for section, given in (("train", self.train), ("objective", self.objective)):
             if given is not None:
-                raise RecipeError(f"{self.path}.{section}: a model taken by {key} is not trained; remove it")
+                raise RecipeError.at(
+                    f"{self.path}.{section}", f"a model taken by {key} is not trained; remove it", code="no_effect"
+                )

@@ -33,9 +33,17 @@ class FromShrink(WeightedModel):
         options, path = dict(section.options), section.path
         source = options.pop(self.key)
         if not isinstance(source, str):
-            raise RecipeError(f"{path}.shrink is {source!r}; it must be the name of a model, as in shrink: teacher")
+            raise RecipeError(
+                f"{path}.shrink is {source!r}; it must be the name of a model, as in shrink: teacher",
+                code="wrong_type",
+                path=f"{path}.shrink",
+            )
         if source == section.name:
-            raise RecipeError(f"{path}.shrink is the model itself; name another one, as in shrink: teacher")
+            raise RecipeError(
+                f"{path}.shrink is the model itself; name another one, as in shrink: teacher",
+                code="cycle",
+                path=f"{path}.shrink",
+            )
         beside = ("train", "objective", *IO_OPTIONS)
         own = resolve_options(shrink, options, path=path, name="shrink", supplied=_supplied, beside=beside)
         return section.spec(

@@ -37,7 +37,11 @@ def resolve_wrappers(given: Mapping[str, Any], path: str) -> dict[str, Any]:
     if found["preprocess"] is not None:
         found["preprocess"] = resolve_use(["preprocess"], found["preprocess"], f"{path}.preprocess")
     if found["confidence"] is not None and not 0 <= found["confidence"] <= 1:
-        raise RecipeError(f"{path}.confidence is {found['confidence']}; it must be a probability")
+        raise RecipeError(
+            f"{path}.confidence is {found['confidence']}; it must be a probability",
+            code="out_of_range",
+            path=f"{path}.confidence",
+        )
     return {option: value for option, value in found.items() if value is not None}
 
 
@@ -72,5 +76,7 @@ def with_confidence(teacher: Teacher, threshold: float | None, path: str) -> Tea
     """The teacher with its confidence, if its section gives a threshold."""
     if threshold is None:
         return teacher
-    sure: Confidence = construct(Confidence, {"teacher": teacher, "threshold": threshold}, path=path)
+    sure: Confidence = construct(
+        Confidence, {"teacher": teacher, "threshold": threshold}, path=path, places={"threshold": f"{path}.confidence"}
+    )
     return sure

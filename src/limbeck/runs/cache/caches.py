@@ -124,7 +124,7 @@ class Caches:
             fields = self.plan.fields(outputs)
         except ArgumentError as error:
             if self.plan.requested:
-                raise RecipeError(f"cache: models.{name}: {error}") from error
+                raise RecipeError.at("cache", f"models.{name}: {error}", code=error.code) from error
             return str(error)
         manifest = Manifest(
             fields,
@@ -148,7 +148,11 @@ class Caches:
             training.rows, batch_size=train.batch_size, seed=train.seed, rank=0, world=1, views=views
         )
         if source.reads_student:
-            raise RecipeError("cache: the student writes the batches of this task, so nothing can be cached; remove it")
+            raise RecipeError.at(
+                "cache",
+                "the student writes the batches of this task, so nothing can be cached; remove it",
+                code="unsupported",
+            )
         source = cast(BatchSource, source)
         query = TeacherQuery(
             base_teacher(specs[name], TeacherContext(specs=specs, classes=task.names, models={name: model})),
@@ -206,5 +210,5 @@ def cached_outputs(
             values = as_kept(plan.fields(outputs), outputs)
             found[name] = map_tensors(values, placed, real.cpu())
         except ArgumentError as error:
-            raise RecipeError(f"cache: models.{name}: {error}") from error
+            raise RecipeError.at("cache", f"models.{name}: {error}", code=error.code) from error
     return found

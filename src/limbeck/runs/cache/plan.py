@@ -104,7 +104,9 @@ def plan_of(recipe: Recipe, task: Task, trainings: Sequence[TrainingSpec]) -> Ca
     if requested and outputs and task.num_views is None and views is None:
         raise RecipeError(
             "cache: data.augment changes the images anew in every epoch, and a cache holds some views of each row; "
-            "give their number, as in cache: {views: 4}"
+            "give their number, as in cache: {views: 4}",
+            code="missing",
+            path="cache.views",
         )
     for name in list(outputs):
         reason = _left_out(name, settings, requested, task.num_views is None, passes[name] // (task.num_views or 1))
@@ -215,9 +217,23 @@ def _check_named(
         if name in outputs:
             continue
         if name in live:
-            raise RecipeError(f"{path} cannot be cached: {live[name]}; leave it out, and it stays live")
+            raise RecipeError(
+                f"{path} cannot be cached: {live[name]}; leave it out, and it stays live",
+                code="unsupported",
+                path="cache.teachers",
+            )
         if name not in specs:
-            raise RecipeError(f"{path} is no model.{suggest(name, outputs)}")
+            raise RecipeError(
+                f"{path} is no model.{suggest(name, outputs)}", code="unknown_name", path="cache.teachers"
+            )
         if not specs[name].has_weights:
-            raise RecipeError(f"{path} is made of others; name those of them that can be cached: {sorted(outputs)}")
-        raise RecipeError(f"{path} cannot be cached: it is no frozen teacher that a term reads; leave it out")
+            raise RecipeError(
+                f"{path} is made of others; name those of them that can be cached: {sorted(outputs)}",
+                code="unsupported",
+                path="cache.teachers",
+            )
+        raise RecipeError(
+            f"{path} cannot be cached: it is no frozen teacher that a term reads; leave it out",
+            code="unsupported",
+            path="cache.teachers",
+        )
