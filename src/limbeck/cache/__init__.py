@@ -1,4 +1,4 @@
-"""Teacher outputs on disk: what a frozen teacher says of each view of each row, computed once."""
+"""Teacher outputs on disk: the outputs of a frozen teacher for each view of each row, computed once."""
 
 from limbeck.cache.builder import BuildResult, build
 from limbeck.cache.codecs import Codec, Float16, Float32, Int8, Sampled, TopK

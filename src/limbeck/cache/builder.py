@@ -52,8 +52,8 @@ def build(
     Args:
         folder: of the cache; it is made if there is none.
         manifest: what to write. A folder that holds another manifest is refused.
-        outputs: what the teacher says of some rows: called with int64 rows `[B]` and views `[B]`, it returns a mapping
-            of names to tensors `[B, …]`. It must not depend on anything else. Gradients are off.
+        outputs: gives the outputs of the teacher: called with int64 rows `[B]` and views `[B]`, it returns a mapping of
+            names to tensors `[B, …]`. It must not depend on anything else. Gradients are off.
         part: (i, n): write the shards i, i + n, i + 2n, …
         progress: called with the number of entries of this part that the teacher was asked for, and that there are.
 
@@ -107,7 +107,7 @@ class _Aside:
 
     def do(self, work: Callable[..., T], *arguments: Any) -> Future[T]:
         """Begin some work. What went wrong in earlier work is raised here."""
-        # Each waiting batch holds what the teacher said of it.
+        # Each waiting batch holds the outputs of the teacher for it.
         while len(self._waiting) >= _waiting_batches:
             self._waiting.popleft().result()
         future = self._thread.submit(work, *arguments)
@@ -183,7 +183,7 @@ def _sealed(field: Field, batches: list[Encoded]) -> Encoded:
 
 
 def checked(name: str, field: Field, found: Mapping[str, Any], entries: Tensor, rows: int) -> Tensor:
-    """What the teacher says of some entries at this name.
+    """The output of the teacher of this name for some entries.
 
     Raises:
         CacheError: if there is nothing, its shape is not that of the field, or a value is not finite.

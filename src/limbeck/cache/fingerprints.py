@@ -1,4 +1,4 @@
-"""What a cache must be told apart by: the teacher's weights, and the libraries that computed."""
+"""What identifies a cache: the weights of the teacher, and the libraries that computed its outputs."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Field(NamedTuple):
 
 
 def fields_of(outputs: Mapping[str, Tensor], codecs: Mapping[str, Mapping[str, Any]]) -> dict[str, Field]:
-    """The fields of a cache, given what the teacher says of some rows, and the section of each codec.
+    """The fields of a cache, given the outputs of the teacher for some rows, and the section of each codec.
 
     Raises:
         ArgumentError: if there is no such output, it is no floating tensor, or its shape does not fit the codec.
@@ -67,8 +67,8 @@ def fields_of(outputs: Mapping[str, Tensor], codecs: Mapping[str, Mapping[str, A
 class Manifest:
     """The plan of a cache, known before anything is computed; two caches with equal manifests hold the same.
 
-    An entry is what the teacher says of one view of one row; its number is ``view * rows + row``. Entries are written
-    in shards of fixed size. The teacher sees the entries of a shard from its start, batch_size at a time, so a batch
+    An entry holds the outputs of the teacher for one view of one row; its number is ``view * rows + row``. Entries are
+    written in shards of fixed size. The teacher sees the entries of a shard from its start, batch_size at a time, so a batch
     holds the same entries in every build.
 
     Args:

@@ -45,7 +45,7 @@ class CacheReader:
     def read(
         self, rows: Tensor, views: Tensor, fields: Collection[str] | None = None
     ) -> dict[str, Tensor | SparseLogits]:
-        """What the teacher said of each view of each row.
+        """The outputs of the teacher for each view of each row.
 
         Args:
             rows: int64 `[B]`, 0 to N - 1.

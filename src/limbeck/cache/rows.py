@@ -36,7 +36,7 @@ def _as_kept(field: Field, values: Tensor) -> Tensor | SparseLogits:
 
 
 def placed(values: Tensor, real: Tensor) -> Tensor:
-    """What was said of entries (`[n, …]`) at the places of a batch where these stand (bool `[B, …]`, n times true).
+    """Outputs of entries (`[n, …]`) at the places of a batch where these stand (bool `[B, …]`, n times true).
 
     >>> import torch
     >>> placed(torch.tensor([[1.0], [2.0]]), torch.tensor([[True, False], [True, False]])).tolist()

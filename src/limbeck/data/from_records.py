@@ -57,7 +57,7 @@ class RowFields(Protocol):
 
 
 class UnfittedFields:
-    """Base of the row fields that learn nothing from the training rows: they are their own encoder."""
+    """Base of the row fields that are not fitted to the training rows: they are their own encoder."""
 
     def fit(self, rows: Sequence[Any], positions: Sequence[Position]) -> Self:
         """These fields, as they are."""

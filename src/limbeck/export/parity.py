@@ -141,7 +141,7 @@ def _difference(name: str, values: NDArray[Any], found: NDArray[Any], rows: int,
         limit = tolerance * max(1.0, float(np.abs(values).max(initial=0.0)))
     else:
         first, found = first.astype(np.float64), found.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # ∞ − ∞ does not pass, and is told with its row
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ does not pass, and is reported with its row
         by_row = np.abs(found - first).reshape(rows, math.prod(first.shape[1:])).max(axis=1, initial=0.0)
     row = int(by_row.argmax())  # argmax and max find a NaN before any number
     return _Difference(float(by_row[row]), limit, f" of {name!r}", row)

@@ -30,7 +30,7 @@ def is_estimator(value: Any) -> bool:
 class EstimatorModel(nn.Module):
     """What a fitted estimator predicts, as the outputs of a model that cannot be trained or exported.
 
-    It has no parameter: its only buffer, ``digest``, tells it apart from others in the keys of stages and caches. It
+    It has no parameter: its only buffer, ``digest``, identifies it in the keys of stages and caches. It
     computes on the processor, wherever its inputs are.
 
     Args:

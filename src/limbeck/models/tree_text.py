@@ -22,8 +22,8 @@ def tree_text(trees: Trees, branch: Branch, leaf: Callable[[int, Tensor], str], 
 
     Args:
         trees: to write.
-        branch: says of a feature and a threshold what is true of a row that goes below, and of one that goes above.
-        leaf: says of the number of a tree and of what stands in a leaf of it, ``[classes]``, what it predicts.
+        branch: gives, for a feature and a threshold, the conditions of rows that go below and of those that go above.
+        leaf: gives, for the number of a tree and the values of a leaf, ``[classes]``, the prediction in words.
         titles: a line before each tree; none if empty.
 
     >>> import torch

@@ -43,7 +43,7 @@ def _value(value: str | float) -> str:
 
 
 def marker(name: str, x: float, y: float, radius: float = 5) -> str:
-    """A model's mark: its shape tells it apart where colour cannot."""
+    """The mark of a model; its shape distinguishes it where colour cannot."""
     r = radius
     classes = f"mark {model_class(name)}"
     if name == "teacher":

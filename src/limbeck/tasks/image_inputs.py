@@ -28,7 +28,7 @@ _views_seed = 0
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings(SplitSettings):
-    """What a recipe says of images beside their source: what `SplitSettings` has, and
+    """The settings of images beside their source: those of `SplitSettings`, and
 
     Args:
         augment: ``flip``, ``crop`` and ``erase``, as in `limbeck.data.Augment`.
@@ -82,7 +82,7 @@ class ImageInputs:
     missing: ClassVar = "Pixels are from 0 to 1, and are named by row and column."
 
     def branch(self, feature: int, threshold: float) -> tuple[str, str]:
-        """What a comparison of a normalized value with a threshold says of a pixel, from 0 to 1.
+        """The condition on a pixel, from 0 to 1, that a comparison of a normalized value with a threshold means.
 
         Args:
             feature: its place among the values of an image, one channel after the other.

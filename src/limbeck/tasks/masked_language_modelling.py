@@ -43,13 +43,13 @@ _fixed = 0
 
 @dataclass(frozen=True, kw_only=True)
 class MaskedSettings:
-    """What a recipe says of plain texts beside their source.
+    """The settings of plain texts beside their source.
 
     Args:
         masked: the share of tokens that are hidden in training, anew in every epoch; with 0 models read the texts as
             they are, and there can be no control. Measured is with 0.15, the same words for every model.
-        max_length: the most tokens of a row that a model reads; the others are cut off, and the run says of how many
-            rows.
+        max_length: the most tokens of a row that a model reads; the others are cut off, and the run reports of how
+            many rows.
         validation: the share of the source's training rows that is held out for model selection.
         test: the share that is held out for the one measurement at the end, if the source has no test set of its own.
         split_seed: decides which rows are held out, and which ``limit`` keeps.
@@ -124,7 +124,7 @@ class MaskedLanguageModelling(TextTask):
             row="text",
             label="word",
             decision="hidden word",
-            limits=["No file is exported: another recipe goes on with `models/student`."],
+            limits=["No file is exported: another recipe continues with `models/student`."],
             pipeline_tag="fill-mask",
         )
 
@@ -249,7 +249,7 @@ class MaskedLanguageModelling(TextTask):
     # What is left of it.
 
     def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
-        """Nothing: another recipe goes on with the model.
+        """Nothing: another recipe continues with the model.
 
         Raises:
             ExportError: always.

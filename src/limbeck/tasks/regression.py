@@ -38,7 +38,7 @@ __all__ = ["Regression", "RegressionSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class RegressionSettings(ImageSettings):
-    """What a recipe says of the rows of a regression: what `ImageSettings` has, and
+    """The settings of the rows of a regression: those of `ImageSettings`, and
 
     Args:
         quantiles: the levels of quantiles that networks predict beside the value, ascending between 0 and 1, 0.5 among

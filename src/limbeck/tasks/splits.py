@@ -30,7 +30,7 @@ class TrainingRows:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSettings:
-    """What a recipe says of the rows of any data.
+    """The settings of the rows of any data.
 
     Args:
         validation: the share of the source's labelled training rows that is held out for model selection.
@@ -130,7 +130,7 @@ def split_task(
     elif settings.labels is not None:
         student, _ = student.with_labels(settings.labels, settings.split_seed)
     if unlabelled is not None:
-        # Of a source that the test rows come from too, these are the others.
+        # The test rows may come from the same source: these are the others.
         student = student.with_unlabelled(splits(unlabelled, validation=0.0).train)
     test = whole.test if test_from is None else _other_test(splits(test_from, validation=0.0).test, whole.train)
     rows = TrainingRows(whole.train), TrainingRows(student), TrainingRows(student, labelled_only=True)

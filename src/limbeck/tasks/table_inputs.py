@@ -96,7 +96,7 @@ class TableInputs:
     missing: ClassVar = "A missing number counts as the mean of its column; a missing or unknown category as none."
 
     def branch(self, feature: int, threshold: float) -> tuple[str, str]:
-        """What a comparison of an encoded feature with a threshold says of a row, in the units of the column.
+        """The condition on a row, in the units of the column, that a comparison of an encoded feature means.
 
         Args:
             feature: its place among the encoded columns.

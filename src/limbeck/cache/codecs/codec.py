@@ -66,7 +66,7 @@ class Codec(ABC):
 
     @abstractmethod
     def encode(self, values: Tensor, first: int) -> Encoded:
-        """What is kept of a batch, `[n, *shape]`, of which the first row is this entry of the cache."""
+        """A batch, `[n, *shape]`, as it is stored; its first row is this entry of the cache."""
 
     def seal(self, rows: NDArray[Any], shape: Shape) -> Encoded:
         """The records of a shard, uint8 `[n, record_bytes]`, from the rows of all its batches."""
