@@ -68,8 +68,8 @@ class Manifest:
     """The plan of a cache, known before anything is computed; two caches with equal manifests hold the same.
 
     An entry holds the outputs of the teacher for one view of one row; its number is ``view * rows + row``. Entries are
-    written in shards of fixed size. The teacher sees the entries of a shard from its start, batch_size at a time, so a batch
-    holds the same entries in every build.
+    written in shards of fixed size. The teacher sees the entries of a shard from its start, batch_size at a time, so a
+    batch holds the same entries in every build.
 
     Args:
         fields: name of the output -> `Field`; see `fields_of`.
