@@ -151,6 +151,7 @@ TYPES: list[tuple[dict[str, Any], str]] = [
     ({"seeds": "3"}, "seeds"),
     ({"seeds": [0, 1]}, "seeds"),
     ({"measure": {"draws": "many"}}, "measure.draws"),
+    ({"measure": {"seconds": -1.0}}, "seconds is -1.0; it must not be negative"),
     ({"export": {"formats": "onnx"}}, "export.formats"),
     ({"export": {"formats": ["onxx"]}}, "'onnx'"),
     ({"export": {"tolerance": "small"}}, "export.tolerance"),
