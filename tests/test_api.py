@@ -14,7 +14,6 @@ import yaml
 from safetensors import SafetensorError
 
 import limbeck
-import limbeck.measure.cost
 from limbeck import api, registry
 from limbeck.api import check, load_plugin
 from limbeck.errors import LimbeckError, RecipeError, RunError
@@ -89,7 +88,6 @@ class Wide(nn.Module):
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
     shell = Shell(tmp_path, monkeypatch, capsys)
     (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
     with registry.temporary():

@@ -77,7 +77,6 @@ def test_recipes_of_other_numbers_of_seeds_make_no_table() -> None:
 
 
 def test_a_small_run_goes_through_and_is_not_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrangements.limbeck.measure.cost, "_SECONDS", 0.01)
     small = {"models.student.use": "mlp", "seeds": 2, "train.epochs": 1}
     run = arrangements.limbeck.run
     monkeypatch.setattr(arrangements.limbeck, "run", lambda recipe, output: run(changed(small), output=output))

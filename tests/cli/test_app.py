@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import limbeck.measure.cost
+import limbeck
 from limbeck import registry
 from limbeck.recipes.read import builtin_names, builtin_text
 from recipes.builtin import WHOLE
@@ -22,7 +22,6 @@ from recipes.small import SMALL, changed
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
     return Shell(tmp_path, monkeypatch, capsys)
 
 

@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import limbeck.measure.cost
 from recipes.shell import Shell
 from recipes.small import changed
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
     return Shell(tmp_path, monkeypatch, capsys)
 
 

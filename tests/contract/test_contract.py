@@ -13,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import limbeck.measure.cost
 from limbeck import registry
 from recipes.shell import Shell
 from recipes.small import changed
@@ -41,7 +40,7 @@ SPRINGS: dict[str, Any] = {
         "soft": {"loss": "squared_error", "inputs": {"target": "teacher.angle"}},
     },
     "train": {"epochs": 4, "precision": "float32", "select": "best"},
-    "measure": {"draws": 100},
+    "measure": {"draws": 100, "seconds": 0.01},
 }
 
 # For each kind: the name of the entry, the recipe, and a word that only this entry brings into the report.
@@ -64,13 +63,6 @@ CASES["teacher"][1]["objective"]["soft"]["inputs"] = {"student": "student.logits
 @pytest.fixture(autouse=True)
 def no_plugin_stays() -> Iterator[None]:
     with registry.temporary():
-        yield
-
-
-@pytest.fixture(autouse=True)
-def short_measurements() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
         yield
 
 

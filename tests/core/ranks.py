@@ -30,7 +30,9 @@ class Ranks:
     """Two processes that run the same function, each with its own rank."""
 
     def __init__(self, folder: Path) -> None:
-        context = torch.multiprocessing.get_context("spawn")
+        # Both are forked from a process that has imported this already and has started no thread.
+        context = torch.multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["torch._dynamo", "torch.nn.parallel", "limbeck.core", "limbeck.teachers"])
         self.pipes, self.processes = [], []
         for rank in range(WORLD):
             here, there = context.Pipe()

@@ -195,13 +195,6 @@ def assert_same(found, expected) -> None:
         )
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory):
-    pair = Ranks(tmp_path_factory.mktemp("ranks"))
-    yield pair
-    pair.close()
-
-
 @pytest.mark.parametrize("static", [False, True], ids=["micro-batches", "static graph"])
 @pytest.mark.parametrize("name", ["gradient_norm", "uncertainty", "tempered"])
 def test_two_processes_are_one(ranks: Ranks, name: str, static: bool) -> None:

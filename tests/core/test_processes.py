@@ -13,13 +13,6 @@ from limbeck.core.processes import gathered, summed
 CHOSEN = whole_batch()["chosen"].nonzero().flatten()
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    pair = tasks.Ranks(tmp_path_factory.mktemp("ranks"))
-    yield pair
-    pair.close()
-
-
 def test_one_process():
     values, mask = gathered({"student": torch.ones(2)}, torch.ones(2, dtype=torch.bool))
     assert (world_size(), summed(torch.ones(())), len(values["student"]), len(mask)) == (1, 1, 2, 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,13 +14,6 @@ from limbeck.core import Distiller, Tapped
 from limbeck.errors import AddressError
 
 pytestmark = pytest.mark.parametrize("case", TAP_CASES, ids=str)
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ranks]:
-    started = Ranks(tmp_path_factory.mktemp("ranks"))
-    yield started
-    started.close()
 
 
 def run(case: TapCase, distiller: Any, batch: Any) -> tuple[dict, dict]:

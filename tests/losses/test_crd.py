@@ -259,13 +259,6 @@ def test_a_term_masks_what_is_staged() -> None:
     assert loss.bank.seen.nonzero().flatten().tolist() == [10, 12, 14]
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory):
-    pair = Ranks(tmp_path_factory.mktemp("ranks"))
-    yield pair
-    pair.close()
-
-
 # Equal shares of the rows; unequal ones need the rows of both for one mean, as every relational loss does.
 @pytest.mark.parametrize(
     ("parts", "options"),

@@ -119,16 +119,12 @@ def test_a_student_that_is_compiled_alone_is_rejected() -> None:
         alone(batch())
 
 
-def test_two_processes_give_the_gradients_of_the_whole_batch(tmp_path) -> None:
+def test_two_processes_give_the_gradients_of_the_whole_batch(ranks: Ranks) -> None:
     data, model = batch(), distiller("batch.admitted")
     model(data).loss().backward()
     expected = [p.grad for p in model.students["student"].model.parameters()]
-    ranks = Ranks(tmp_path)
-    try:
-        for result in ranks(gradients_of_half):
-            torch.testing.assert_close(result, expected)
-    finally:
-        ranks.close()
+    for result in ranks(gradients_of_half):
+        torch.testing.assert_close(result, expected)
 
 
 def test_tensors_without_a_gradient_are_rejected() -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,12 +138,8 @@ def test_a_compiled_loss_follows_a_choice_that_changes() -> None:
         torch.testing.assert_close(compiled(student, teacher), hidden_states_mse(student, [teacher[t] for t in chosen]))
 
 
-def test_two_processes_use_the_choice_of_the_first(tmp_path: Path) -> None:
-    ranks = Ranks(tmp_path)
-    try:
-        (first, used, gradients), (second, also_used, _) = ranks(layer_ranks.choices)
-    finally:
-        ranks.close()
+def test_two_processes_use_the_choice_of_the_first(ranks: Ranks) -> None:
+    (first, used, gradients), (second, also_used, _) = ranks(layer_ranks.choices)
     assert first == used == also_used == [0, 1]
     assert second == [1, 2]
     distiller, _ = layer_ranks.make(0)

@@ -75,6 +75,19 @@ def test_throughput_is_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(1000))
     monkeypatch.setattr("time.perf_counter", lambda: next(ticks) / 10)  # a call takes 0.1 s
     assert throughput(Counted(), 64) == pytest.approx(64 * 4 / 0.5)
+    assert throughput(Counted(), 64, seconds=1.0) == pytest.approx(64 * 9 / 1.0)
+
+
+def test_a_shorter_measurement_makes_fewer_calls_and_at_least_those_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(1000))
+    monkeypatch.setattr("time.perf_counter", lambda: next(ticks) / 10)
+    for seconds, timed in ((0.0, 5), (0.65, 7), (1.95, 20)):
+        call = Counted()
+        latency(call, warmup=0, seconds=seconds)
+        assert call.calls == timed
+    call = Counted()
+    assert throughput(call, 64, seconds=0.0) > 0
+    assert call.calls == 2
 
 
 @pytest.mark.parametrize(("repeats", "warmup"), [(4, 0), (5, -1)])

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from core.ranks import Ranks
 from core.toys import CE, KL, gradients, kl_by_hand, make_batch, mlp
 from limbeck.core import Distiller, Term
 from limbeck.errors import ArgumentError, RunError
@@ -128,13 +127,6 @@ def test_tied_to_a_frozen_teacher_they_are_frozen_too(first):
     distiller.float()
     assert student[0][0].weight is teacher[0][0].weight
     assert teacher[0][0].weight.dtype == torch.float32
-
-
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
-    pair = Ranks(tmp_path_factory.mktemp("ranks"))
-    yield pair
-    pair.close()
 
 
 def test_two_processes_train_tied_weights_as_one(ranks):

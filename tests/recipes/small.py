@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
         "soft": {"loss": {"use": "kl_divergence", "temperature": 2.0}, "weight": 0.5},
     },
     "train": {"epochs": 1, "precision": "float32"},
-    "measure": {"draws": 100},
+    "measure": {"draws": 100, "seconds": 0.01},
     "export": {"formats": []},
 }
 

@@ -267,6 +267,7 @@ VALUES: list[tuple[dict[str, Any], str, str]] = [
     ({"seeds": 0}, "out_of_range", "seeds"),
     ({"seeds": -3}, "out_of_range", "seeds"),
     ({"measure.draws": 1}, "out_of_range", "measure.draws"),
+    ({"measure": {"seconds": -1.0}}, "out_of_range", "measure.seconds"),
     ({"export.tolerance": 0}, "out_of_range", "export.tolerance"),
     ({"export.tolerance": nan}, "out_of_range", "export.tolerance"),
     ({"train.select": "best", "data.validation": 0.0}, "conflict", "train.select"),

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import limbeck
-import limbeck.measure.cost
 from limbeck.runs import stages
 from limbeck.training.loop import Job
 from recipes.shell import Shell
@@ -20,14 +19,6 @@ from runs.finished import Go, Run
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(tmp_path, monkeypatch, capsys)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short_measurements() -> Iterator[None]:
-    """Half a second for each speed of each model would be most of the time of these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 import limbeck
-import limbeck.measure.cost
 from limbeck import api, registry
 from limbeck.data import ImageSet
 from limbeck.data.sources.breast_cancer import BreastCancer
@@ -39,8 +38,7 @@ from tasks.test_fitted_regression import recipe, results_of, several
 
 
 @pytest.fixture(autouse=True)
-def short_measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
+def no_entry_stays() -> Iterator[None]:
     with registry.temporary():
         yield
 

@@ -15,7 +15,6 @@ from sklearn.metrics import root_mean_squared_error
 from sklearn.tree import DecisionTreeRegressor
 
 import limbeck
-import limbeck.measure.cost
 from limbeck.data import ImageSet, TableSet
 from limbeck.data.labels import FloatTarget
 from limbeck.data.sources.diabetes import Diabetes
@@ -25,11 +24,6 @@ from limbeck.tasks import ImageSettings, Regression
 
 HARD = {"loss": "squared_error", "weight": 0.1}
 SOFT = {"loss": "squared_error", "weight": 0.9, "inputs": {"target": "teacher.value"}}
-
-
-@pytest.fixture(autouse=True)
-def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
 
 
 def recipe(**changes: Any) -> dict[str, Any]:
@@ -42,7 +36,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
             "student": {"use": "decision_tree", "leaves": 6},
         },
         "objective": {"hard": HARD, "soft": SOFT},
-        "measure": {"draws": 100},
+        "measure": {"draws": 100, "seconds": 0.01},
         **changes,
     }
 

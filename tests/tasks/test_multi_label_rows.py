@@ -13,18 +13,12 @@ from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
 import limbeck
-import limbeck.measure.cost
 from limbeck.export import Session
 from limbeck.runs.prediction import predict
 
 NAMES = ("bright", "wide")
 ROWS, TESTED = 160, 40
 Target = np.ndarray[Any, np.dtype[np.int64]]
-
-
-@pytest.fixture(autouse=True)
-def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
 
 
 def rows_of(count: int, seed: int) -> tuple[np.ndarray[Any, Any], Target]:
@@ -80,7 +74,7 @@ def test_the_metrics_of_a_run_are_those_of_its_file(make: Any, tmp_path: Path) -
                 "soft": {"loss": "binary_kd", "weight": 0.5},
             },
             "train": {"epochs": 30, "batch_size": 16, "precision": "float32"},
-            "measure": {"draws": 100},
+            "measure": {"draws": 100, "seconds": 0.01},
             "seeds": 1,
         },
         output=tmp_path / "run",

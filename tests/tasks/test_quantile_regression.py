@@ -14,7 +14,6 @@ from sklearn.metrics import mean_absolute_error, mean_pinball_loss, root_mean_sq
 from torch import nn
 
 import limbeck
-import limbeck.measure.cost
 from limbeck.data import TableSet
 from limbeck.data.labels import FloatTarget
 from limbeck.data.table_columns import Column
@@ -29,11 +28,6 @@ LEVELS = (0.1, 0.5, 0.9)
 LOSS = {"use": "pinball", "quantiles": list(LEVELS)}
 HARD = {"loss": LOSS, "inputs": {"student": "student.quantiles"}}
 TRAIN = {"epochs": 60, "batch_size": 32, "learning_rate": 0.02, "precision": "float32"}
-
-
-@pytest.fixture(autouse=True)
-def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
 
 
 def noisy(count: int = 600) -> TableSet:

@@ -13,18 +13,12 @@ from PIL import Image
 from sklearn.tree import DecisionTreeRegressor
 
 import limbeck
-import limbeck.measure.cost
 from limbeck.data import ImageSet, TableSet
 from limbeck.data.sources.diabetes import Diabetes
 from limbeck.export import Session
 from limbeck.runs.prediction import predict
 from limbeck.tasks import ImageSettings, Regression
 from tasks.test_fitted_regression import inputs, recipe, results_of, several
-
-
-@pytest.fixture(autouse=True)
-def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
 
 
 def trees_in(file: Path) -> dict[str, list[str]]:

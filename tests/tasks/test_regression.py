@@ -13,7 +13,6 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from torch import Tensor, nn
 
 import limbeck
-import limbeck.measure.cost
 from limbeck.core import outputs_of
 from limbeck.data import ImageSet, TableSet
 from limbeck.data.labels import FloatTarget
@@ -38,13 +37,8 @@ RECIPE: dict[str, Any] = {
         "soft": {"loss": "squared_error", "weight": 0.5, "inputs": {"target": "teacher.value"}},
     },
     "train": {"epochs": 2, "batch_size": 32, "precision": "float32", "select": "best"},
-    "measure": {"draws": 100},
+    "measure": {"draws": 100, "seconds": 0.01},
 }
-
-
-@pytest.fixture(autouse=True)
-def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limbeck.measure.cost, "_SECONDS", 0.01)
 
 
 def diabetes(**settings: Any) -> Regression:

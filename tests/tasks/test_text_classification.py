@@ -283,7 +283,7 @@ def test_pairs_of_texts_from_the_file_to_the_prediction(tmp_path: Path) -> None:
         "student": {"use": "bert", "width": 8, "neurons": 8, "tokenizer": {"use": "folder", "folder": teacher}},
         "objective": {"soft": {"loss": "kl_divergence"}},
         "train": short,
-        "measure": {"draws": 100},
+        "measure": {"draws": 100, "seconds": 0.01},
     }
     run = limbeck.api.run(spec, output=tmp_path / "run")
     # Not named in the model's file: taken as tuned, and not trained.

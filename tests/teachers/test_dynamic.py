@@ -175,13 +175,6 @@ def test_the_split_of_a_batch_changes_nothing(by: str) -> None:
     assert whole["_teacher_modules._dynamic.centre"] > 0
 
 
-@pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory):
-    pair = Ranks(tmp_path_factory.mktemp("ranks"))
-    yield pair
-    pair.close()
-
-
 def test_two_processes_are_one(ranks: Ranks) -> None:
     whole = dynamic_steps(dynamic("agreement"), ((0, 24),))
     one, two = ranks(tasks.dynamic_half)

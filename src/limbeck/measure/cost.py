@@ -18,9 +18,6 @@ from limbeck.errors import ArgumentError
 
 __all__ = ["Latency", "flops", "latency", "parameters", "throughput"]
 
-_SECONDS = 0.5
-"""About how long one measurement may take."""
-
 
 @dataclass(frozen=True)
 class Latency:
@@ -67,14 +64,22 @@ def flops(model: nn.Module, example: Tensor | Mapping[str, Tensor]) -> int:
     return int(counter.get_total_flops())
 
 
-def latency(call: Callable[[], Any], *, repeats: int = 200, warmup: int = 10, threads: int | None = None) -> Latency:
-    """How long one call takes: the median of up to `repeats` calls, as many as half a second allows, at least 5.
+def latency(
+    call: Callable[[], Any],
+    *,
+    repeats: int = 200,
+    warmup: int = 10,
+    threads: int | None = None,
+    seconds: float = 0.5,
+) -> Latency:
+    """How long one call takes: the median of up to `repeats` calls, as many as `seconds` allow, at least 5.
 
     Args:
         call: runs the model once, and waits for its device.
         repeats: the greatest number of timed calls.
         warmup: calls before the first timed one.
         threads: what to write down as the number of threads; torch's own unless given.
+        seconds: about how long the timed calls may take together.
 
     Returns:
         The median and the quartiles.
@@ -92,7 +97,7 @@ def latency(call: Callable[[], Any], *, repeats: int = 200, warmup: int = 10, th
     for _ in range(warmup):
         call()
     took: list[float] = []
-    while len(took) < repeats and (len(took) < 5 or sum(took) < _SECONDS):
+    while len(took) < repeats and (len(took) < 5 or sum(took) < seconds):
         start = time.perf_counter()
         call()
         took.append(time.perf_counter() - start)
@@ -100,12 +105,13 @@ def latency(call: Callable[[], Any], *, repeats: int = 200, warmup: int = 10, th
     return Latency(median, low, high, torch.get_num_threads() if threads is None else threads)
 
 
-def throughput(call: Callable[[], Any], rows: int) -> float:
-    """Rows per second, over about half a second of calls after a first one that is not timed.
+def throughput(call: Callable[[], Any], rows: int, *, seconds: float = 0.5) -> float:
+    """Rows per second, over about `seconds` of calls after a first one that is not timed.
 
     Args:
         call: runs the model once on a batch, and waits for its device.
         rows: how many rows the batch has.
+        seconds: about how long the timed calls may take together.
 
     Returns:
         The rate.
@@ -120,7 +126,7 @@ def throughput(call: Callable[[], Any], rows: int) -> float:
         raise ArgumentError(f"throughput: rows={rows}; expected the number of rows in a batch, at least 1", path="rows")
     call()
     start, calls = time.perf_counter(), 0
-    while (elapsed := time.perf_counter() - start) < _SECONDS:
+    while (elapsed := time.perf_counter() - start) < seconds or not calls:
         call()
         calls += 1
     return rows * calls / elapsed

@@ -29,14 +29,18 @@ class MeasureSettings:
 
     ``draws``: of the bootstrap over the test rows.
     ``metrics``: the names of registered metrics, of which the first decides; those of the task if null.
+    ``seconds``: about how long each latency and each throughput of a model is measured.
     """
 
     draws: int = 2000
     metrics: tuple[str, ...] | None = None
+    seconds: float = 0.5
 
     def __post_init__(self) -> None:
         if self.draws < 100:
             raise ArgumentError(f"draws is {self.draws}; a 95% interval needs at least 100", path="draws")
+        if self.seconds < 0:
+            raise ArgumentError(f"seconds is {self.seconds}; it must not be negative", path="seconds")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -193,7 +193,7 @@ class ArtifactWriter:
         chosen: bool,
     ) -> None:
         self.runner.progress.note("measure: reading the test rows")
-        example = self.task.example
+        example, seconds = self.task.example, self.recipe.measure.seconds
         best = evaluated["student" if exported is None else exported["model"]]
         files = self._files(exported, best.inputs)
         result = evaluate_models(self.outputs, evaluated, files, subject=subject, draws=self.recipe.measure.draws)
@@ -201,9 +201,9 @@ class ArtifactWriter:
         if exported is not None and "int8" in exported:
             exported = {**exported, "int8": {**exported["int8"], **result.int8, "rows": len(self.task.test)}}
         for name, model in evaluated.items():
-            found["models"][name]["cost"] = cost_of_model(model, example)
+            found["models"][name]["cost"] = cost_of_model(model, example, seconds)
         for name, shipped in files.items():
-            found["models"][name]["cost"] = cost_of_file(shipped, best, example)
+            found["models"][name]["cost"] = cost_of_file(shipped, best, example, seconds)
         for model in found["models"].values():
             seeds = self.seeds if len(model["seeds"]) > 1 else self.seeds[:1]
             model["seeds"] = [{"seed": s, "metrics": m} for s, m in zip(seeds, model["seeds"], strict=True)]

@@ -74,16 +74,17 @@ class Exported:
         return [partial(self.session, _arrays(inputs)) for inputs in (one, _repeated(one))]
 
 
-def cost_of_model(evaluated: EvaluatedModel, example: Batch) -> dict[str, Any]:
-    """Parameters, operations, bytes, latency and throughput of a PyTorch model in eval mode."""
+def cost_of_model(evaluated: EvaluatedModel, example: Batch, seconds: float) -> dict[str, Any]:
+    """Parameters, operations, bytes, and in about `seconds` each, latency and throughput of a model in eval mode."""
     one, many = evaluated.calls(example)
-    return {**_size(evaluated, example, evaluated.bytes), **_times(one, many, torch.get_num_threads())}
+    return {**_size(evaluated, example, evaluated.bytes), **_times(one, many, torch.get_num_threads(), seconds)}
 
 
-def cost_of_file(exported: Exported, evaluated: EvaluatedModel, example: Batch) -> dict[str, Any]:
+def cost_of_file(exported: Exported, evaluated: EvaluatedModel, example: Batch, seconds: float) -> dict[str, Any]:
     """The cost of the exported file in onnxruntime; it has as many parameters and operations as its model."""
     one, many = exported.calls(example)
-    return {**_size(evaluated, example, exported.file.stat().st_size), **_times(one, many, exported.session.threads)}
+    size = _size(evaluated, example, exported.file.stat().st_size)
+    return {**size, **_times(one, many, exported.session.threads, seconds)}
 
 
 def _size(evaluated: EvaluatedModel, example: Batch, stored: int | None) -> dict[str, Any]:
@@ -103,9 +104,9 @@ def _arrays(inputs: Inputs) -> Any:
     return map_rows(inputs, torch.Tensor.numpy)
 
 
-def _times(one: Any, many: Any, threads: int) -> dict[str, Any]:
-    took = latency(one, threads=threads)
+def _times(one: Any, many: Any, threads: int, seconds: float) -> dict[str, Any]:
+    took = latency(one, threads=threads, seconds=seconds)
     return {
         "latency_ms": {"median": took.median_ms, "low": took.low_ms, "high": took.high_ms, "threads": took.threads},
-        "throughput": {"rows_per_second": throughput(many, _batch), "batch": _batch},
+        "throughput": {"rows_per_second": throughput(many, _batch, seconds=seconds), "batch": _batch},
     }
