@@ -244,7 +244,7 @@ def _begun(folder: RunFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise RunError(
             f"{folder.path} is no run that can be resumed: {' '.join(str(error).split())}",
-            code="unreadable",
+            code="not_found" if isinstance(error, FileNotFoundError) else "unreadable",
             path=folder.path,
         ) from error
     # The first edition of stages wrote no format.

@@ -21,6 +21,7 @@ from limbeck.cache import CacheReader, Float32, Manifest, build
 from limbeck.cache.codecs.codec import Encoded
 from limbeck.cache.shards import shard_path
 from limbeck.errors import ArgumentError, CacheError
+from refusals import refused
 
 ALL = {"logits": {"use": "sampled", "size": 8}, "features": {"use": "int8"}, "tokens": {"use": "topk", "k": 4}}
 forks = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
@@ -174,8 +175,9 @@ def test_a_full_disk_keeps_what_is_written_and_a_build_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(limbeck.files.os, "fsync", fsync)
-        with pytest.raises(CacheError, match=r"cannot be written \(No space left on device\); make room \(the cache"):
+        with pytest.raises(CacheError, match=r"cannot be written \(No space left on device\); make room") as caught:
             build(tmp_path, manifest(ALL), outputs)
+    assert caught.value.code == "unwritable"
     missing = sorted(CacheReader(tmp_path).faults())
     assert 1 < missing[0] < 45
     assert missing == list(range(missing[0], 45))
@@ -266,11 +268,25 @@ def changed(**values: Tensor | None) -> Callable[[Tensor, Tensor], dict[str, Any
 
 
 @pytest.mark.parametrize(
+    ("values", "code", "path"),
+    [
+        ({"logits": None}, "missing", "logits"),
+        ({"logits": torch.zeros(4, 21)}, "wrong_shape", "logits"),
+        ({"logits": torch.zeros(3, 20)}, "wrong_shape", "logits"),
+    ],
+)
+def test_outputs_that_do_not_fit_are_refused_with_its_place(
+    tmp_path: Path, values: dict[str, Tensor | None], code: str, path: str
+) -> None:
+    with pytest.raises(CacheError) as refused:
+        build(tmp_path, manifest(), changed(**values))
+    assert (refused.value.code, refused.value.path) == (code, path), refused.value
+
+
+@pytest.mark.parametrize(
     ("values", "told"),
     [
         ({"logits": None}, r"gives 'logits' with shape None for 4 rows; the cache holds \[\*, 20\]"),
-        ({"logits": torch.zeros(4, 21)}, r"gives 'logits' with shape \[4, 21\] for 4 rows"),
-        ({"logits": torch.zeros(3, 20)}, r"gives 'logits' with shape \[3, 20\] for 4 rows"),
     ],
 )
 def test_outputs_that_do_not_fit_are_refused(tmp_path: Path, values: dict[str, Tensor | None], told: str) -> None:
@@ -286,7 +302,9 @@ def test_a_value_that_is_not_finite_is_refused_with_its_row_and_view(tmp_path: P
         logits[(rows == row) & (views == 1), 3] = bad
         return {"logits": logits}
 
-    with pytest.raises(CacheError, match=f"gives 'logits' with a NaN or an infinity for view 1 of row {row}"):
+    with refused(
+        CacheError, "not_finite", "logits", match=f"gives 'logits' with a NaN or an infinity for view 1 of row {row}"
+    ):
         build(tmp_path, manifest(), spoilt)
     assert min(CacheReader(tmp_path).faults()) == (ROWS + row) // 10
 
@@ -324,7 +342,12 @@ def test_a_teacher_that_answers_into_the_same_memory_is_read_in_time(
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(CacheError, match=r"file cannot be written \(Not a directory\); mend that and build again"):
+    with refused(
+        CacheError,
+        "unwritable",
+        tmp_path / "file",
+        match=r"file cannot be written \(Not a directory\); mend that and build again",
+    ):
         build(tmp_path / "file", manifest(), outputs)
 
     def full(*_: object) -> None:

@@ -8,6 +8,7 @@ from cache.tables import manifest, outputs
 from limbeck.cache import Float32, Manifest, fields_of
 from limbeck.cache.manifest import Field
 from limbeck.errors import ArgumentError, CacheError
+from refusals import refused
 
 WIDE = {"logits": Field((1000,), Float32())}
 
@@ -68,7 +69,7 @@ def test_fields_are_those_of_the_teacher() -> None:
 
 
 def test_plans_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="no output to keep"):
+    with refused(ArgumentError, "missing", "fields"):
         Manifest({}, rows=3)
     with pytest.raises(ArgumentError, match="rows is 0, views 1, batch_size 128 and shard_entries 0"):
         Manifest(WIDE, rows=0)
@@ -80,27 +81,41 @@ def test_plans_that_cannot_be_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [Path("data"), float("nan"), torch.float32, {1, 2}])
 def test_fingerprints_that_no_file_can_hold_are_refused(value: object) -> None:
-    with pytest.raises(ArgumentError, match=r"a fingerprint cannot stand in a file .*expected text, finite numbers"):
+    with refused(ArgumentError, "wrong_type", "fingerprints", match="a fingerprint cannot stand in a file"):
         Manifest(WIDE, rows=3, fingerprints={"data": {"source": value}})
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "told", "code"),
     [
-        ("{", "cannot be read"),
-        ("[]", "has schema None, expected 1"),
-        ('{"schema": 2}', "has schema 2, expected 1"),
-        ('{"schema": 1, "rows": 3}', "is damaged"),
-        ('{"schema": 1, "rows": 3.5, "fields": {"a": {"shape": [2], "codec": {"use": "float32"}}}}', "is damaged"),
+        ("{", "cannot be read", "unreadable"),
+        ("[]", "has schema None, expected 1", "changed"),
+        ('{"schema": 2}', "has schema 2, expected 1", "changed"),
+        ('{"schema": 1, "rows": 3}', "is damaged", "damaged"),
+        (
+            '{"schema": 1, "rows": 3.5, "fields": {"a": {"shape": [2], "codec": {"use": "float32"}}}}',
+            "is damaged",
+            "damaged",
+        ),
         (
             '{"schema": 1, "rows": 3, "versions": null, "fields": {"a": {"shape": [2], "codec": {"use": "float32"}}}}',
             "is damaged",
+            "damaged",
         ),
-        ('{"schema": 1, "rows": 3, "fields": {"a": {"shape": [9], "codec": {"use": "topk", "k": 2.5}}}}', "is damaged"),
-        ('{"schema": 1, "rows": 3, "fields": {"a": {"shape": [2], "codec": {"use": "float9"}}}}', "is damaged"),
+        (
+            '{"schema": 1, "rows": 3, "fields": {"a": {"shape": [9], "codec": {"use": "topk", "k": 2.5}}}}',
+            "is damaged",
+            "damaged",
+        ),
+        (
+            '{"schema": 1, "rows": 3, "fields": {"a": {"shape": [2], "codec": {"use": "float9"}}}}',
+            "is damaged",
+            "damaged",
+        ),
     ],
 )
-def test_a_damaged_file_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, text: str, told: str, code: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(CacheError, match=rf"manifest\.json {told}.*remove {tmp_path} and build the cache again$"):
+    file = tmp_path / "manifest.json"
+    with refused(CacheError, code, file, match=rf"manifest\.json {told}.*remove {tmp_path} and build the cache again$"):
         Manifest.read(tmp_path)

@@ -16,6 +16,7 @@ from limbeck.cache import CacheReader, build, library_versions
 from limbeck.cache.shards import shard_path, total_bytes
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.functional import SparseLogits
+from refusals import refused
 
 CODECS: dict[str, dict[str, dict[str, Any]]] = {
     "float32": {"logits": {"use": "float32"}, "features": {"use": "float32"}},
@@ -180,7 +181,7 @@ def test_a_shard_that_is_missing_cut_off_or_strange_is_named_when_it_is_read(sto
     ):
         change(shard_path(store.folder, 3))
         fresh = CacheReader(store.folder)
-        with pytest.raises(CacheError, match=rf"000003\.bin {told}.*build the cache again"):
+        with refused(CacheError, "damaged", shard_path(store.folder, 3), match=rf"{told}.*build the cache again"):
             fresh.read(torch.tensor([0, 35]), torch.tensor([0, 0]))
         assert torch.equal(fresh.read(torch.tensor([45]), torch.tensor([0]))["logits"][0], TABLES["logits"][45, 0])
 
@@ -208,12 +209,12 @@ def test_what_does_not_fit_is_refused_with_everything_that_differs(store: CacheR
 def test_other_libraries_are_refused(store: CacheReader, monkeypatch: pytest.MonkeyPatch) -> None:
     now = library_versions()
     monkeypatch.setattr("limbeck.cache.reader.library_versions", lambda: {**now, "torch": "99.0"})
-    with pytest.raises(CacheError, match=rf"versions\.torch is '{now['torch']}', expected '99\.0'"):
+    with refused(CacheError, "changed", store.folder, match=rf"versions\.torch is '{now['torch']}', expected '99\.0'"):
         store.check(store.manifest.fingerprints)
 
 
 def test_a_folder_that_is_no_cache_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match=r"is no cache: it has no manifest\.json"):
+    with refused(CacheError, "not_found", tmp_path):
         CacheReader(tmp_path)
 
 

@@ -189,6 +189,31 @@ def test_wrong_words_are_one_line(shell: Shell, words: list[str], told: str) -> 
     assert told in shell.refused(*words)
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "path"),
+    [
+        (["methods", "kl_divergance"], "unknown_name", "name"),
+        (["run", "digts"], "unknown_name", None),
+        (["run", "nothing.yaml"], "not_found", "nothing.yaml"),
+        (["run", "digits", "--set", "train.epochs"], "wrong_type", "--set"),
+        (["run", "digits", "--set", "train.epochs=[1"], "unreadable", "train.epochs"),
+        (["run", "digits", "--set", "data.use.more=1"], "wrong_type", "data"),
+        (["taps", "digits", "--plugin", "nothing.py"], "not_found", "nothing.py"),
+        (["resume", "nowhere"], "not_found", "nowhere"),
+        (["predict", "nowhere", "x"], "not_found", "nowhere"),
+        (["cache", "info", "nowhere.yaml"], "not_found", "nowhere.yaml"),
+        # The parser's errors are not of the package.
+        (["run", "digits", "--bogus"], None, None),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, list) else str(part),
+)
+def test_an_error_is_an_object_where_results_would_be(
+    shell: Shell, words: list[str], code: str | None, path: str | None
+) -> None:
+    refusal = shell.refusal(*words)
+    assert (refusal.code, refusal.path) == (code, path), refusal.message
+
+
 @pytest.mark.parametrize("words", [["--debug", "run", "digts"], ["run", "digts", "--debug"]])
 def test_debug_shows_the_traceback(shell: Shell, words: list[str]) -> None:
     code, out, err = shell(*words)
@@ -214,6 +239,22 @@ def test_a_file_without_permission_is_one_line(shell: Shell, monkeypatch: pytest
     monkeypatch.setattr("limbeck.data.sources.npz.Npz.load", closed)
     recipe = changed({"data": {"use": "npz", "file": "data.npz"}})
     assert shell.refused("run", shell.write(recipe)) == "limbeck: Permission denied (data.npz)\n"
+
+
+def test_a_stop_by_the_keyboard_has_no_code(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("limbeck.runs.stages.fit", stop)
+    code, out, _ = shell("run", shell.write(SMALL), "--json")
+    error = json.loads(out)["error"]
+    assert (code, error["code"], error["path"]) == (130, None, None)
+    assert error["message"].startswith("stopped; `limbeck resume RUN`")
+
+
+def test_one_process_of_several_prints_the_object(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert shell("run", "digts", "--json")[:2] == (2, "")
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:

@@ -112,6 +112,8 @@ def test_verify_asks_the_teacher_again_and_names_what_is_damaged(shell: Shell) -
     code, out, err = shell("cache", "verify", "caches", "--json")
     assert code == 2
     assert sorted(json.loads(out)["caches"][0]["faults"]) == ["3", "7"]
+    error = json.loads(out)["error"]
+    assert (error["code"], error["path"], f"limbeck: {error['message']}\n") == ("damaged", "caches/teacher", err)
     assert "2 shards are missing or damaged (caches/teacher/shards/000003.bin is damaged: its checksum" in err
     code, out, _ = shell("cache", "build", "recipe.yaml", "--output", "caches", "--json")
     assert json.loads(out)["caches"][0]["written"] == [3, 7]
@@ -133,6 +135,7 @@ def test_an_entry_that_differs_from_what_the_teacher_says_is_found(
     code, out, err = shell("cache", "verify", "recipe.yaml", "--output", "caches", "--sample", "3000", "--json")
     assert code == 2
     assert json.loads(out)["caches"][0]["differing"] == {"logits": [[77, 1]]}
+    assert json.loads(out)["error"]["code"] == "damaged"
     assert "1 of 2336 entries differ from what the teacher says" in err
 
 

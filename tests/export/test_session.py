@@ -15,6 +15,7 @@ from limbeck.errors import ArgumentError, ExportError
 from limbeck.export import Session, export_onnx
 from limbeck.export.session import TensorInfo, slower_fusions
 from limbeck.models import small_bert
+from refusals import refused
 
 
 def test_arrays_of_every_precision_and_layout_give_the_same(resnet: tuple[nn.Module, Path], images: Tensor) -> None:
@@ -59,14 +60,13 @@ def test_a_corrupt_file_is_named(
     content = resnet[1].read_bytes()
     path = tmp_path / "half.onnx"
     path.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ExportError, match=r"half\.onnx: onnxruntime cannot load it") as caught:
+    with refused(ExportError, "unreadable", path, match=r"half\.onnx: onnxruntime cannot load it"):
         Session(path)
-    assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"none\.onnx: no such file"):
+    with refused(ExportError, "not_found", tmp_path / "none.onnx"):
         Session(tmp_path / "none.onnx")
 
 
@@ -74,7 +74,12 @@ def test_a_file_of_another_program_is_refused(resnet: tuple[nn.Module, Path], tm
     graph = onnx.load(resnet[1])
     del graph.metadata_props[:]
     onnx.save(graph, tmp_path / "bare.onnx")
-    with pytest.raises(ExportError, match=r"bare\.onnx: there is no metadata entry 'schema'; export it with limbeck"):
+    with refused(
+        ExportError,
+        "changed",
+        tmp_path / "bare.onnx",
+        match=r"bare\.onnx: there is no metadata entry 'schema'; export it with limbeck",
+    ):
         Session(tmp_path / "bare.onnx")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from limbeck.errors import RunError
 from limbeck.report import write_report
+from refusals import refused
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 HOSTILE = "</script><b>&\"'"
@@ -287,7 +288,7 @@ def test_broken_last_event_is_a_killed_run(run: Path) -> None:
 def test_broken_event_elsewhere_is_named_with_its_line(run: Path, line: str) -> None:
     lines = (run / "events.jsonl").read_text(encoding="utf-8").splitlines()
     (run / "events.jsonl").write_text("\n".join([*lines[:4], line, *lines[4:]]), encoding="utf-8")
-    with pytest.raises(RunError, match=r"events\.jsonl, line 5, "):
+    with refused(RunError, "damaged", f"{run / 'events.jsonl'}, line 5"):
         write_report(run)
 
 
@@ -299,7 +300,7 @@ def test_page_that_cannot_be_written_leaves_the_old_one(run: Path, monkeypatch: 
 
     monkeypatch.setattr("os.fsync", full)
     (run / "recipe.yaml").write_text("schema: 1\n", encoding="utf-8")
-    with pytest.raises(RunError, match=r"report\.html: No space left on device"):
+    with refused(RunError, "unwritable", run / "report.html", match=r"report\.html: No space left on device"):
         write_report(run)
     assert (run / "report.html").read_bytes() == old
     assert not list(run.glob(".report*"))

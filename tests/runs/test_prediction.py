@@ -23,6 +23,7 @@ from limbeck.errors import ArgumentError, DataError, RecipeError, RunError
 from limbeck.export import export_onnx
 from limbeck.runs.prediction import predict
 from recipes.shell import Shell
+from refusals import refused
 from runs.finished import Go
 from runs.without_torch import predicted_without_torch
 from tasks.small_texts import recipe, review
@@ -68,11 +69,13 @@ def test_the_command_line(run: Path, shell: Shell) -> None:
 
 
 def test_what_cannot_be_predicted_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="text 2 is empty"):
+    with refused(ArgumentError, "missing", "inputs", match="text 2 is empty"):
         predict(run, ["good", "  "])
-    with pytest.raises(ArgumentError, match=r"1 text\(s\) and 1 second ones; the model takes 1 text\(s\)"):
+    with refused(
+        ArgumentError, "mismatch", "pairs", match=r"1 text\(s\) and 1 second ones; the model takes 1 text\(s\)"
+    ):
         predict(run, ["good"], pairs=["bad"])
-    with pytest.raises(ArgumentError, match="there is no input"):
+    with refused(ArgumentError, "missing", "inputs"):
         predict(run, [])
 
 
@@ -119,7 +122,7 @@ def test_images_are_brought_to_the_size_and_channels_of_the_model(tmp_path: Path
     assert [one["class"] for one in found] == ["light", "dark"]
     expected = np.exp(0.8) / (np.exp(0.8) + np.exp(0.2))
     assert found[0]["probabilities"]["light"] == pytest.approx(expected, abs=1e-6)
-    with pytest.raises(DataError, match=r"none\.png: cannot be read as an image"):
+    with refused(DataError, "unreadable", tmp_path / "none.png"):
         predict(folder, [str(tmp_path / "none.png")])
 
 
@@ -131,7 +134,7 @@ def test_a_run_without_the_file(tmp_path: Path) -> None:
     ):
         predict(folder, ["a.png"], int8=True)
     (folder / "results.json").write_text(json.dumps({**IMAGES, "export": None}))
-    with pytest.raises(RunError, match=r"has no such file; run its recipe with export: \{formats: \[onnx\]\}"):
+    with refused(RunError, "not_found", folder, match=r"run its recipe with export: \{formats: \[onnx\]\}"):
         predict(folder, ["a.png"])
 
 
@@ -139,7 +142,12 @@ def test_a_run_of_plain_text_says_where_its_student_is(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(
         json.dumps({"task": "masked_language_modelling", "delivery": {"predictor": None}, "export": None})
     )
-    with pytest.raises(RunError, match=r"its task exports nothing; its student goes on .* from .*/models/student$"):
+    with refused(
+        RunError,
+        "unsupported",
+        tmp_path,
+        match=r"its task exports nothing; its student goes on .* from .*/models/student$",
+    ):
         predict(tmp_path, ["good"])
 
 
@@ -217,22 +225,24 @@ def test_a_predictor_that_is_nowhere_is_told(tmp_path: Path) -> None:
     folder = with_plugin(tmp_path, "")
     plugin, environment = folder / "sums_of_mine.py", folder / "environment.json"
     plugin.rename(folder / "moved.py")
-    with pytest.raises(RecipeError, match="no plugin file"):
+    with refused(RecipeError, "not_found", plugin):
         predict(folder, ["1/2"])
     environment.unlink()
-    with pytest.raises(RunError, match="limbeck_plugin_sums_of_mine is not installed, and the run has no plugin"):
+    with refused(
+        RunError, "not_installed", match="limbeck_plugin_sums_of_mine is not installed, and the run has no plugin"
+    ):
         predict(folder, ["1/2"])
     environment.write_text(json.dumps({"plugin": str(folder / "moved.py")}))
     with pytest.raises(RunError, match=r"sums_of_mine is not installed, and the plugin .*moved\.py does not define it"):
         predict(folder, ["1/2"])
     plugin.write_text("")
     environment.write_text(json.dumps({"plugin": str(plugin)}))
-    with pytest.raises(RunError, match="limbeck_plugin_sums_of_mine has no function 'predict'"):
+    with refused(RunError, "unknown_name", match="limbeck_plugin_sums_of_mine has no function 'predict'"):
         predict(folder, ["1/2"])
     sys.modules.pop("limbeck_plugin_moved")
 
 
 def test_a_run_that_names_no_predictor_is_told(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text(json.dumps({"task": "image_classification", "export": None}))
-    with pytest.raises(RunError, match="is a run of another version, which names no predictor"):
+    with refused(RunError, "changed", tmp_path, match="is a run of another version, which names no predictor"):
         predict(tmp_path, ["a.png"])

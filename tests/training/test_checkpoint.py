@@ -15,6 +15,7 @@ import torch
 
 from limbeck.errors import RunError
 from limbeck.training.checkpoint import Checkpoints, random_state, restore_random_state
+from refusals import refused
 
 
 @pytest.fixture
@@ -88,9 +89,8 @@ def test_every_damage_is_refused_by_name(checkpoints):
     assert torch.equal(checkpoints.latest()["weights"]["a"], torch.ones(100))
     for bad in damaged(content):
         path.write_bytes(bad)
-        with pytest.raises(RunError, match=re.escape(str(path))) as caught:
+        with refused(RunError, "unreadable", path) as caught:
             checkpoints.latest()
-        assert "\n" not in str(caught.value)
         assert "remove it to go on from the one before" in str(caught.value)
 
 
@@ -104,21 +104,23 @@ def write(path, content):
 def test_another_torch_file(checkpoints, content):
     path = checkpoints.save(5, state())
     write(path, content)
-    with pytest.raises(RunError, match=re.escape(f"the checkpoint {path} cannot be read")):
+    with refused(RunError, "unreadable", path):
         checkpoints.latest()
 
 
 def test_another_schema(checkpoints):
     path = checkpoints.save(5, state())
     write(path, {"schema": 2, "key": "key"})
-    with pytest.raises(RunError, match=re.escape(f"the checkpoint {path} has schema 2; this version reads 1")):
+    with refused(
+        RunError, "changed", path, match=re.escape(f"the checkpoint {path} has schema 2; this version reads 1")
+    ):
         checkpoints.latest()
 
 
 def test_nothing_is_unpickled(checkpoints):
     path = checkpoints.save(5, state())
     write(path, {"schema": 1, "key": "key", "call": os.getcwd})
-    with pytest.raises(RunError, match="cannot be read"):
+    with refused(RunError, "unreadable", path):
         checkpoints.latest()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from limbeck.errors import RunError
 from limbeck.training.folder import RunFolder
+from refusals import refused
 
 
 def test_names(tmp_path):
@@ -48,7 +49,7 @@ def test_a_run_in_use_is_refused_and_free_afterwards(tmp_path):
         with RunFolder(tmp_path).locked():
             pass
 
-    with folder.locked(), pytest.raises(RunError, match=f"the run {tmp_path} is in use by another process"):
+    with folder.locked(), refused(RunError, "in_use", tmp_path, match="is in use by another process"):
         again()
     again()
 
@@ -74,7 +75,7 @@ def test_the_lock_goes_with_its_process(tmp_path):
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(RunError, match="in use by another process"), RunFolder(tmp_path).locked():
+        with refused(RunError, "in_use", tmp_path), RunFolder(tmp_path).locked():
             pass
         process.kill()
     with RunFolder(Path(tmp_path)).locked():

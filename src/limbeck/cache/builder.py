@@ -194,7 +194,7 @@ def checked(name: str, field: Field, found: Mapping[str, Any], entries: Tensor, 
         raise CacheError(
             f"the teacher gives {name!r} with shape {shape} for {len(entries)} rows; the cache holds "
             f"[*, {', '.join(map(str, field.shape))}]: every row needs the same shape",
-            code="wrong_shape",
+            code="missing" if value is None else "wrong_shape",
             path=name,
         )
     finite = row_values(value.isfinite()).all(1)

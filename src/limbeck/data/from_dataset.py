@@ -204,7 +204,7 @@ def _tensor(image: Any, row: int, name: str) -> Tensor:
         raise DataError(
             f"{name} item {row} has an image of shape {tuple(pixels.shape)} and type {pixels.dtype}; "
             "expected [C, H, W] or [H, W], torch.uint8 in 0..255 or torch.float32 in 0..1",
-            code="wrong_shape",
+            code="wrong_type" if pixels.ndim in (2, 3) else "wrong_shape",
             path=f"{name} item {row}",
         )
     if pixels.is_floating_point():

@@ -39,18 +39,9 @@ class DistillerTrainer(Trainer):  # type: ignore[misc]
     loss_is_scaled_for_ga = True
 
     def __init__(self, model: Distiller, *args: Any, **options: Any) -> None:
-        if not isinstance(model, Distiller):
-            raise ArgumentError(
-                f"DistillerTrainer: the model is a {type(model).__name__}; give the Distiller",
-                code="wrong_type",
-                path="model",
-            )
+        _check_model(model)
         super().__init__(model, *args, **options)
-        if self.args.n_gpu > 1:
-            raise ArgumentError(
-                "DistillerTrainer: DataParallel cannot run it; start a process for each GPU (torchrun)",
-                code="unsupported",
-            )
+        _check_processes(self.args.n_gpu)
         self.args.remove_unused_columns = False
         self._distiller, self._attached, self._counts = model, False, Counts({}, 0, 0)
         self._totals: dict[str, Tensor] = {}
@@ -120,3 +111,19 @@ def _batch(given: Mapping[str, Any], distiller: Distiller) -> Outputs:
     inputs = {name: value for name, value in given.items() if name in known and name != "labels"}
     others = {"target" if name == "labels" else name: value for name, value in given.items() if name not in inputs}
     return {"inputs": inputs, **others}
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, Distiller):
+        raise ArgumentError(
+            f"DistillerTrainer: the model is a {type(model).__name__}; give the Distiller",
+            code="wrong_type",
+            path="model",
+        )
+
+
+def _check_processes(n_gpu: int) -> None:
+    if n_gpu > 1:
+        raise ArgumentError(
+            "DistillerTrainer: DataParallel cannot run it; start a process for each GPU (torchrun)", code="unsupported"
+        )

@@ -160,16 +160,29 @@ def test_a_missing_column_is_told_with_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "code", "path"),
+    [
+        ({"label": ("one",)}, "out_of_range", "label"),
+        ({"label": ()}, "out_of_range", "label"),
+        ({"label": ("a", "a")}, "out_of_range", "label"),
+        ({"label": ("a", "b"), "separator": ";"}, "conflict", "separator"),
+        ({"label": None, "separator": ";"}, "conflict", "separator"),
+        ({"label": None, "multi_label": True}, "conflict", "multi_label"),
+        ({"separator": " "}, "out_of_range", "separator"),
+        ({"separator": ""}, "out_of_range", "separator"),
+    ],
+)
+def test_options_that_do_not_go_together_with_its_place(options: dict[str, Any], code: str, path: str) -> None:
+    with pytest.raises(ArgumentError) as refused:
+        texts("csv", file="rows.csv", **options)
+    assert (refused.value.code, refused.value.path) == (code, path), refused.value
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"label": ("one",)}, r"label is \['one'\]; give at least two different columns"),
-        ({"label": ()}, r"label is \[\]; give at least two"),
-        ({"label": ("a", "a")}, "at least two different columns"),
         ({"label": ("a", "b"), "separator": ";"}, "separator is for one column of classes"),
-        ({"label": None, "separator": ";"}, "separator is for one column of classes, and label is None"),
-        ({"label": None, "multi_label": True}, "multi_label is for one column of classes, and label is None"),
-        ({"separator": " "}, "separator is ' '; give what stands between classes"),
-        ({"separator": ""}, "separator is ''"),
     ],
 )
 def test_options_that_do_not_go_together(options: dict[str, Any], message: str) -> None:
@@ -215,11 +228,23 @@ def test_splits_and_kept_labels_take_their_share_of_every_class() -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "code", "path"),
+    [
+        ([[1, 2]], "out_of_range", "row 0"),
+        ([[1, -100]], "out_of_range", "row 0"),
+        ([[1, 0, 0]], "wrong_shape", "target"),
+    ],
+)
+def test_targets_that_cannot_be_right_with_its_place(target: list[list[int]], code: str, path: str) -> None:
+    with pytest.raises(DataError) as refused:
+        TextSet.of([("a",)], torch.tensor(target), ("a", "b"))
+    assert (refused.value.code, refused.value.path) == (code, path), refused.value
+
+
+@pytest.mark.parametrize(
     ("target", "message"),
     [
         ([[1, 2]], r"row 0 has target \[1, 2\]; expected a 0 or 1 for each class"),
-        ([[1, -100]], r"row 0 has target \[1, -100\]; expected a 0 or 1 for each class, or -100 for all"),
-        ([[1, 0, 0]], r"shape \(1, 3\); expected torch.int64 of shape \(1,\) or \(1, 2\)"),
     ],
 )
 def test_targets_that_cannot_be_right(target: list[list[int]], message: str) -> None:

@@ -78,10 +78,11 @@ def test_nothing_given_is_refused():
         Idx(train_images="x")
 
 
-def refused(folder, file, content, *messages):
+def refuse(folder, code, file, content, *messages):
     (folder / file).write_bytes(content)
     with pytest.raises(DataError) as caught:
         Idx(folder=str(folder)).load()
+    assert caught.value.code == code
     for message in (file, *messages):
         assert message in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -90,27 +91,27 @@ def refused(folder, file, content, *messages):
 @pytest.mark.parametrize("file", [IMAGES, LABELS])
 def test_a_truncated_file_is_refused(folder, file):
     whole = (folder / file).read_bytes()
-    refused(folder, file, whole[:-3], f"has {len(whole) - 3} bytes; expected {len(whole)}")
+    refuse(folder, "damaged", file, whole[:-3], f"has {len(whole) - 3} bytes; expected {len(whole)}")
 
 
 def test_a_file_that_is_too_long_is_refused(folder):
     whole = (folder / IMAGES).read_bytes()
-    refused(folder, IMAGES, whole + b"x", f"has {len(whole) + 1} bytes; expected {len(whole)}")
+    refuse(folder, "damaged", IMAGES, whole + b"x", f"has {len(whole) + 1} bytes; expected {len(whole)}")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0", b"\0\0\x08\x03\0\0\0\x05"])
 def test_a_file_without_a_whole_header_is_refused(folder, content):
-    refused(folder, IMAGES, content, f"has {len(content)} bytes; expected an IDX header, 00 00 08 03")
+    refuse(folder, "unreadable", IMAGES, content, f"has {len(content)} bytes; expected an IDX header, 00 00 08 03")
 
 
 @pytest.mark.parametrize("magic", ["00000801", "00000d03", "89504e47"])
 def test_a_wrong_magic_number_is_refused(folder, magic):
     whole = (folder / IMAGES).read_bytes()
-    refused(folder, IMAGES, bytes.fromhex(magic) + whole[4:], bytes.fromhex(magic).hex(" "), "00 00 08 03")
+    refuse(folder, "unreadable", IMAGES, bytes.fromhex(magic) + whole[4:], bytes.fromhex(magic).hex(" "), "00 00 08 03")
 
 
 def test_sizes_beyond_memory_are_refused_without_trying(folder):
-    refused(folder, IMAGES, bytes([0, 0, 8, 3]) + b"\xff" * 12, "expected 79228162458924105385300197391")
+    refuse(folder, "damaged", IMAGES, bytes([0, 0, 8, 3]) + b"\xff" * 12, "expected 79228162458924105385300197391")
 
 
 @pytest.mark.parametrize("harm", ["truncated", "checksum", "body"])
@@ -120,11 +121,11 @@ def test_a_corrupt_gzip_is_refused(folder, harm):
         del packed[-20:]
     else:
         packed[-6 if harm == "checksum" else 12] ^= 0xFF
-    refused(folder, IMAGES, bytes(packed), "cannot be read", "fetch it again")
+    refuse(folder, "unreadable", IMAGES, bytes(packed), "cannot be read", "fetch it again")
 
 
 def test_numbers_that_differ_are_refused(folder):
-    refused(folder, LABELS, encoded(np.arange(11) % 3), "12 images", "11 labels")
+    refuse(folder, "mismatch", LABELS, encoded(np.arange(11) % 3), "12 images", "11 labels")
 
 
 def test_a_missing_file_is_refused(folder):

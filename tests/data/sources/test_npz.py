@@ -96,29 +96,47 @@ def test_tables(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("arrays", "code", "path"),
+    [
+        ({"x": np.zeros((12, 2)), "y": Y, "columns": np.array(["a", "a"])}, "duplicate", "data.npz"),
+        ({"x": np.zeros((12, 2)), "y": Y, "columns": np.array(["a"])}, "wrong_shape", "data.npz"),
+        ({"x": np.full((12, 2), np.inf), "y": Y}, "not_finite", "data.npz"),
+        ({"x": np.full((12, 2), "a"), "y": Y}, "wrong_type", "data.npz"),
+        ({"x_train": X, "y_train": Y * 0.5, "x_test": X, "y_test": Y}, "mismatch", "data.npz"),
+        ({"x": X, "y": np.stack([Y, Y], 1)}, "out_of_range", "data.npz"),
+        ({"x": X}, "unknown_name", "data.npz"),
+        ({"a": X}, "unknown_name", "data.npz"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, "unknown_name", "data.npz"),
+        ({"x": X, "y": Y[:5]}, "mismatch", "data.npz"),
+        ({"x": X, "y": Y * 1j}, "wrong_type", "data.npz"),
+        ({"x": X, "y": X}, "wrong_shape", "data.npz"),
+        ({"x": X, "y": Y * 0}, "too_few", "data.npz"),
+        ({"x": X[0, 0, 0], "y": Y[:3]}, "wrong_shape", "data.npz"),
+        ({"x": X[:, :3], "y": Y}, "missing", "data.npz"),
+        ({"x": X[..., :2], "y": Y}, "missing", "data.npz"),
+        ({"x": X.astype(int) - 1, "y": Y}, "out_of_range", "data.npz"),
+        ({"x": X.astype(complex), "y": Y}, "wrong_type", "data.npz"),
+        ({"x": np.where(X.max() == X, np.nan, X / 255), "y": Y}, "not_finite", "data.npz"),
+        ({"x": X * 1.0, "y": Y}, "out_of_range", "data.npz"),
+        ({"x": X, "y": np.array([{}, 1] * 6, dtype=object)}, "unreadable", "data.npz"),
+    ],
+)
+def test_arrays_that_cannot_be_are_refused_with_its_place(tmp_path, arrays, code, path):
+    with pytest.raises(DataError) as refused:
+        Npz(file=save(tmp_path, **arrays)).load()
+    assert refused.value.code == code
+    assert refused.value.path == str(tmp_path / path)
+
+
+@pytest.mark.parametrize(
     ("arrays", "message"),
     [
         ({"x": np.zeros((12, 2)), "y": Y, "columns": np.array(["a", "a"])}, "columns is .* expected 2 different names"),
-        ({"x": np.zeros((12, 2)), "y": Y, "columns": np.array(["a"])}, "columns is .* expected 2 different names"),
-        ({"x": np.full((12, 2), np.inf), "y": Y}, "row 0 holds an infinite number"),
-        ({"x": np.full((12, 2), "a"), "y": Y}, "type <U1; expected numbers"),
         ({"x_train": X, "y_train": Y * 0.5, "x_test": X, "y_test": Y}, "y_test has type int64; expected the type of"),
-        ({"x": X, "y": np.stack([Y, Y], 1)}, r"row 2 has target \[2, 2\]; expected a 0 or 1 for each class"),
-        ({"x": X}, r"has no array 'y', only \['x'\]"),
-        ({"a": X}, r"has no array 'x_train', only \['a'\]"),
-        ({"x_train": X, "y_train": Y, "x_test": X}, "has no array 'y_test'"),
-        ({"x": X, "y": Y[:5]}, "x has 12 rows, y has 5"),
         ({"x": X, "y": Y * 1j}, "y has type complex128"),
-        ({"x": X, "y": X}, r"y has type uint8 and shape \(12, 6, 5, 3\)"),
         ({"x": X, "y": Y * 0}, r"x: the data has 1 class\(es\)"),
-        ({"x": X[0, 0, 0], "y": Y[:3]}, r"x has shape \(3,\); expected \[N, H, W\]"),
         ({"x": X[:, :3], "y": Y}, "say layout: NCHW or layout: NHWC"),
-        ({"x": X[..., :2], "y": Y}, "say layout: NCHW or layout: NHWC"),
-        ({"x": X.astype(int) - 1, "y": Y}, r"x holds -1 to 254; expected integers in 0\.\.255"),
-        ({"x": X.astype(complex), "y": Y}, "x has type complex128"),
         ({"x": np.where(X.max() == X, np.nan, X / 255), "y": Y}, r"data\.npz: x: image \d+ holds NaN or infinity"),
-        ({"x": X * 1.0, "y": Y}, r"data\.npz: x: image 0 holds values from"),
-        ({"x": X, "y": np.array([{}, 1] * 6, dtype=object)}, "cannot be read as .npz without pickle"),
     ],
 )
 def test_arrays_that_cannot_be_are_refused(tmp_path, arrays, message):

@@ -40,7 +40,7 @@ class FloatLabels(LabelType):
         if not self.single and len(set(self.columns)) < max(1, len(self.columns)):
             raise ArgumentError(
                 f"label is {list(self.columns)}; give different columns, or the name of one",
-                code="duplicate",
+                code="duplicate" if self.columns else "missing",
                 path="label",
             )
         units = (unit,) * len(self.columns) if isinstance(unit, str) else tuple(unit)

@@ -218,7 +218,7 @@ def check_labels(
                 f"{name} has type {column.dtype} and shape {tuple(column.shape)}; expected {types[name]} of shape "
                 f"{' or '.join(str(shape) for shape in shapes[name])}, one number per {what}"
                 f"{', or a 0 or 1 for each class' if name == 'target' and not floats else ''}",
-                code="wrong_shape",
+                code="wrong_type" if column.dtype != types[name] else "wrong_shape",
                 path=name,
             )
     if floats:

@@ -122,7 +122,7 @@ class TableSet(LabelledRows):
                 raise DataError(
                     f"{name} has type {values.dtype} and shape {tuple(values.shape)}; expected {dtype} of "
                     f"shape {shape}",
-                    code="wrong_shape",
+                    code="wrong_type" if values.dtype != dtype else "wrong_shape",
                     path=name,
                 )
         if self.numeric.isinf().any():

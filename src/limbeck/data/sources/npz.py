@@ -106,7 +106,8 @@ class Npz:
         names = arrays.get("columns", np.array([f"x{number}" for number in range(values.shape[1])]))
         if names.dtype.kind != "U" or names.shape != values.shape[1:] or len(set(names.tolist())) < len(names):
             raise DataError(
-                f"columns is {names.tolist()}; expected {values.shape[1]} different names", code="wrong_shape"
+                f"columns is {names.tolist()}; expected {values.shape[1]} different names",
+                code="duplicate" if names.shape == values.shape[1:] else "wrong_shape",
             )
         return TableSet(
             torch.from_numpy(values.astype(np.float32)),
@@ -142,7 +143,7 @@ class Npz:
                 self._file,
                 f"{name} has type {labels.dtype} and shape {labels.shape}; expected integers or text, "
                 "[N], a 0 or 1 for each class, [N, K], or floats",
-                code="wrong_shape",
+                code="wrong_shape" if labels.dtype.kind in "iuUf" else "wrong_type",
             )
         return labels
 
