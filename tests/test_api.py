@@ -157,7 +157,7 @@ def test_a_plugin_that_is_none_is_one_line(shell: Shell, name: str, told: str) -
         ({"objective.soft.loss": {"use": "plugin_l1", "power": "x"}}, "objective.soft.loss.power"),
         ({"objective.soft.loss": {"use": "plugin_l1", "gian": 1}}, "'gain'"),
         ({"objective.soft.loss": "plugin_l2"}, "'plugin_l1'"),
-        ({"models.student": "plugin_wide"}, "models.student: TypeError"),
+        ({"models.student": "plugin_wide"}, "models.student cannot take images of 8×8"),
     ],
 )
 def test_an_entry_of_a_plugin_that_cannot_work_is_one_line(shell: Shell, changes: dict[str, Any], told: str) -> None:
