@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import catalogue
 import numpy as np
 import pytest
 import torch
@@ -25,9 +23,10 @@ from pages import write_section
 import limbeck.losses
 from limbeck import Frozen
 from limbeck.errors import ArgumentError
+from scripts import printed_by
 
 ROOT = Path(__file__).parent.parent
-SCRIPT, PAGE = ROOT / "benchmarks" / "catalogue.py", ROOT / "docs" / "catalogue.md"
+PAGE = ROOT / "docs" / "catalogue.md"
 TINY = Study(rows=192, teacher_rows=192, validation=0.25, epochs=1, teacher_epochs=1, seeds=2, scales=(1.0, 10.0))
 
 
@@ -158,10 +157,10 @@ def small_run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     page = work / "page.md"
     page.write_text("before\n<!-- resnet -->\nold\n<!-- end of resnet -->\nafter\n")
     numbers = [f"{name}={getattr(TINY, name)}" for name in ("rows", "teacher_rows", "validation", "epochs", "seeds")]
-    command = [sys.executable, str(SCRIPT), f"--folder={folder}", f"--work={work}", f"--page={page}", "--processes=1"]
-    command += ["--setting=resnet", "--device=cpu", "--methods", "hint_mse", "--set", *numbers, "teacher_epochs=1"]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    return work, command
+    words = [f"--folder={folder}", f"--work={work}", f"--page={page}", "--processes=1", "--setting=resnet"]
+    words += ["--device=cpu", "--methods", "hint_mse", "--set", *numbers, "teacher_epochs=1"]
+    printed_by(catalogue.main, *words)
+    return work, words
 
 
 def test_a_small_run_writes_its_table(small_run: tuple[Path, list[str]]) -> None:
@@ -179,14 +178,13 @@ def test_a_small_run_writes_its_table(small_run: tuple[Path, list[str]]) -> None
 
 
 def test_what_is_done_is_not_done_again_and_what_diverged_is_told(small_run: tuple[Path, list[str]]) -> None:
-    work, command = small_run
+    work, words = small_run
     lines = (work / "runs.jsonl").read_text().splitlines()
     last = json.loads(lines[-1])
     assert (last["method"], last["rows"]) == ("hint_mse", "test")
     lines[-1] = json.dumps({**last, "accuracy": None, "diverged": "the loss is nan at step 2"})
     (work / "runs.jsonl").write_text("\n".join(lines) + "\n")
-    again = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert again.stdout == ""
+    assert printed_by(catalogue.main, *words) == ""
     row = next(line for line in (work / "page.md").read_text().splitlines() if line.startswith("| `hint_mse`"))
     assert "| 1 of 2 diverged |" in row
     assert "| diverged |" in row

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import cache_language
 import pytest
 import torch
 from sparse_targets import largest_topk, logit_gradient
 
+from scripts import printed_by
+
 ROOT = Path(__file__).parent.parent
-SCRIPT, PAGE = ROOT / "benchmarks" / "cache_language.py", ROOT / "docs" / "cache.md"
+PAGE = ROOT / "docs" / "cache.md"
 FIRST, LAST = "<!-- language -->", "<!-- end of language -->"
 NUMBERS = ("vocabulary=1024", "context=16", "windows=4", "batches=3", "draws=40", "checked=2")
 MODELS = ("teacher_width=32", "teacher_layers=1", "teacher_steps=60", "student_width=32", "student_steps=5")
@@ -34,15 +34,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         (speeches / f"{year}-Nobody-1.txt").write_text(text)
     page = folder / "page.md"
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    command = [sys.executable, str(SCRIPT), f"--folder={folder}", f"--work={folder}", f"--page={page}"]
-    done = subprocess.run(
-        [*command, "--set", *NUMBERS, *MODELS],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    return done.stdout, page.read_text(encoding="utf-8")
+    places = [f"--folder={folder}", f"--work={folder}", f"--page={page}"]
+    printed = printed_by(cache_language.main, *places, "--set", *NUMBERS, *MODELS)
+    return printed, page.read_text(encoding="utf-8")
 
 
 def part(page: str) -> str:

@@ -1,13 +1,14 @@
 import copy
 import functools
-import subprocess
-import sys
+import os
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from cache.models import model
+from forks import TORCH, forked
 from limbeck.cache import fingerprint_model, library_versions
 
 
@@ -62,15 +63,17 @@ def test_a_place_in_memory_has_no_part_in_it() -> None:
     assert len({fingerprint_model(Wrapped()) for _ in range(5)}) == 1
 
 
-def test_it_is_the_same_in_another_process() -> None:
-    lines = [
-        f"import sys; sys.path[:] = {sys.path!r}",
-        "from cache.models import model",
-        "from limbeck.cache import fingerprint_model",
-        "print(fingerprint_model(model()))",
-    ]
-    told = subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True).stdout
-    assert told.strip() == fingerprint_model(model())
+def test_it_is_the_same_in_another_process(tmp_path: Path) -> None:
+    code = (
+        "from cache.models import model\n"
+        "from limbeck.cache import fingerprint_model\n"
+        "import os\n"
+        "print(os.getpid(), fingerprint_model(model()))"
+    )
+    (done,) = forked((code, [], {}), folder=tmp_path, modules=TORCH)
+    process, found = done.stdout.split()
+    assert int(process) != os.getpid()
+    assert found == fingerprint_model(model())
 
 
 def test_versions_have_no_suffix() -> None:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import limbeck
+from forks import TORCH, forked, limbeck_command
 from limbeck import registry
 from limbeck.recipes.read import builtin_names, builtin_text
 from recipes.builtin import WHOLE
@@ -79,7 +80,8 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["recipe"] == "recipe"
     assert len(done.stderr.splitlines()) == 7, done.stderr
-    wrong = process(tmp_path, "run", "recipe.yaml", "--set", "train.epochs=0", "--output", "new")
+    words = limbeck_command("run", "recipe.yaml", "--set", "train.epochs=0", "--output", "new")
+    (wrong,) = forked(words, folder=tmp_path, modules=TORCH)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "limbeck: train: epochs is 0; it must be at least 1\n"
     assert not (tmp_path / "new").exists()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cache.killing import killed_at, lines_of
 from cache.tables import content
+from launches import completed, limbeck
 from limbeck import api_cache
 from limbeck.cache import CacheReader
 from limbeck.errors import RecipeError
@@ -21,7 +22,6 @@ from limbeck.runs.cache.query import TeacherQuery
 from limbeck.training.progress import Counting
 from recipes.shell import Shell
 from recipes.small import changed
-from training.test_launch import completed, limbeck
 
 CHANGES: dict[str, Any] = {"train.epochs": 4, "cache.views": 2, "models.teacher.train.precision": "float32"}
 

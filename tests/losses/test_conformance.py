@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,12 @@ from losses.conformance import Arrays, LossCase, address, board, difference, gra
 PAPERS = Path(__file__).parents[2] / "docs" / "papers.md"
 MASK = torch.tensor([True, False, True, True, False, True])
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def compiled_cases() -> list[Any]:
+    """All, of which the first of each loss alone is not slow: compiling takes most of the time of these tests."""
+    firsts = {case.name: case for case in reversed(CASES)}
+    return [case if case is firsts[case.name] else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
 def call(loss: nn.Module, case: LossCase, values: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -165,7 +172,7 @@ def test_state_round_trip(case: LossCase) -> None:
         assert torch.equal(call(other, case, values), call(loss, case, values))
 
 
-@every_case
+@pytest.mark.parametrize("case", compiled_cases(), ids=str)
 def test_compiled_whole_is_eager(case: LossCase) -> None:
     loss, values = case.build(), tensors(case.arrays())
     expected = call(loss, case, values)

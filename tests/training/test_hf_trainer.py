@@ -5,9 +5,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import transformers as hf
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from launches import completed, launched
 from limbeck import Distiller, Term
 from limbeck.core import Linear
 from limbeck.errors import ArgumentError, RunError
@@ -25,7 +23,6 @@ from limbeck.losses import CrossEntropy
 from limbeck.models import BiLSTM
 from limbeck.training.hf_trainer import DistillerTrainer
 from limbeck.training.student_folder import load_student_folder, save_student_folder
-from training.test_launch import completed, free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -212,13 +209,11 @@ def test_data_parallel_is_refused(example: Any, tmp_path: Path, monkeypatch: pyt
 @pytest.mark.slow
 def test_two_processes_train_as_two_micro_batches(tmp_path: Path) -> None:
     script = Path(__file__).with_name("hf_trainer_in_two.py")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(EXAMPLES), environment.get("PYTHONPATH", "")])
+    code = f"import sys\nsys.path.insert(0, {str(EXAMPLES)!r})\nimport runpy\n"
+    code += f"runpy.run_path({str(script)!r}, run_name='__main__')"
     for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
-        command = [*launch, "--master_port", str(free_port()), str(script), str(folder), str(processes)]
-        completed(subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False))
+        words = [str(script), str(tmp_path / str(processes)), str(processes)]
+        completed(launched((code, words, {}), processes=processes, folder=tmp_path))
     metrics = [json.loads((tmp_path / name / "metrics.json").read_text(encoding="utf-8")) for name in ("1", "2")]
     assert metrics[1] == pytest.approx(metrics[0], abs=1e-6)
     for file in ("model.safetensors", "distiller.safetensors"):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +13,12 @@ import yaml
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from launches import completed, launched, limbeck, started_by_torchrun
 from limbeck import api
 from limbeck.errors import RunError
 from resume.recipes import dropout
 from training.learning import learned, learning_job
 from training.toys import settings
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
-def limbeck(*words: str, processes: int = 1, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Through torchrun, which `accelerate launch` calls for GPUs; on CPUs it starts several processes by MPI alone."""
-    launch = ["torch.distributed.run", "--nproc_per_node", str(processes), "--master_port", str(free_port()), "-m"]
-    command = [sys.executable, "-m", *(launch if processes > 1 else []), "limbeck", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **environment}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-
-
-def completed(done: subprocess.CompletedProcess[str]) -> None:
-    """Torch's gloo may abort a process that has done everything, at its very end (pytorch/pytorch#179291)."""
-    assert done.returncode == 0 or "terminate called without an active exception" in done.stderr, done.stderr
 
 
 def recipe(**train: Any) -> dict[str, Any]:
@@ -53,10 +30,10 @@ def recipe(**train: Any) -> dict[str, Any]:
     return {**content, "seeds": 1}
 
 
-def run(folder: Path, name: str, content: dict[str, Any], processes: int) -> Path:
+def run(folder: Path, name: str, content: dict[str, Any], processes: int, start: Callable[..., Any] = limbeck) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    done = limbeck("run", "recipe.yaml", "--output", name, processes=processes, folder=folder)
+    done = start("run", "recipe.yaml", "--output", name, processes=processes, folder=folder)
     completed(done)
     assert (folder / name / "README.md").exists(), done.stderr
     return folder / name
@@ -70,7 +47,8 @@ def events(path: Path) -> list[dict[str, Any]]:
 def pair(tmp_path_factory):
     """The same recipe by two processes and by one."""
     folder = tmp_path_factory.mktemp("launch")
-    return [run(folder / str(processes), "run", recipe(), processes) for processes in (2, 1)]
+    starts = {2: started_by_torchrun, 1: limbeck}
+    return [run(folder / str(processes), "run", recipe(), processes, start) for processes, start in starts.items()]
 
 
 @pytest.mark.slow
@@ -132,20 +110,9 @@ def test_a_run_of_two_processes_that_is_refused(pair):
 
 @pytest.mark.slow
 def test_losses_learn_the_same_on_both_processes_from_the_rows_of_the_main_one(tmp_path):
-    script = [str(Path(__file__).with_name("learning.py")), str(tmp_path)]
-    launch = ["torch.distributed.run", "--nproc_per_node", "2", "--master_port", str(free_port())]
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONPATH": paths}
-    completed(
-        subprocess.run(
-            [sys.executable, "-m", *launch, *script],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-    )
+    script = Path(__file__).with_name("learning.py")
+    program = (script.read_text(encoding="utf-8"), [str(script), str(tmp_path)], {})
+    completed(launched(program, processes=2, folder=tmp_path))
     main, second = (load_file(tmp_path / f"{rank}-of-2.safetensors") for rank in (0, 1))
     assert all(torch.equal(value, second[name]) for name, value in main.items())
     # What a single process learns from the same share of the rows.

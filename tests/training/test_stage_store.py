@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from forks import TORCH, forked
 from limbeck.training.stage_store import StageStore
 
 
@@ -124,15 +123,10 @@ def publish_in_two_processes(root: Path) -> list[str]:
                 time.sleep(0.005)
         print(StageStore(root).publish("key", mine, write))
     """)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(root), *order], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for order in (("a", "b"), ("b", "a"))
-    ]
-    answers = [process.communicate(timeout=30) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], answers
-    return [out.strip() for out, _ in answers]
+    programs = [(script, ["-c", str(root), *order], {}) for order in (("a", "b"), ("b", "a"))]
+    done = forked(*programs, folder=root.parent, modules=TORCH)
+    assert [process.returncode for process in done] == [0, 0], done
+    return [process.stdout.strip() for process in done]
 
 
 def test_two_processes_that_finish_the_same_stage_at_once(store):

@@ -1,11 +1,9 @@
 """The digits against scikit-learn's own reader, and what the room imports."""
 
-import subprocess
-import sys
-
 import torch
 from sklearn.datasets import load_digits
 
+from forks import TORCH, forked
 from limbeck.data.sources.digits import Digits
 from limbeck.registry import lookup
 
@@ -24,10 +22,10 @@ def test_is_registered():
     assert lookup("source", "digits") is Digits
 
 
-def test_the_room_and_its_default_source_import_no_heavy_package():
+def test_the_room_and_its_default_source_import_no_heavy_package(tmp_path):
     code = (
         "import sys, limbeck.data as d; d.Digits().load();"
         "print([name for name in ('sklearn', 'PIL', 'mlxtend', 'pandas', 'torchvision') if name in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
+    (done,) = forked((code, [], {}), folder=tmp_path, modules=TORCH)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
