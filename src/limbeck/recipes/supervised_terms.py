@@ -26,13 +26,14 @@ def supervised_terms(objective: Objective, lacking: Collection[str]) -> dict[str
         lacking: the outputs that the student has from its adapter, which the control lacks.
     """
     chosen = {name: term for name, term in objective.items() if term.weight != 0 and _supervises(term, lacking)}
-    weights = [term.weight for term in chosen.values()]
     if len(chosen) == 1:
         return {name: replace(term, weight=1.0) for name, term in chosen.items()}
-    if any(isinstance(weight, EntrySpec) for weight in weights):
+    weights = {name: term.weight for name, term in chosen.items() if isinstance(term.weight, int | float)}
+    if len(weights) < len(chosen):
         # The sum changes from step to step: `normalize_weights` divides by it.
         return chosen
-    return {name: replace(term, weight=term.weight / sum(weights)) for name, term in chosen.items()}  # type: ignore
+    total = sum(weights.values())
+    return {name: replace(term, weight=weights[name] / total) for name, term in chosen.items()}
 
 
 def _supervises(term: TermSpec, lacking: Collection[str]) -> bool:
