@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check lint test slow format index
+.PHONY: check lint test slow soak format index
 
 check: lint test
 
@@ -15,6 +15,9 @@ test:
 
 slow:
 	$(PYTHON) -m pytest -m slow
+
+soak:
+	$(PYTHON) -m pytest -m soak
 
 index:
 	$(PYTHON) -m limbeck.recipes.registry_index

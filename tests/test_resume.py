@@ -19,6 +19,7 @@ from limbeck.runs.keys import STAGE_FORMAT
 from limbeck.training.folder import RunFolder
 from resume import recipes
 from resume.fork_server import ForkServer, Run, check_readable, check_same, fork_server
+from sampling import tenth_slow
 
 RECIPES = {
     "dropout": (recipes.dropout(), None),
@@ -90,15 +91,14 @@ def test_a_write_is_cut_short(killed):
     killed("dropout", {"at": "half", "what": "event", "match": "", "number": 9})
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("count", [pytest.param(2, marks=pytest.mark.slow), pytest.param(16, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", RECIPES)
-def test_random_steps(killed, unbroken, name):
-    for death in random_steps(unbroken(name), 16, seed=2):
+def test_random_steps(killed, unbroken, name, count):
+    for death in random_steps(unbroken(name), count, seed=2):
         killed(name, death)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", tenth_slow(RECIPES))
 def test_before_the_first_checkpoint_of_a_stage(killed, unbroken, name):
     for number, (_, _, step) in enumerate(unbroken(name).steps()):
         if step == 0:
@@ -129,9 +129,9 @@ CALLS = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(("call", "match", "number"), CALLS)
+@pytest.mark.parametrize(
+    ("call", "match", "number", "when"), tenth_slow((*call, when) for call in CALLS for when in ("before", "after"))
+)
 def test_around_a_change_of_names(killed, call, match, number, when):
     killed("dropout", {"at": "call", "name": call, "match": match, "number": number, "when": when})
 
@@ -153,8 +153,7 @@ HALVES = [
 ]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("what", "match", "number"), HALVES)
+@pytest.mark.parametrize(("what", "match", "number"), tenth_slow(HALVES))
 def test_in_the_middle_of_a_write(killed, what, match, number):
     killed("dropout", {"at": "half", "what": what, "match": match, "number": number})
 

@@ -222,14 +222,14 @@ def test_two_processes_build_what_one_builds(shell: Shell) -> None:
     assert not CacheReader(Path("caches/teacher")).faults()
 
 
-@pytest.mark.slow
-def test_a_build_that_is_killed_goes_on_and_ends_with_the_same_bytes(shell: Shell) -> None:
+@pytest.mark.parametrize("times", [pytest.param(2, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.soak)])
+def test_a_build_that_is_killed_goes_on_and_ends_with_the_same_bytes(shell: Shell, times: int) -> None:
     before = content(Path("caches"))
     shutil.rmtree("caches")
     lines = lines_of(lambda: api_cache.build("recipe.yaml", output="caches"))
     assert content(Path("caches")) == before
     draw = random.Random(0)
-    for _ in range(20):
+    for _ in range(times):
         shutil.rmtree("caches")
         killed_at(draw.randrange(lines), lambda _: api_cache.build("recipe.yaml", output="caches"))
         left = {path: path.stat().st_mtime_ns for path in Path("caches").rglob("0*.bin")}

@@ -67,7 +67,7 @@ def cache(folder: Path, data: ImageSet, augment: Augment, views: int, codecs: di
 @pytest.mark.parametrize("workers", [None, 0, 2], ids=["memory", "lazy", "workers"])
 @pytest.mark.parametrize("labels", [None, 40], ids=["all", "some"])
 @pytest.mark.parametrize("views", [None, 4], ids=["plain", "views"])
-@pytest.mark.parametrize("draws", [800, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [800, pytest.param(10_000, marks=pytest.mark.soak)])
 def test_draws_are_of_the_rows_and_pixels_that_the_student_sees(
     tmp_path: Path, draws: int, views: int | None, labels: int | None, workers: int | None, world: int, accumulate: int
 ) -> None:
