@@ -23,7 +23,13 @@ from tasks.small_texts import bert
 
 Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
 
-FAST = ["train.log_every=1", "train.batch_size=16", "train.learning_rate=5e-3", "measure.draws=100"]
+FAST = [
+    "train.log_every=1",
+    "train.batch_size=16",
+    "train.learning_rate=5e-3",
+    "measure.draws=100",
+    "measure.seconds=0.01",
+]
 NARROW = ["student.layers=1", "student.width=16", "student.neurons=32"]
 
 

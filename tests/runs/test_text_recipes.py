@@ -25,6 +25,7 @@ Jobs = list[tuple[Job, dict[str, torch.Tensor]]]
 FAST = [
     "train.log_every=1",
     "measure.draws=100",
+    "measure.seconds=0.01",
     "export.formats=[]",
     "train.batch_size=16",
     "train.learning_rate=5e-3",
