@@ -288,3 +288,17 @@ def test_terms_that_compare_rows_are_named():
     terms = {"hard": Term(CE()), "pairs": Term(Relation()), "all": Term(Relation(), gather=True)}
     distiller = Distiller(mlp(0), terms, {"teacher": Frozen(mlp(1))})
     assert distiller.relational_terms == ("pairs", "all")
+
+
+@pytest.mark.parametrize("hook", ["after_step", "follow_step"])
+def test_a_teacher_whose_hook_would_never_be_called_is_refused(hook):
+    """Hooks are those of modules: the state of another object would silently stay as it is."""
+
+    def forward(self, board):
+        return {"logits": board["batch"]["inputs"][:, :4]}
+
+    members = {"reads": ("batch.inputs",), "__call__": forward, hook: lambda self, step: None}
+    terms = {"soft": Term(KL(), {"teacher": "loud.logits"})}
+    with pytest.raises(ArgumentError, match=rf"teacher 'loud': Loud has {hook} and is no nn\.Module") as caught:
+        Distiller(mlp(0), terms, {"loud": type("Loud", (), members)()})
+    assert (caught.value.code, caught.value.path) == ("unsupported", "teachers.loud")

@@ -98,6 +98,7 @@ class Distiller(nn.Module):
         self._order = ordered(tapped, terms, teachers)
         check_separate(tapped, teachers)
         self._teachers: dict[str, Teacher] = {name: teachers[name] for name in self._order if name in teachers}
+        self._check_hooks()
         # A second home for those teachers that are modules: device, dtype, state and training follow the Distiller.
         self._teacher_modules = _store({n: t for n, t in self._teachers.items() if isinstance(t, nn.Module)})
         addresses = [address for term in terms.values() for address in term.addresses]
@@ -126,6 +127,17 @@ class Distiller(nn.Module):
                 code="no_effect",
                 path="terms",
             )
+
+    def _check_hooks(self) -> None:
+        for name, teacher in self._teachers.items():
+            hook = next((hook for hook in ("after_step", "follow_step") if hasattr(teacher, hook)), None)
+            if hook is not None and not isinstance(teacher, nn.Module):
+                raise ArgumentError(
+                    f"teacher {name!r}: {type(teacher).__name__} has {hook} and is no nn.Module, so it would never be "
+                    "called; derive the class from torch.nn.Module",
+                    code="unsupported",
+                    path=f"teachers.{name}",
+                )
 
     def _check_teachers_learn(self) -> None:
         read = {source_of(address) for teacher in self._teachers.values() for address in teacher.reads}
