@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,11 @@ def test_another_process_finds_the_same() -> None:
         "import sys; from models.test_content_hash import FITTED, content_hash\n"
         "print(*(content_hash(FITTED[name](0)) for name in FITTED))"
     )
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert found == [content_hash(FITTED[name](0)) for name in FITTED]
+    # In the folder of the tests, from which the process imports this module.
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [content_hash(FITTED[name](0)) for name in FITTED]
 
 
 def test_lightgbm_too() -> None:
