@@ -94,8 +94,8 @@ def test_an_ensemble_in_an_ensemble_as_one_model(task: ImageClassification) -> N
 def test_for_training_leaves_a_projection_without_a_size_alone(task: ImageClassification) -> None:
     recipe = parse(
         {
-            "models.teacher": {"use": "resnet", "width": 4, "taps": {"hint": "stage2"}},
-            "models.student": {"use": "resnet", "width": 3, "taps": {"hint": "stage2"}},
+            "models.teacher": {"use": "resnet", "width": 12, "taps": {"hint": "stage2"}},
+            "models.student": {"use": "resnet", "width": 8, "taps": {"hint": "stage2"}},
             "objective.hint": {
                 "loss": "hint_mse",
                 "inputs": {"student": "student.hint", "teacher": "teacher.hint"},
@@ -123,3 +123,24 @@ def test_the_batch_law_gets_the_batch_size_of_the_section_train(rows: int, expec
     term = recipe.objective["soft"]
     assert term.to_dict()["loss"]["temperature"] == law
     assert term.build(recipe.train).loss.current_temperature == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("width", [2, 4, 8, 12])
+def test_gradients_do_not_depend_on_the_layout_for_training(task: ImageClassification, width: int) -> None:
+    """Against float64, where no vectorized convolution is used."""
+    recipe = parse({"models.student": {"use": "resnet", "width": width, "depth": 1}, "train.precision": "float32"})
+    batch = task.sample(16)
+
+    def gradients(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        training = plan.control(recipe, task)
+        learners = {"student": Models(recipe.models, task, {}).initial("student", 0)}
+        distiller = build_distiller(training, recipe.models, learners, {}, classes=task.names)
+        distiller = (for_training(distiller) if dtype == torch.float32 else distiller).to(dtype).train()
+        distiller({**batch, "inputs": batch["inputs"].to(dtype)}).loss().backward()
+        return {name: one.grad.double() for name, one in learners["student"].named_parameters()}
+
+    expected, found = gradients(torch.float64), gradients(torch.float32)
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )

@@ -115,6 +115,21 @@ def for_training(distiller: Distiller) -> Distiller:
     """The same, its models laid out for speed: convolutions are faster when channels lie together."""
     # Not the terms: a projection that is not sized yet has no layout.
     for module in (*distiller.students.values(), *distiller.teachers.values()):
-        if isinstance(module, nn.Module):
+        if isinstance(module, nn.Module) and not (module.training and _has_unsafe_convolution(module)):
             module.to(memory_format=torch.channels_last)
     return distiller
+
+
+def _has_unsafe_convolution(module: nn.Module) -> bool:
+    """Whether the gradient of a weight would be wrong with channels last.
+
+    On processors without AVX-512, oneDNN writes past its memory for 1×1 convolutions with strides whose inputs have
+    fewer channels than a vector has numbers (uxlfoundation/oneDNN#6035).
+    """
+    return torch.backends.cpu.get_cpu_capability() == "AVX2" and any(
+        isinstance(part, nn.Conv2d)
+        and set(part.kernel_size) == {1}
+        and set(part.stride) != {1}
+        and part.in_channels // part.groups < 8
+        for part in module.modules()
+    )
