@@ -18,7 +18,7 @@ from recipes.shell import Shell
 from recipes.small import changed
 
 PLUGINS = Path(__file__).parent / "plugins"
-LINES = {"task": 200}
+LINES = {"task": 200, "detection": 200, "on_policy": 200}
 
 BASE: dict[str, Any] = {
     "data": {"use": "digits", "limit": 64},
@@ -43,6 +43,38 @@ SPRINGS: dict[str, Any] = {
     "measure": {"draws": 100, "seconds": 0.01},
 }
 
+SQUARES: dict[str, Any] = {
+    "schema": 1,
+    "task": "square_detection",
+    "data": {"use": "squares"},
+    "models": {
+        "teacher": {"use": "grid_detector", "width": 64, "train": {"epochs": 20, "learning_rate": 0.01}},
+        "student": {"use": "grid_detector"},
+    },
+    "objective": {
+        "hard": {"loss": "set_of_boxes", "inputs": {"corners": "student.corners"}},
+        "soft": {
+            "loss": "squared_error",
+            "inputs": {"student": "student.corners", "target": "teacher.corners"},
+            "weight": 0.1,
+        },
+    },
+    "train": {"epochs": 40, "precision": "float32", "learning_rate": 0.01, "batch_size": 32, "select": "best"},
+    "measure": {"draws": 100, "seconds": 0.01},
+}
+LETTERS: dict[str, Any] = {
+    "schema": 1,
+    "task": "letters",
+    "data": {"use": "lines"},
+    "models": {
+        "teacher": {"use": "next_letter", "width": 16, "train": {"epochs": 20, "learning_rate": 0.03}},
+        "student": {"use": "next_letter"},
+    },
+    "objective": {"soft": {"loss": "kl_divergence"}},
+    "train": {"epochs": 6, "precision": "float32", "learning_rate": 0.03, "batch_size": 16, "checkpoint_every": 0},
+    "measure": {"draws": 100, "seconds": 0.01},
+}
+
 # For each kind: the name of the entry, the recipe, and a word that only this entry brings into the report.
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "teacher": ("scaled", changed({**BASE, "models.double": {"scaled": "teacher"}}), "double"),
@@ -56,6 +88,8 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
     "protocol": ("warm_restarts", changed({**BASE, "protocol": {"use": "warm_restarts", "restarts": 2}}), "student"),
     "task": ("spring_angles", SPRINGS, "degrees"),
+    "detection": ("square_detection", SQUARES, "mAP"),
+    "on_policy": ("letters", LETTERS, "perplexity"),
 }
 CASES["teacher"][1]["objective"]["soft"]["inputs"] = {"student": "student.logits", "teacher": "double.logits"}
 
@@ -89,9 +123,7 @@ def results(folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
-    "kind", ["teacher", "metric", "model", "text_model", "codec", "compressor", "protocol", "task", "reader"]
-)
+@pytest.mark.parametrize("kind", [*CASES, "reader", "text_model"])
 def test_a_plugin_is_short(kind: str) -> None:
     assert len((PLUGINS / f"{kind}.py").read_text(encoding="utf-8").splitlines()) < LINES.get(kind, 80)
 
@@ -255,3 +287,53 @@ def test_a_task_without_classes(run: Callable[[str, Mapping[str, Any]], Path], s
     code, out, err = shell("predict", str(folder), "0.5,0.5", "--json")
     assert code == 0, err
     assert -90 < json.loads(out)[0]["angle"] < 90
+
+
+def test_lists_of_boxes_are_judged_by_their_average_precision(
+    run: Callable[[str, Mapping[str, Any]], Path], shell: Shell
+) -> None:
+    """Against a loop over all thresholds: the precision of the boxes above each, times the hits at it."""
+    folder = run("detection", SQUARES)
+    found = results(folder)["models"]
+    stored = np.load(folder / "statistics.npz")
+    for name in ("teacher", "student"):
+        scores, hits, boxes = (stored[f"{name}/0/precision_of_squares/{part}"] for part in ("scores", "hits", "boxes"))
+        expected = sum(hits[scores == one].sum() * hits[scores >= one].mean() for one in np.unique(scores))
+        assert found[name]["metrics"]["precision_of_squares"]["value"] == pytest.approx(expected / boxes.sum())
+    assert found["student"]["metrics"]["precision_of_squares"]["value"] > 0.3
+    picture = np.zeros((1, 8, 8))
+    picture[0, 5:7, 1:3] = 1
+    np.save(shell.folder / "picture.npy", picture)
+    code, out, err = shell("predict", str(folder), "picture.npy", "--json")
+    assert code == 0, err
+    assert all(len(corner) == 2 for corner in json.loads(out)[0]["squares"])
+
+
+def test_batches_that_the_student_writes_are_resumed_exactly(
+    run: Callable[[str, Mapping[str, Any]], Path], shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run("on_policy", LETTERS)
+    whole = load_file(folder / "models" / "student" / "model.safetensors")
+    for place in (folder, folder.parent / ".stages"):
+        shutil.rmtree(place)
+    monkeypatch.setenv("STOP_AT_STEP", "11")
+    plugin = str(PLUGINS / "on_policy.py")
+    code, _, err = shell("run", shell.write(LETTERS), "--plugin", plugin, "--output", "run")
+    assert code == 130, err
+    assert (folder / "checkpoints" / "student-seed0" / "step-00000011.pt").exists()
+    monkeypatch.delenv("STOP_AT_STEP")
+    code, _, err = shell("resume", str(folder))
+    assert code == 0, err
+    again = load_file(folder / "models" / "student" / "model.safetensors")
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+
+
+def test_nothing_is_cached_of_batches_that_the_student_writes(shell: Shell) -> None:
+    plugin = str(PLUGINS / "on_policy.py")
+    code, _, err = shell("run", shell.write({**LETTERS, "cache": {}}), "--plugin", plugin, "--output", "run")
+    assert (code, err) == (
+        2,
+        "limbeck: cache: the student writes its own batches, so no output of a teacher can be cached; remove the "
+        "section\n",
+    )
+    assert not (shell.folder / "run").exists()

@@ -89,6 +89,13 @@ class DryRun:
         """
         settings = self.training.train
         batches, steps = self._batches(task)
+        if self.cached is not None and batches.reads_student:
+            raise RecipeError(
+                f"cache: {self.training.title} writes its own batches, so no output of a teacher can be cached; remove "
+                "the section",
+                code="unsupported",
+                path="cache",
+            )
         parts = accelerator.num_processes * settings.accumulate
         try:
             distiller = for_training(self.distiller()).to(accelerator.device)

@@ -1,7 +1,7 @@
 """One file per task: what a batch holds, how models are built and judged."""
 
 from limbeck.export import Delivery
-from limbeck.tasks.batch_source import Batch, BatchSource, Inputs, OnPolicySource
+from limbeck.tasks.batch_source import Batch, BatchSource, Inputs, OnPolicySource, Student
 from limbeck.tasks.image_classification import ImageClassification, ImageSettings
 from limbeck.tasks.masked_language_modelling import MaskedLanguageModelling, MaskedSettings
 from limbeck.tasks.outputs import OutputSpec
@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "Regression",
     "SplitSettings",
+    "Student",
     "TabularClassification",
     "Task",
     "TextClassification",

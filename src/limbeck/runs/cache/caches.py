@@ -14,7 +14,7 @@ from limbeck.cache import BuildResult, CachedRows, CacheReader, Manifest, as_kep
 from limbeck.core import map_tensors, resolve
 from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.model_io import ModelIO
-from limbeck.recipes.model_sources import TeacherContext, base_teacher
+from limbeck.recipes.model_sources import ModelSpec, TeacherContext, base_teacher
 from limbeck.recipes.recipe import Recipe
 from limbeck.runs.cache.plan import CachePlan
 from limbeck.runs.cache.query import TeacherQuery
@@ -56,6 +56,9 @@ class Cache:
         """
         with self.query.in_place():
             return build(self.folder, self.manifest, self.query, part=part, progress=progress)
+
+
+_on_policy = "the student writes the batches"
 
 
 class Caches:
@@ -116,7 +119,21 @@ class Caches:
         Raises:
             RecipeError: if the recipe asks for it, and its outputs cannot be kept.
         """
-        query, entries = self._query(name, training, model, precision)
+        specs, task = alone(self.recipe.models, self.task, name)
+        source, _ = task.batches(
+            training.rows,
+            batch_size=training.train.batch_size,
+            seed=training.train.seed,
+            rank=0,
+            world=1,
+            views=self.plan.views_of(training, task),
+        )
+        if source.reads_student and self.plan.requested:
+            raise RecipeError.at("cache", f"models.{name} cannot be cached: {_on_policy}", code="unsupported")
+        if source.reads_student:
+            return _on_policy
+        source = cast(BatchSource, source)
+        query, entries = self._query(name, specs, model, source, precision), source.entries
         first = torch.zeros(1, dtype=torch.int64)
         with query.in_place():
             outputs = query(first, first)
@@ -139,29 +156,21 @@ class Caches:
         return Cache(name, self._folder(name, manifest), manifest, query)
 
     def _query(
-        self, name: str, training: TrainingSpec, model: nn.Module, precision: torch.dtype
-    ) -> tuple[TeacherQuery, int]:
-        """A teacher as it is asked, and for how many entries."""
-        specs, task = alone(self.recipe.models, self.task, name)
-        train, views = training.train, self.plan.views_of(training, task)
-        source, _ = task.batches(
-            training.rows, batch_size=train.batch_size, seed=train.seed, rank=0, world=1, views=views
-        )
-        if source.reads_student:
-            raise RecipeError.at(
-                "cache",
-                "the student writes the batches of this task, so nothing can be cached; remove it",
-                code="unsupported",
-            )
-        source = cast(BatchSource, source)
-        query = TeacherQuery(
-            base_teacher(specs[name], TeacherContext(specs=specs, classes=task.names, models={name: model})),
+        self,
+        name: str,
+        specs: Mapping[str, ModelSpec],
+        model: nn.Module,
+        source: BatchSource,
+        precision: torch.dtype,
+    ) -> TeacherQuery:
+        """A teacher as it is asked for the entries of its cache."""
+        return TeacherQuery(
+            base_teacher(specs[name], TeacherContext(specs=specs, classes=self.task.names, models={name: model})),
             source.query,
             self.plan.outputs[name],
             device=self.runner.accelerator.device,
             precision=precision,
         )
-        return query, source.entries
 
     def _fingerprints(
         self, name: str, training: TrainingSpec, model: nn.Module, precision: torch.dtype
