@@ -12,6 +12,7 @@ from limbeck.core import Address, Board, Outputs, Teacher
 from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits
 from limbeck.registry import register
+from limbeck.teachers._members import logits_in
 from limbeck.teachers.map_classes import known_by
 
 __all__ = ["Confidence"]
@@ -69,7 +70,7 @@ class Confidence(nn.Module):
                 code="in_use",
                 path="teacher",
             )
-        confidence = _confidence(outputs["logits"])
+        confidence = _confidence(logits_in("confidence", outputs))
         return {**outputs, "confidence": confidence, "confident": (confidence >= self.threshold).to(confidence.dtype)}
 
 

@@ -149,9 +149,7 @@ class Ensemble(nn.Module):
 
     def forward(self, board: Board) -> Outputs:
         outputs: dict[str, Any] = {name: member(board) for name, member in self.members.items()}
-        logits = self._stacked(
-            {n: whole_logits(f"the ensemble, of {n!r},", outputs[n]["logits"]) for n in self._weighted}
-        )
+        logits = self._stacked({n: whole_logits(f"the ensemble, of {n!r},", outputs[n]) for n in self._weighted})
         log_weights = self._log_weights(logits, board)
         if self.weighing != "fixed":
             outputs["weights"] = dict(zip(self._weighted, log_weights.exp(), strict=True))

@@ -88,7 +88,7 @@ class MapClasses(nn.Module):
 
     def forward(self, board: Board) -> Outputs:
         outputs = self.teacher(board)
-        logits = whole_logits("map_classes", outputs["logits"])
+        logits = whole_logits("map_classes", outputs)
         if logits.shape[-1] != self._count:
             raise ArgumentError(
                 f"map_classes: the teacher gives logits {list(logits.shape)}, but {self._count} classes are named",

@@ -117,7 +117,7 @@ class PeerEnsemble(nn.Module):
         return (*(f"{name}.logits" for name in self.students), self.target)
 
     def forward(self, board: Board) -> Outputs:
-        logits = torch.stack([board[name]["logits"].detach() for name in self.students])
+        logits = torch.stack([resolve(board, f"{name}.logits").detach() for name in self.students])
         # Half precision would round the mean before any softmax sees it.
         logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
         target = resolve(board, self.target)
