@@ -37,6 +37,8 @@ class Confidence(nn.Module):
         ArgumentError: if the threshold is no probability, the teacher gives something called ``confidence`` or
             ``confident`` itself, or sparse logits that do not determine a confidence.
 
+    Recipe: ``models: {teacher: {use: resnet, confidence: 0.9}}``.
+
     Source: Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang & Raffel 2020, FixMatch: Simplifying
     Semi-Supervised Learning with Consistency and Confidence, arXiv:2001.07685 (threshold 0.95).
 

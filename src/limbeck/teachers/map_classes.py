@@ -52,6 +52,8 @@ class MapClasses(nn.Module):
         ArgumentError: if a class is named twice, or fewer than two are common to both; when it runs, if the teacher has
             another number of logits.
 
+    Recipe: ``models: {teacher: {use: resnet, checkpoint: teacher.pt, classes: [cat, dog]}}``.
+
     >>> from limbeck.teachers import Frozen
     >>> teacher = MapClasses(Frozen(nn.Identity()), classes=["dog", "cat", "cow"], to=["cat", "dog", "emu"])
     >>> teacher({"batch": {"inputs": torch.tensor([[1.0, 2.0, 3.0]])}})["logits"], teacher.known.classes
