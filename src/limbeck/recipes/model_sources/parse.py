@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ RESERVED = ("batch", "control", "exported", "int8")
 """Names of files of a run, of rows of its table, and of the batch on the board."""
 
 
-def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> ModelSpec:
+def parse_model(name: str, spec: Any, task: type[Task], is_object: bool, row_kinds: Collection[str] = ()) -> ModelSpec:
     """A section under ``models`` with every default written out.
 
     Args:
@@ -33,6 +33,7 @@ def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> Mode
         spec: the section.
         task: which one the recipe is for.
         is_object: whether a real object stands for it.
+        row_kinds: the kinds of the rows of the data, such as ``tables``; none where they are given in Python.
 
     Raises:
         RecipeError: with the place in the recipe.
@@ -49,7 +50,7 @@ def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> Mode
         )
     spec = dict(spec)
     adapter, adapter_options = parse_adapter(name, take_adapter_options(spec), path)
-    section = _section(name, spec, task, path)
+    section = replace(_section(name, spec, task, path), row_kinds=row_kinds)
     source = _source(section, is_object)
     parsed = source.parse(section)
     _check_wrappers(section, source)
