@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from limbeck.errors import RecipeError
+from limbeck.errors import LimbeckError, RecipeError
 
 __all__ = ["load_plugin"]
 
@@ -29,6 +29,8 @@ def load_plugin(path: Path) -> None:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
+    except LimbeckError as error:
+        raise RecipeError(f"the plugin {path} fails: {error}", code=error.code, path=path) from error
     except (Exception, SystemExit) as error:
         raise RecipeError(
             f"the plugin {path} fails: {type(error).__name__}: {error}", code="failed", path=path

@@ -165,7 +165,8 @@ class Registry:
             pretrained: whether a model comes with weights, and is trained only if its section says so.
 
         Raises:
-            ArgumentError: if the name is already taken by another object that the same task could use.
+            ArgumentError: if the name is already taken by another object that the same task could use, or a teacher
+                has no ``section`` by which a recipe could name it.
 
         >>> registry = Registry()
         >>> @registry.register("example", "one")
@@ -177,6 +178,7 @@ class Registry:
         own = Capabilities(_tuple(inputs) or _INPUTS.get(kind, ()), _tuple(per), pretrained)
 
         def enter(entry: T) -> T:
+            _check_teacher(kind, name, entry)
             others = [other for other in self.registered(kind, name) if other.capabilities.overlaps(own)]
             taken = [other for other in others if _origin(other.entry) != _origin(entry)]
             if taken:
@@ -282,6 +284,18 @@ class Registry:
             # A module of the package is imported once: its entries would never come back.
             known = ((one, (one.kind, one.name, one.capabilities)) for one in self._entries)
             self._entries = [one for one, key in known if key in before or _is_of_package(one.entry)]
+
+
+def _check_teacher(kind: str, name: str, entry: Any) -> None:
+    """Refuse a teacher of a plugin that no recipe could name."""
+    if kind == "teacher" and not _is_of_package(entry) and not isinstance(getattr(entry, "section", None), str):
+        raise ArgumentError(
+            f"the teacher {name!r} has no `section`, the key by which a recipe names it; add section = {name!r} to the "
+            f"class, for models: {{NAME: {{{name}: …}}}}, and if it reads other models a class method needs(options) "
+            "that returns their names, such as (options['teacher'],)",
+            code="missing",
+            path="section",
+        )
 
 
 def _tuple(given: str | tuple[str, ...]) -> tuple[str, ...]:

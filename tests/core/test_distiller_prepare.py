@@ -11,6 +11,7 @@ from limbeck.core import Distiller, Tapped, Term
 from limbeck.errors import ArgumentError
 from limbeck.losses import HiddenStatesMSE, HintMSE
 from limbeck.teachers import Frozen
+from refusals import refused
 
 BATCHES = [make_batch(7, seed) for seed in range(3)]
 
@@ -209,3 +210,17 @@ def test_every_batch_is_tried():
 def test_no_batch_is_refused():
     with pytest.raises(ArgumentError, match="at least one batch"):
         Distiller(mlp(0), {"hard": Term(CE())}).prepare([])
+
+
+def test_an_error_of_a_teacher_names_it():
+    class Broken:
+        reads = ("batch.inputs",)
+
+        def __call__(self, board):
+            raise ZeroDivisionError("of its own")
+
+    broken = Distiller(mlp(0), {"soft": Term(KL())}, {"teacher": Broken()})
+    with refused(ArgumentError, "failed", "teachers.teacher", match="ZeroDivisionError: of its own"):
+        broken.prepare(BATCHES)
+    with pytest.raises(ZeroDivisionError):
+        broken(BATCHES[0])

@@ -26,6 +26,7 @@ from limbeck.measure import (
     token_scoring,
     verdict,
 )
+from refusals import refused
 
 RANDOM = np.random.default_rng(0)
 ROWS, LONGEST, CLASSES = 60, 7, 4
@@ -79,16 +80,14 @@ MISPLACED = {
 @pytest.mark.parametrize(("kind", "metric"), [(kind, one) for kind, names in MISPLACED.items() for one in names])
 def test_metrics_of_other_outputs_are_refused_by_name(kind: str, metric: str) -> None:
     scoring, logits, target = SCORED[kind]
-    usual = ", ".join(one.name for one in scoring.metrics)
-    wanted = rf"metric .?{metric}.?:? .*; the usual metrics are {usual}$|over tokens, only functions of means"
-    with pytest.raises(ArgumentError, match=wanted):
+    with refused(ArgumentError, "unsupported", "metrics", match=f"'{metric}'"):
         evaluate({"a": [logits]}, target, scoring=scoring, metrics=[scoring.main.name, metric], draws=100)
 
 
 @pytest.mark.parametrize("kind", ["one class", "several classes", "masked tokens"])
 def test_a_metric_that_needs_arguments_is_refused_by_name(kind: str) -> None:
     scoring, logits, target = SCORED[kind]
-    with pytest.raises(ArgumentError, match=r"metric 'entity_f1'.*give an instance"):
+    with refused(ArgumentError, "missing", "metrics", match="'entity_f1'"):
         evaluate({"a": [logits]}, target, scoring=scoring, metrics=["entity_f1"], draws=100)
 
 

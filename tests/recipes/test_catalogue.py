@@ -15,8 +15,10 @@ from limbeck.core import Term
 from limbeck.errors import ArgumentError
 from limbeck.recipes.catalogue import as_json, describe, explain, listing
 from limbeck.recipes.docstrings import read_docstring
+from limbeck.recipes.model_sources import parse_model
+from limbeck.recipes.read import parsed
 from limbeck.recipes.registry_entries import find, registry_entries
-from limbeck.tasks import ImageSettings
+from limbeck.tasks import ImageClassification, ImageSettings
 from limbeck.training.settings import Settings
 
 LOSSES = [name for name in registry.names("loss") if registry.lookup("loss", name).__module__.startswith("limbeck.")]
@@ -95,6 +97,18 @@ def test_the_explanation_holds_the_equation_the_defaults_and_the_papers(name: st
         given = parameter.default is not inspect.Parameter.empty
         default = f"default {json.dumps(parameter.default)}" if given else "no default"
         assert f" {option} {find(name)[0].options[option].type}, {default} " in flowed
+
+
+@pytest.mark.parametrize("name", registry.names("teacher"))
+def test_every_teacher_says_how_a_recipe_names_it(name: str) -> None:
+    (entry,) = find(name)
+    assert entry.recipe is not None
+    assert entry.recipe in " ".join(explain(name).split())
+    given = parsed(f"{{{entry.recipe}}}")
+    for own, section in given.get("models", {}).items():
+        options = parse_model(own, section, ImageClassification, False).options
+        key = getattr(registry.lookup("teacher", name), "section", None)
+        assert key is None or key in options
 
 
 def test_inputs_are_those_that_a_term_binds() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import limbeck
 from limbeck import registry
@@ -38,7 +39,7 @@ def test_every_registration_is_a_decorator_with_literals() -> None:
             kind, name = (ast.literal_eval(argument) for argument in call.args)
             stated = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
             other = Registry()
-            other.register(kind, name, **stated)(object())
+            other.register(kind, name, **stated)(SimpleNamespace(section=name))
             registrations.add((kind, name, module.removesuffix(".__init__"), other.capabilities(kind, name)))
     assert registrations == {
         (kind, name, entry["module"], (Capabilities.of_index(entry),))

@@ -101,7 +101,7 @@ def shipped(folder: Path, model: nn.Module, **results: Any) -> Path:
         example=example,
         outputs={"logits": ("batch",)},
         names={"logits": ["dark", "light"]},
-        metadata={},
+        metadata={"problem_type": "single_label_classification"},
     )
     found = {**IMAGES, "export": {"file": "export/student.onnx"}, **results}
     (folder / "results.json").write_text(json.dumps(found))

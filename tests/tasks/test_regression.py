@@ -13,15 +13,17 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from torch import Tensor, nn
 
 import limbeck
+from limbeck.api import check
 from limbeck.core import outputs_of
 from limbeck.data import ImageSet, TableSet
 from limbeck.data.labels import FloatTarget
 from limbeck.data.sources.breast_cancer import BreastCancer
 from limbeck.data.sources.diabetes import Diabetes
-from limbeck.errors import ArgumentError, LimbeckError
+from limbeck.errors import ArgumentError, LimbeckError, RecipeError
 from limbeck.export import Session
 from limbeck.models import MLP
 from limbeck.tasks import ImageSettings, Regression, TabularClassification
+from refusals import refused
 from tasks.whole_outputs import outputs_and_labels
 
 RECIPE: dict[str, Any] = {
@@ -165,6 +167,23 @@ def test_classes_of_tables_are_learned(tmp_path: Path) -> None:
     run = limbeck.run(recipe, output=tmp_path / "run")
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert results["models"]["student"]["metrics"]["accuracy"]["value"] > 0.85
+
+
+@pytest.mark.parametrize(
+    "loss", ["kl_divergence", "reverse_kl", "cross_entropy", "binary_cross_entropy", "binary_kd", "dist"]
+)
+def test_a_loss_of_class_scores_is_refused(loss: str) -> None:
+    with refused(RecipeError, "unsupported", "objective.soft", match=rf"{loss} compares .* take squared_error \("):
+        check({**RECIPE, "objective": {"hard": {"loss": "squared_error"}, "soft": {"loss": loss}}})
+
+
+def test_a_softmax_over_something_else_than_the_predicted_numbers_is_taken() -> None:
+    soft = {"loss": "kl_divergence", "inputs": {"student": "student.hidden", "teacher": "teacher.hidden"}}
+    models = {
+        "teacher": {**RECIPE["models"]["teacher"], "taps": {"hidden": "layers"}},
+        "student": {"use": "mlp", "width": 16, "depth": 1, "taps": {"hidden": "layers"}},
+    }
+    check({**RECIPE, "models": models, "objective": {**RECIPE["objective"], "soft": soft}})
 
 
 def test_the_board_of_a_step_holds_values(tmp_path: Path) -> None:

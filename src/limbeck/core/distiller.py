@@ -13,13 +13,14 @@ from limbeck.core._dependencies import check_kinds, check_names, check_separate,
 from limbeck.core._optimizer_sync import OptimizerSync
 from limbeck.core._parameters import ReadParameters
 from limbeck.core._preserve_state import eval_mode, preserve_buffers, preserve_random_state
+from limbeck.core._teachers import naming_teacher, parts_by_teacher
 from limbeck.core.addresses import Address, Board, Outputs, map_tensors, source_of
 from limbeck.core.balance import Balance, Fixed, Weights
 from limbeck.core.processes import summed, world_size
 from limbeck.core.step import Counts, StepOutput
 from limbeck.core.taps import Tapped
 from limbeck.core.term import Term
-from limbeck.errors import ArgumentError, LimbeckError, located
+from limbeck.errors import ArgumentError, located
 
 __all__ = ["Distiller", "Teacher"]
 
@@ -87,12 +88,9 @@ class Distiller(nn.Module):
         check_names(students, terms, teachers)
         check_kinds(terms, teachers)
         tapped = {name: _tapped(model) for name, model in students.items()}
-        for name, part in _parts_by_teacher("bind_students", teachers):
-            try:
+        for name, part in parts_by_teacher("bind_students", teachers):
+            with naming_teacher(name):
                 part.bind_students(tapped)
-            except LimbeckError as error:
-                error.path = f"teachers.{name}"
-                raise
         self._students = _store(tapped)
         self._terms = _store(terms)
         self._order = ordered(tapped, terms, teachers)
@@ -188,12 +186,15 @@ class Distiller(nn.Module):
         outputs = {name: values for name, values in board.items() if name != "batch"}
         return StepOutput(means, Weights(weights, penalty), outputs)
 
-    def _board(self, batch: Outputs) -> Board:
+    def _board(self, batch: Outputs, *, trial: bool = False) -> Board:
         board: dict[str, Outputs] = {"batch": batch}
         students = self.students
         for name in self._order:
             if name in students:
                 board[name] = students[name](students[name].inputs_on(board))
+            elif trial:
+                with naming_teacher(name):
+                    board[name] = self._teachers[name](board)
             else:
                 board[name] = self._teachers[name](board)
         return board
@@ -220,7 +221,8 @@ class Distiller(nn.Module):
 
         Raises:
             AddressError: if an address names nothing.
-            ArgumentError: if shapes do not fit, there is no batch, or a teacher has parameters that no term trains.
+            ArgumentError: if shapes do not fit, there is no batch, a teacher fails, or one has parameters that no term
+                trains.
         """
         self._moves = None
         self._check_teachers_learn()
@@ -231,8 +233,9 @@ class Distiller(nn.Module):
                     raise ArgumentError(
                         "prepare needs at least one batch; it was given none", code="missing", path="batches"
                     )
-                for part in _parts_with("prepare", self._teachers.values()):
-                    part.prepare(boards)
+                for name, part in parts_by_teacher("prepare", self._teachers):
+                    with naming_teacher(name):
+                        part.prepare(boards)
             for name, term in self.terms.items():
                 try:
                     with located(f"terms.{name}"):
@@ -248,7 +251,7 @@ class Distiller(nn.Module):
         return self
 
     def _trial_board(self, batch: Outputs, first: bool) -> Board:
-        board = self._with_parameters(self._board(batch))
+        board = self._with_parameters(self._board(batch, trial=True))
         if first or any(term.differentiates for term in self.terms.values()):
             return board
         # With its graph, each board would hold what a whole training step does.
@@ -341,21 +344,6 @@ def _without_graph(tensor: Tensor) -> Tensor:
 
 def _tapped(model: nn.Module) -> Tapped:
     return model if isinstance(model, Tapped) else Tapped(model)
-
-
-def _parts_with(method: str, teachers: Iterable[object]) -> list[Any]:
-    """The teachers, and the modules inside them, that have this method."""
-    parts = [part for t in teachers for part in (t.modules() if isinstance(t, nn.Module) else (t,))]
-    return [part for part in dict.fromkeys(parts) if hasattr(part, "reads") and hasattr(part, method)]
-
-
-def _parts_by_teacher(method: str, teachers: Mapping[str, object]) -> list[tuple[str, Any]]:
-    """Each of `_parts_with` once, with the name of the first teacher that has it."""
-    owners: dict[Any, str] = {}
-    for name, teacher in teachers.items():
-        for part in _parts_with(method, [teacher]):
-            owners.setdefault(part, name)
-    return [(name, part) for part, name in owners.items()]
 
 
 def _store(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

@@ -323,8 +323,9 @@ class Term(nn.Module):
         unreduced: Tensor = self.loss(**values)
         if not unreduced.ndim:
             raise ArgumentError(
-                f"{type(self.loss).__name__} returned one number; a loss returns one value a row (Term reduces), or "
-                "sets relational = True",
+                f"{type(self.loss).__name__} returned one number; a loss returns one value a row (Term reduces): one "
+                "over the last axis needs inputs [rows, D] (for [rows] take squared_error), one between rows sets "
+                "relational = True",
                 code="wrong_shape",
             )
         if not self._only_parameters:

@@ -135,7 +135,7 @@ class Accumulator:
         except KeyError as error:
             raise ArgumentError(
                 f"metric {metric.name}: it reads {error}, which is not among the outputs ({', '.join(outputs)}) and "
-                f"labels ({', '.join(labels)}) of {self.label}; leave the metric out",
+                f"labels ({', '.join(labels)}) of {self.label.rstrip(',')}; leave the metric out",
                 code="unknown_name",
                 path="metrics",
             ) from error

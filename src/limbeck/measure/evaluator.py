@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.errors import ArgumentError, suggest
-from limbeck.measure.accumulator import Accumulator, as_arrays, count_rows
+from limbeck.measure.accumulator import Accumulator
 from limbeck.measure.derived import Derived
 from limbeck.measure.evaluation import Comparison, Evaluation, ModelEvaluation
 from limbeck.measure.intervals import Interval, Resamples, interval
 from limbeck.measure.metric import Floats, Integers, Labels, Metric, MetricInfo, OfMeans, Outputs
+from limbeck.measure.metric_fit import check_fit
 from limbeck.measure.scoring import Scoring
 from limbeck.measure.tables import Table
 
@@ -97,7 +98,7 @@ class Evaluator:
                 outputs, and a reference that only some batches have.
         """
         for metric in self._foreign.values():
-            _check_fit(metric, outputs, labels, self._usual)
+            check_fit(metric, outputs, labels, self._usual)
         self._foreign = {}
         if self.scoring.known is not None:
             self._known += self.scoring.known(labels)
@@ -284,36 +285,3 @@ def _compare(
         values = left.values - right.values
         found = interval(values, left.draws - right.draws, bounds=(-width, width))
         yield Comparison(a, b, infos[key], found.value, found.low, found.high, found.scope, seeds=len(values))
-
-
-def _check_fit(metric: Metric[Any], outputs: Outputs, labels: Labels, usual: Sequence[str]) -> None:
-    """Refuse a metric that is made for other outputs or labels.
-
-    Raises:
-        ArgumentError: with the usual metrics.
-    """
-    outputs, labels = as_arrays(outputs), as_arrays(labels)
-    # More rows than any other axis is long, so that no two axes are taken for each other.
-    lengths = [length for value in outputs.values() if isinstance(value, np.ndarray) for length in value.shape]
-    rows = np.arange(sum(lengths)) % count_rows(outputs, labels)
-    outputs, labels = _taken(outputs, rows), _taken(labels, rows)
-    problem: Exception | None = None
-    try:
-        statistics = metric.statistics(outputs, labels, outputs if metric.needs_reference else None)
-        fits = not isinstance(metric, OfMeans) or statistics.ndim == 2
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        problem, fits = error, False
-    if not fits:
-        raise ArgumentError(
-            f"evaluation: the metric {metric.name!r} is not for these outputs and labels; the usual metrics are "
-            f"{', '.join(usual)}",
-            code="unsupported",
-            path="metrics",
-        ) from problem
-
-
-def _taken(values: Mapping[str, Any], rows: Integers) -> dict[str, Any]:
-    return {
-        name: value[rows] if isinstance(value, np.ndarray) else [value[row] for row in rows]
-        for name, value in values.items()
-    }

@@ -81,7 +81,8 @@ class Scoring:
             metric: Metric[Any] = cls()
         except TypeError as error:
             raise ArgumentError(
-                f"metric {name!r} has arguments without a default; give an instance of it",
+                f"metric {name!r} has arguments without a default, so its name is not enough; in Python, give an "
+                "instance of it",
                 code="missing",
                 path="metrics",
             ) from error

@@ -80,6 +80,7 @@ def _explained(entry: RegistryEntry, width: int) -> str:
         _part("As a module", _flowed(entry.setup, width)),
         _part("Inputs", "\n".join(_input(key, value, width) for key, value in entry.inputs.items())),
         _part("Options", "\n".join(_option(key, value, width) for key, value in entry.options.items())),
+        _part("In a recipe", _flowed([entry.recipe or ""], width)),
         _part("Returns", _flowed([entry.returns or ""], width)),
         _part("Cost per step", _flowed(entry.cost, width)),
         _part("Papers", _flowed(entry.references, width)),

@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["Docstring", "read_docstring"]
 
-_header = re.compile(r"(?:Args|Inputs|Returns|Raises|Cost|Knowledge|Example):(?= |$)", re.MULTILINE)
+_header = re.compile(r"(?:Args|Inputs|Returns|Raises|Cost|Knowledge|Recipe|Example):(?= |$)", re.MULTILINE)
 _blank = re.compile(rf"\n\s*\n|\n(?={_header.pattern})", re.MULTILINE)
 _named = re.compile(r"(\w+): (.*)")
 _paper = re.compile(r"arXiv:|doi:|\b(?:19|20)\d\d\b\)?, [\"“]")
@@ -26,7 +26,7 @@ class Docstring:
     Args:
         summary: the first line.
         body: the paragraphs up to the first section, the equation among them.
-        sections: ``Returns``, ``Cost`` and ``Knowledge``, each as one paragraph.
+        sections: ``Returns``, ``Cost``, ``Knowledge`` and ``Recipe``, each as one paragraph.
         arguments: ``Args`` and ``Inputs``: the description of each name.
         references: the paragraphs that name papers.
     """
@@ -71,7 +71,7 @@ def read_docstring(entry: Any) -> Docstring:
     for name, text in _blocks(rest):
         if name in ("Args", "Inputs"):
             arguments[name] = _names(text)
-        elif name in ("Returns", "Cost", "Knowledge"):
+        elif name in ("Returns", "Cost", "Knowledge", "Recipe"):
             sections[name] = _flowed(text)
         elif not name and not text.lstrip().startswith(">>>"):
             body.append(_flowed(text))

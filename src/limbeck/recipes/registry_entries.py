@@ -65,6 +65,7 @@ class RegistryEntry:
         inputs: the arguments of a loss.
         options: the options of the constructor.
         returns: what it returns.
+        recipe: how a recipe names a teacher; None for other kinds.
         cost: the cost of one step.
         references: papers.
         objects: where users import it from.
@@ -81,6 +82,7 @@ class RegistryEntry:
     inputs: Mapping[str, Input]
     options: Mapping[str, Option]
     returns: str | None
+    recipe: str | None
     cost: tuple[str, ...]
     references: tuple[str, ...]
     objects: tuple[str, ...]

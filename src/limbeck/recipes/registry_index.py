@@ -50,6 +50,7 @@ def describe_entry(registered: registry.Registered) -> RegistryEntry:
         inputs=_inputs(entry, module_doc, main) if kind == "loss" else {},
         options=_options(registered),
         returns=main.sections.get("Returns"),
+        recipe=_recipe(entry, module_doc) if kind == "teacher" else None,
         cost=tuple(part.sections["Cost"] for part in parts if "Cost" in part.sections),
         references=tuple(dict.fromkeys(paper for part in parts for paper in part.references)),
         objects=tuple(_path(each) for each in (entry, function) if each is not None),
@@ -84,10 +85,25 @@ def _options(registered: registry.Registered) -> dict[str, Option]:
     # A task has its options in a class of their own: it is made of data, not of a recipe's section.
     constructor = getattr(registered.entry, "Settings", registered.entry)
     meanings = _meanings(constructor)
+    renamed = _renamed(registered.entry) if registered.kind == "teacher" else {}
     return {
-        option: Option(found["type"], "default" not in found, found.get("default"), meanings.get(option, ""))
+        renamed.get(option, option): Option(
+            found["type"], "default" not in found, found.get("default"), meanings.get(option, "")
+        )
         for option, found in option_types(constructor, _supplied(registered)).items()
     }
+
+
+def _renamed(teacher: Any) -> Mapping[str, str]:
+    """What a recipe calls a parameter of a teacher: the one that says which models it is made of is the key itself."""
+    section = getattr(teacher, "section", None)
+    nested = getattr(teacher, "nested", False)
+    return {} if section is None or nested else {getattr(teacher, "section_option", section): section}
+
+
+def _recipe(teacher: Any, doc: Docstring) -> str | None:
+    section = getattr(teacher, "section", None)
+    return doc.section("Recipe") or (None if section is None else f"models: {{teacher: {{{section}: …}}}}")
 
 
 def _meanings(constructor: Any) -> Mapping[str, str]:
@@ -103,6 +119,8 @@ def _meanings(constructor: Any) -> Mapping[str, str]:
 def _supplied(registered: registry.Registered) -> set[str]:
     """The parameters of an entry that no recipe gives."""
     kind, capabilities = registered.kind, registered.capabilities
+    if kind == "teacher":
+        return {"members", "classes"} if hasattr(registered.entry, "section") else set()
     tasks: list[type[Task]] = [registry.lookup("task", name) for name in registry.names("task")]
     parts = [part for task in tasks for part in task.parts.values()]
     return {

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck import registry
+from limbeck.data.sources.constructors import row_kinds
 from limbeck.errors import ArgumentError, Code, RecipeError, suggest
 from limbeck.recipes.adapters import is_tied
 from limbeck.recipes.cache_settings import parse_cache
-from limbeck.recipes.data_sources import parse_data
+from limbeck.recipes.data_sources import DataSpec, parse_data
 from limbeck.recipes.entry_spec import EntrySpec, parse_entry
 from limbeck.recipes.exit_macros import expanded
 from limbeck.recipes.model_sources import ModelSpec, parse_model
@@ -70,7 +71,7 @@ def parse_recipe(recipe: Mapping[str, Any], *, name: str, objects: Collection[st
     _check_top(recipe)
     task: type[Task] = registry.lookup("task", recipe["task"])
     data = parse_data(_mapping(recipe, "data"), task, "data" in objects)
-    models, train = _models(recipe, task, objects), parse_train(_mapping(recipe, "train"), "train")
+    models, train = _models(recipe, task, objects, data), parse_train(_mapping(recipe, "train"), "train")
     student = models["student"]
     _check_last(train, student)
     objective = expanded(_mapping(recipe, "objective"), student.adapter_options)
@@ -199,7 +200,9 @@ def _export(given: Mapping[str, Any], student: ModelSpec, task: type[Task]) -> E
     return settings
 
 
-def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str]) -> dict[str, ModelSpec]:
+def _models(
+    recipe: Mapping[str, Any], task: type[Task], objects: Collection[str], data: DataSpec
+) -> dict[str, ModelSpec]:
     models = _mapping(recipe, "models")
     for name in ("teacher", "student"):
         if name in recipe:
@@ -217,7 +220,8 @@ def _models(recipe: Mapping[str, Any], task: type[Task], objects: Collection[str
             code="missing",
             path="models.student",
         )
-    parsed = {name: parse_model(name, spec, task, name in objects) for name, spec in models.items()}
+    kinds = () if data.is_object else row_kinds(task.row_type, data.source)
+    parsed = {name: parse_model(name, spec, task, name in objects, kinds) for name, spec in models.items()}
     _check_adapter(parsed)
     _check_apart([spec for spec in parsed.values() if spec.train is not None])
     return parsed

@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from limbeck.core import Distiller, Tapped, Term, source_of
+from limbeck.core import Distiller, Tapped, Teacher, Term, source_of
+from limbeck.errors import RecipeError
 from limbeck.recipes.adapters import added_taps
 from limbeck.recipes.model_io import ModelIO, inputs_in_models
 from limbeck.recipes.model_sources import ModelSpec, TeacherContext
@@ -51,10 +52,12 @@ def build_distiller(
         differentiated=_differentiated(training, specs),
         cached=cached,
     )
+    teachers_on_board = {name: context.teacher(name) for name in _on_the_board(training, specs)}
+    _check_needs(teachers_on_board, specs, learners)
     options = {
         "student": {name: _tapped(model, specs[training.learners[name]]) for name, model in learners.items()},
         "terms": _terms(training, context, {**teachers, **learners}),
-        "teachers": {name: context.teacher(name) for name in _on_the_board(training, specs)},
+        "teachers": teachers_on_board,
         "balance": None if training.balance is None else training.balance.build(),
     }
     distiller: Distiller = construct(
@@ -67,6 +70,22 @@ def _on_the_board(training: TrainingSpec, specs: Mapping[str, ModelSpec]) -> lis
     """The teachers whose outputs terms or other teachers read."""
     read = {source for name in training.teachers for source in specs[name].source.reads(specs[name])}
     return [name for name in training.teachers if name in read or training.reads(name)]
+
+
+def _check_needs(teachers: Mapping[str, Teacher], specs: Mapping[str, ModelSpec], learners: Collection[str]) -> None:
+    """Reject a teacher that reads a model which its class does not name, so that nothing runs it."""
+    for name, teacher in teachers.items():
+        for address in teacher.reads:
+            source = source_of(address)
+            if source in specs and source not in (*teachers, *learners):
+                key = specs[name].source.key
+                raise RecipeError(
+                    f"models.{name} reads {address}, and its class does not name {source!r} among the models that it "
+                    f"needs; give {type(teacher).__name__} a class method needs(options) that returns their names, as "
+                    f"(options[{key!r}],)",
+                    code="missing",
+                    path=f"models.{name}",
+                )
 
 
 def _terms(training: TrainingSpec, context: TeacherContext, models: Mapping[str, nn.Module]) -> dict[str, Term]:

@@ -210,4 +210,5 @@ def _follow_schedules(distiller: Distiller, total: int) -> None:
 
 
 def _with_notes(error: Exception) -> str:
-    return " ".join([str(error).partition("\n")[0], *getattr(error, "__notes__", ())])
+    text, notes = str(error).partition("\n")[0], getattr(error, "__notes__", ())
+    return f"{text} ({', '.join(notes)})" if notes else text

@@ -24,6 +24,7 @@ from limbeck.runs.checks import check_signal
 from limbeck.runs.default_stages import plan_run
 from limbeck.runs.dry_run import DryRun, check_rows
 from limbeck.runs.exports import check_int8
+from limbeck.runs.metric_trial import check_metrics
 from limbeck.runs.models import Models
 from limbeck.runs.run_plan import RunPlan
 from limbeck.runs.stages import StageRunner
@@ -68,6 +69,7 @@ class Pipeline:
                 code="mismatch",
                 path="models.student",
             )
+        check_metrics(self.task, models["student"], self.recipe.student.inputs)
         check_sklearn_models(self.recipe, models, self.task)
         check_int8(self.recipe, models["student"])
         self._check_read()

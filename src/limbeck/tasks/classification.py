@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
-
-from torch import nn
 
 from limbeck.data import ClassLabels
 from limbeck.errors import ArgumentError
@@ -95,7 +91,3 @@ class Classification(Task):
             limits=[(_SEPARATE_LIMIT if self.is_multi_label else EXCLUSIVE_LIMIT).format(row=row)],
             pipeline_tag=pipeline_tag,
         )
-
-    def export(self, model: nn.Module, file: Path, metadata: Mapping[str, str]) -> None:
-        """Write the model to an ONNX file, which says whether a row has one class or any number of them."""
-        super().export(model, file, {"problem_type": self.row_label_type.problem_type, **metadata})

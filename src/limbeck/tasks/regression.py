@@ -30,6 +30,7 @@ from limbeck.models import (
 from limbeck.registry import register
 from limbeck.tasks.descriptions import TaskDescription
 from limbeck.tasks.image_inputs import ImageSettings
+from limbeck.tasks.number_terms import check_number_terms
 from limbeck.tasks.outputs import OutputSpec
 from limbeck.tasks.row_task import RowTask
 
@@ -167,18 +168,12 @@ class Regression(RowTask):
         return WithoutQuantiles(model, len(self.levels)) if self.levels else model
 
     def check_terms(self, terms: Mapping[str, Term]) -> None:
-        """Refuse a loss of other quantiles than those that the models predict.
+        """Refuse losses of class scores, and those of other quantiles than the models predict.
 
         Raises:
             ArgumentError: with the name of the term.
         """
-        for name, term in terms.items():
-            levels, read = getattr(term.loss, "quantiles", None), term.inputs.get("student", "")
-            if levels is not None and read.endswith(".quantiles") and tuple(levels) != self.levels:
-                raise ArgumentError(
-                    f"objective.{name}: the loss is of the quantiles {list(levels)}, and data.quantiles are "
-                    f"{list(self.levels)}; write the same for both"
-                )
+        check_number_terms(terms, self.outputs, self.levels)
 
     def columns_of(self, estimator: Any) -> list[int] | None:
         """None: it predicts numbers."""

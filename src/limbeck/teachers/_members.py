@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from limbeck.core import Outputs
 from limbeck.core.addresses import check_name
 from limbeck.errors import ArgumentError, suggest
 
-__all__ = ["check_members", "shares_of", "whole_logits"]
+__all__ = ["check_members", "logits_in", "shares_of", "whole_logits"]
 
 
 def check_members(kind: str, members: Collection[str], taken: Collection[str] = ()) -> None:
@@ -47,12 +48,33 @@ def shares_of(kind: str, members: Collection[str], weights: Mapping[str, float] 
     return {name: weights[name] / total for name in members}
 
 
-def whole_logits(kind: str, logits: Any) -> Tensor:
-    """Refuse logits of which only the largest are there, as a cache may keep them."""
+def logits_in(kind: str, outputs: Outputs) -> Any:
+    """The logits among the outputs of a teacher, whole or sparse.
+
+    Raises:
+        ArgumentError: if it gives none, as a model of numbers does.
+    """
+    if "logits" not in outputs:
+        raise ArgumentError(
+            f"{kind} needs logits, and was given {', '.join(outputs)}; it is for models that score classes",
+            code="unsupported",
+            path="logits",
+        )
+    return outputs["logits"]
+
+
+def whole_logits(kind: str, outputs: Outputs) -> Tensor:
+    """The logits of all classes among the outputs of a teacher.
+
+    Raises:
+        ArgumentError: if it gives none, or only the largest, as a cache may keep them.
+    """
+    logits = logits_in(kind, outputs)
     if not isinstance(logits, Tensor):
         raise ArgumentError(
             f"{kind} needs the logits of all classes, and was given {type(logits).__name__}; cache the teacher with a "
             "codec that keeps all",
             code="unsupported",
+            path="logits",
         )
     return logits

@@ -25,6 +25,8 @@ class Cached:
     Raises:
         ArgumentError: if the name cannot stand in an address.
 
+    Recipe: ``cache: {codec: float16}``.
+
     >>> import torch
     >>> batch = {"cached": {"teacher": {"logits": torch.zeros(4, 10)}}}
     >>> Cached("teacher")({"batch": batch})["logits"].shape

@@ -12,6 +12,7 @@ from limbeck.core import Address, Board, Outputs, Teacher
 from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits
 from limbeck.registry import register
+from limbeck.teachers._members import logits_in
 from limbeck.teachers.map_classes import known_by
 
 __all__ = ["Confidence"]
@@ -35,6 +36,8 @@ class Confidence(nn.Module):
     Raises:
         ArgumentError: if the threshold is no probability, the teacher gives something called ``confidence`` or
             ``confident`` itself, or sparse logits that do not determine a confidence.
+
+    Recipe: ``models: {teacher: {use: resnet, confidence: 0.9}}``.
 
     Source: Sohn, Berthelot, Li, Zhang, Carlini, Cubuk, Kurakin, Zhang & Raffel 2020, FixMatch: Simplifying
     Semi-Supervised Learning with Consistency and Confidence, arXiv:2001.07685 (threshold 0.95).
@@ -69,7 +72,7 @@ class Confidence(nn.Module):
                 code="in_use",
                 path="teacher",
             )
-        confidence = _confidence(outputs["logits"])
+        confidence = _confidence(logits_in("confidence", outputs))
         return {**outputs, "confidence": confidence, "confident": (confidence >= self.threshold).to(confidence.dtype)}
 
 

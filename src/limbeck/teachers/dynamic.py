@@ -55,6 +55,8 @@ class Dynamic(nn.Module):
         ArgumentError: if a number is out of range, or ``where`` is not in the batch; when it runs, if there are fewer
             than two classes, or the teacher's logits are sparse or of another shape than the student's.
 
+    Recipe: ``models: {certainty: {dynamic: {by: confidence, temperature: 4.0}}}``.
+
     Source: Li, Lin, Ren, Li, Zhou & Sun 2021, Dynamic knowledge distillation for pre-trained language models,
     arXiv:2109.11295 (the weight, and its complement for a second supervision; logarithms are exact here, where the
     authors' code adds 10⁻⁶). Wen, Lai & Qian 2019, Preparing lessons: improve knowledge distillation with better

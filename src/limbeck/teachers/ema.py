@@ -52,6 +52,8 @@ class EMA(nn.Module):
         ArgumentError: if α is out of range; when a Distiller is built, if it has no such student, or if this teacher
             follows the student of another Distiller already.
 
+    Recipe: ``models: {teacher: {ema: student, decay: 0.999}}``.
+
     Source: Tarvainen & Valpola 2017, Mean teachers are better role models: Weight-averaged consistency targets improve
     semi-supervised deep learning results, arXiv:1703.01780.
 

@@ -66,6 +66,8 @@ class Ensemble(nn.Module):
             members that know some of the classes have none in common that would join them; when it runs, if their
             logits differ in shape.
 
+    Recipe: ``models: {teacher: {ensemble: {a: 1, b: 2}, mean: logits}}``.
+
     Source: Hansen & Salamon 1990, Neural network ensembles, doi:10.1109/34.58871; Hinton, Vinyals & Dean 2015,
     Distilling the knowledge in a neural network, arXiv:1503.02531 (arithmetic and geometric mean, section 1); Zhang,
     Chen & Wang 2022, Confidence-aware multi-teacher knowledge distillation, arXiv:2201.00007; Kwon, Na, Lee & Kim 2020,
@@ -149,9 +151,7 @@ class Ensemble(nn.Module):
 
     def forward(self, board: Board) -> Outputs:
         outputs: dict[str, Any] = {name: member(board) for name, member in self.members.items()}
-        logits = self._stacked(
-            {n: whole_logits(f"the ensemble, of {n!r},", outputs[n]["logits"]) for n in self._weighted}
-        )
+        logits = self._stacked({n: whole_logits(f"the ensemble, of {n!r},", outputs[n]) for n in self._weighted})
         log_weights = self._log_weights(logits, board)
         if self.weighing != "fixed":
             outputs["weights"] = dict(zip(self._weighted, log_weights.exp(), strict=True))

@@ -31,6 +31,8 @@ class Frozen(nn.Module):
         differentiable: let taps and inputs carry gradients, although no weight does; for losses that differentiate the
             teacher with respect to its features.
 
+    Recipe: ``models: {teacher: {use: resnet, width: 32, train: {epochs: 20}}}``.
+
     >>> teacher = Frozen(nn.Linear(3, 2))
     >>> sorted(teacher({"batch": {"inputs": torch.zeros(4, 3)}})), list(teacher.parameters())
     (['logits'], [])

@@ -41,6 +41,8 @@ class Live(nn.Module):
         ArgumentError: if no address can hold the name; when a Distiller is built, if it has no such student, or if this
             teacher belongs to another Distiller already.
 
+    Recipe: ``models: {judge: {live: critic}}``.
+
     Source: Goodfellow, Pouget-Abadie, Mirza, Xu, Warde-Farley, Ozair, Courville & Bengio 2014, Generative Adversarial
     Networks, arXiv:1406.2661 (algorithm 1: the generator's step with the discriminator held fixed).
 

@@ -52,6 +52,8 @@ class MapClasses(nn.Module):
         ArgumentError: if a class is named twice, or fewer than two are common to both; when it runs, if the teacher has
             another number of logits.
 
+    Recipe: ``models: {teacher: {use: resnet, checkpoint: teacher.pt, classes: [cat, dog]}}``.
+
     >>> from limbeck.teachers import Frozen
     >>> teacher = MapClasses(Frozen(nn.Identity()), classes=["dog", "cat", "cow"], to=["cat", "dog", "emu"])
     >>> teacher({"batch": {"inputs": torch.tensor([[1.0, 2.0, 3.0]])}})["logits"], teacher.known.classes
@@ -88,7 +90,7 @@ class MapClasses(nn.Module):
 
     def forward(self, board: Board) -> Outputs:
         outputs = self.teacher(board)
-        logits = whole_logits("map_classes", outputs["logits"])
+        logits = whole_logits("map_classes", outputs)
         if logits.shape[-1] != self._count:
             raise ArgumentError(
                 f"map_classes: the teacher gives logits {list(logits.shape)}, but {self._count} classes are named",

@@ -30,6 +30,8 @@ class Peer:
     Raises:
         ArgumentError: if no address can hold the name.
 
+    Recipe: ``models: {peer: {use: mlp, train: together}}``.
+
     >>> Peer("a")({"a": {"logits": torch.ones(1, 2, requires_grad=True)}})["logits"].requires_grad
     False
     """
@@ -71,6 +73,8 @@ class PeerEnsemble(nn.Module):
     Raises:
         ArgumentError: if there are fewer than two students, one is named twice, or the method is unknown; when it runs,
             if the target is no class for each row.
+
+    Recipe: ``models: {teacher: {peers: [student, peer], method: min_logit}}``.
 
     Source: Guo, Wang, Wu, Yu, Liang, Hu & Luo 2020, Online knowledge distillation via collaborative learning,
     doi:10.1109/CVPR42600.2020.01103 (KDCL-Naive, -Linear and -MinLogit).
@@ -117,7 +121,7 @@ class PeerEnsemble(nn.Module):
         return (*(f"{name}.logits" for name in self.students), self.target)
 
     def forward(self, board: Board) -> Outputs:
-        logits = torch.stack([board[name]["logits"].detach() for name in self.students])
+        logits = torch.stack([resolve(board, f"{name}.logits").detach() for name in self.students])
         # Half precision would round the mean before any softmax sees it.
         logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
         target = resolve(board, self.target)

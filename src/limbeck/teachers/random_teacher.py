@@ -39,6 +39,8 @@ class RandomTeacher(nn.Module):
         ArgumentError: if there is no member, a weight is unknown, missing, negative or all are 0, or members know other
             classes; in prepare, if their outputs have other names or shapes.
 
+    Recipe: ``models: {teacher: {random: {a: 3, b: 1}, seed: 0}}``.
+
     Source: Fukuda, Suzuki, Kurata, Thomas, Cui & Ramabhadran 2017, Efficient knowledge distillation from an ensemble of
     teachers, doi:10.21437/Interspeech.2017-614 (teachers switched from minibatch to minibatch).
 

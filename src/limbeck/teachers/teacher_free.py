@@ -39,6 +39,8 @@ class TeacherFree(nn.Module):
     Raises:
         ArgumentError: if a number is out of range; when it runs, if the target is not an integer.
 
+    Recipe: ``models: {teacher: {teacher_free: {confidence: 0.99}}}``.
+
     Source: Yuan, Tay, Li, Wang & Feng 2020, Revisiting knowledge distillation via label smoothing regularization,
     arXiv:1909.11723 (Tf-KD_reg).
 

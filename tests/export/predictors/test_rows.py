@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,25 @@ def test_unknown_numbers_are_nan(session: Callable[..., Session], tmp_path: Path
         assert found["last"] == 3
 
 
-def test_logits_with_names_are_classes(session: Callable[..., Session], tmp_path: Path) -> None:
-    found = predict(["1,1,1", "-1,-1,-1"], [], tmp_path, session(("logits",), names={"logits": ("high", "low")}))
-    assert [one.found["class"] for one in found] == ["high", "low"]
-    assert found[0].found["probabilities"]["high"] == pytest.approx(1 / (1 + 2.718281828459045**-6), abs=1e-6)
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        ("single_label_classification", {"class": "high", "probabilities": {"high": 1 / (1 + math.exp(-6))}}),
+        ("multi_label_classification", {"classes": ["high"], "probabilities": {"high": 1 / (1 + math.exp(-3))}}),
+        ("", {"logits": {"high": 3.0}}),
+    ],
+)
+def test_what_outputs_mean_is_what_the_file_says(
+    session: Callable[..., Session], tmp_path: Path, problem: str, expected: dict[str, Any]
+) -> None:
+    """Their name does not: a task may call other numbers logits."""
+    file = session(("logits",), {"problem_type": problem} if problem else {}, names={"logits": ("high", "low")})
+    (found,) = predict(["1,1,1"], [], tmp_path, file)
+    for key, value in expected.items():
+        if isinstance(value, dict):
+            assert found.found[key]["high"] == pytest.approx(value["high"], abs=1e-6)
+        else:
+            assert found.found[key] == value
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,16 @@ from limbeck.data.labels.label_type import LabelType
 from limbeck.data.readers.objects import Objects, is_table
 from limbeck.errors import ArgumentError, DataError, suggest
 
-__all__ = ["Loadable", "RowType", "from_objects", "load", "object_constructor", "source_constructor", "sources_for"]
+__all__ = [
+    "Loadable",
+    "RowType",
+    "from_objects",
+    "load",
+    "object_constructor",
+    "row_kinds",
+    "source_constructor",
+    "sources_for",
+]
 
 RowType: TypeAlias = type[Any] | tuple[type[Any], ...]
 """A class of row sets; or several, of which a recipe chooses one by the option ``rows``."""
@@ -41,6 +50,20 @@ def sources_for(row_type: RowType) -> tuple[str, ...]:
     complete = (name for name in registry.names("source") if _gives(name, row_type))
     readers = registry.names("reader") if _of_records(row_type) else ()
     return tuple(sorted({*complete, *readers}))
+
+
+def row_kinds(row_type: RowType, spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds of the rows, such as ``tables``, that a section ``{"use": NAME, …}`` gives where a task takes these.
+
+    >>> from limbeck.data import ImageSet, TableSet
+    >>> row_kinds((TableSet, ImageSet), {"use": "diabetes"}), row_kinds((TableSet, ImageSet), {"use": "csv"})
+    (('tables',), ('tables',))
+    """
+    name = spec.get("use")
+    if name in registry.names("source"):
+        given = _all(getattr(registry.lookup("source", name), "row_type", ()))
+        return tuple(one.kind for one in given if issubclass(one, _all(row_type)) and hasattr(one, "kind"))
+    return (_chosen(row_type, spec)[0].kind,) if _of_records(row_type) else ()
 
 
 def source_constructor(

@@ -13,16 +13,19 @@ from limbeck.export.session import Session
 
 __all__ = ["above_half", "class_predictions", "most_likely", "sigmoid", "softmax"]
 
-_multi_label = "multi_label_classification"
 
-
-def class_predictions(outputs: dict[str, NDArray[Any]], session: Session) -> list[Prediction]:
+def class_predictions(outputs: dict[str, NDArray[Any]], session: Session) -> list[Prediction] | None:
     """The classes of each row, from the main output of a file and the names of its last axis.
 
     The metadata entry ``problem_type``, with the words of Hugging Face's configurations, says whether a row has one
-    class or any number of classes; one, if there is no such entry.
+    class or any number of classes. Without it, the outputs are no scores of classes, whatever they are called.
+
+    Returns:
+        The predictions; None where the main output does not score classes.
     """
-    predict = above_half if session.metadata.get("problem_type") == _multi_label else most_likely
+    predict = _by_problem_type.get(session.metadata.get("problem_type", ""))
+    if predict is None or session.main not in session.names:
+        return None
     return predict(outputs[session.main], session.names[session.main])
 
 
@@ -72,3 +75,6 @@ def sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
     [0.0, 0.5]
     """
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits.astype(np.float64))), np.float64)
+
+
+_by_problem_type = {"single_label_classification": most_likely, "multi_label_classification": above_half}

@@ -15,14 +15,15 @@ __all__ = ["predictions_of"]
 
 
 def predictions_of(outputs: dict[str, NDArray[Any]], session: Session) -> list[Prediction]:
-    """Classes where the main output is ``logits`` with class names; otherwise the values of every output.
+    """Classes where the file says that its main output scores them; otherwise the values of every output.
 
     Args:
         outputs: of a batch, by name.
         session: that computed them.
     """
-    if session.main == "logits" and "logits" in session.names:
-        return class_predictions(outputs, session)
+    classes = class_predictions(outputs, session)
+    if classes is not None:
+        return classes
     rows = [dict(zip(outputs, values, strict=True)) for values in zip(*outputs.values(), strict=True)]
     return [_values(row, session) for row in rows]
 

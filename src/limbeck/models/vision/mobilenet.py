@@ -22,7 +22,7 @@ def _separable(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     )
 
 
-@register("model", "mobilenet")
+@register("model", "mobilenet", inputs="images")
 class MobileNet(ThreeStages):
     """A network of depthwise 3×3 and pointwise 1×1 convolutions for small images, without a strided stem.
 

@@ -41,7 +41,7 @@ class BasicBlock(nn.Module):
         return F.relu(residual + (x if self.shortcut is None else self.shortcut(x)))
 
 
-@register("model", "resnet")
+@register("model", "resnet", inputs="images")
 class ResNet(ThreeStages):
     """A residual network of 6·depth + 2 layers for small images, without a pooling stem.
 

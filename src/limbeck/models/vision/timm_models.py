@@ -15,7 +15,7 @@ from limbeck.registry import register
 __all__ = ["timm_model"]
 
 
-@register("model", "timm")
+@register("model", "timm", inputs="images")
 def timm_model(
     *, channels: int, classes: int, size: tuple[int, int], name: str, checkpoint: str | None = None
 ) -> nn.Module:

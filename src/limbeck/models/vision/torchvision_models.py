@@ -28,7 +28,7 @@ class GreyToColour(nn.Module):
         return images.expand(-1, 3, -1, -1)
 
 
-@register("model", "torchvision")
+@register("model", "torchvision", inputs="images")
 def torchvision_model(
     *, channels: int, classes: int, size: tuple[int, int], name: str, checkpoint: str | None = None
 ) -> nn.Module:

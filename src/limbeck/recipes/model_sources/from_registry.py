@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -36,7 +36,7 @@ class FromRegistry(WeightedModel):
 
     def parse(self, section: Section) -> ModelSpec:
         options = _options(section)
-        ready = _has_weights(options, section.task.needs)
+        ready = _has_weights(options, _needs(section.task, section.row_kinds))
         return section.spec(self, options, io=section.io(), learning=parse_learning(section, ready=ready))
 
     def initial(self, spec: ModelSpec, context: ModelContext, *, seed: int) -> nn.Module:
@@ -64,7 +64,7 @@ def _options(section: Section) -> dict[str, Any]:
     beside = ("train", "objective", "checkpoint", *IO_OPTIONS)
     task = section.task
     parts = {name: options.pop(name, None) for name in task.parts}
-    supplied, needs = (*task.supplied, "checkpoint"), _needs(task)
+    supplied, needs = (*task.supplied, "checkpoint"), _needs(task, section.row_kinds)
     model = resolve_use(["model"], options, path, supplied, (*beside, *task.parts), needs)
     entry = lookup(["model"], model["use"], path, needs)
     made = {name: _part(task.parts[name], given, entry, f"{path}.{name}") for name, given in parts.items()}
@@ -80,8 +80,10 @@ def _part(part: Part, given: Any, entry: Any, path: str) -> dict[str, Any] | Non
     return None
 
 
-def _needs(task: type[Task]) -> registry.Needs:
-    return replace(task.needs, by=f"task {registry.name_of('task', task)}")
+def _needs(task: type[Task], kinds: Collection[str]) -> registry.Needs:
+    """What a task needs of its models, given the kinds of its rows: one that takes several has rows of one of them."""
+    inputs = tuple(one for one in task.needs.inputs if one in kinds) or task.needs.inputs
+    return replace(task.needs, inputs=inputs, by=f"task {registry.name_of('task', task)}")
 
 
 def _has_weights(options: Mapping[str, Any], needs: registry.Needs | None = None) -> bool:
@@ -122,7 +124,8 @@ def build_network(
     """The network of `build_model` alone; its initial weights are a function of the seed."""
     rest = {option: value for option, value in options.items() if option not in ("use", "checkpoint")}
     parts = {name: rest.pop(name, None) for name in task.parts}
-    entry = lookup(["model"], options["use"], path, _needs(type(task)))
+    kinds = [one.kind for one in (type(task.test),) if hasattr(one, "kind")]
+    entry = lookup(["model"], options["use"], path, _needs(type(task), kinds))
     parameters = inspect.signature(entry).parameters
     if "per_word" in task.supplied and "per_word" in parameters:
         rest["per_word"] = task.needs.per == "word"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from limbeck import registry
 from limbeck.core.addresses import check_name
-from limbeck.errors import LimbeckError, RecipeError
+from limbeck.errors import LimbeckError, RecipeError, suggest
 from limbeck.recipes.adapters import parse_adapter, take_adapter_options
 from limbeck.recipes.co_training import is_co_trained
 from limbeck.recipes.model_io import IO_OPTIONS
@@ -24,7 +25,7 @@ RESERVED = ("batch", "control", "exported", "int8")
 """Names of files of a run, of rows of its table, and of the batch on the board."""
 
 
-def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> ModelSpec:
+def parse_model(name: str, spec: Any, task: type[Task], is_object: bool, row_kinds: Collection[str] = ()) -> ModelSpec:
     """A section under ``models`` with every default written out.
 
     Args:
@@ -32,6 +33,7 @@ def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> Mode
         spec: the section.
         task: which one the recipe is for.
         is_object: whether a real object stands for it.
+        row_kinds: the kinds of the rows of the data, such as ``tables``; none where they are given in Python.
 
     Raises:
         RecipeError: with the place in the recipe.
@@ -48,7 +50,7 @@ def parse_model(name: str, spec: Any, task: type[Task], is_object: bool) -> Mode
         )
     spec = dict(spec)
     adapter, adapter_options = parse_adapter(name, take_adapter_options(spec), path)
-    section = _section(name, spec, task, path)
+    section = replace(_section(name, spec, task, path), row_kinds=row_kinds)
     source = _source(section, is_object)
     parsed = source.parse(section)
     _check_wrappers(section, source)
@@ -68,13 +70,27 @@ def _source(section: Section, is_object: bool) -> ModelSource:
         )
     keys = [key for key in sources if key in section.options]
     if len(keys) != 1:
-        known = ", ".join(key for key in sources if key != OBJECT)
-        raise RecipeError(
-            f"{section.path} has the keys {list(section.options)}; it must have one of {known}",
-            code="conflict" if keys else "missing",
-            path=section.path,
+        raise _keyless(section, keys, [key for key in sources if key != OBJECT])
+    name = section.options.get("use")
+    if isinstance(name, str) and name in sources and name not in registry.names("model"):
+        raise RecipeError.at(
+            section.path,
+            f"{name!r} is not the name of a model but a key of its own; write {{{name}: …}} in place of use",
+            code="unknown_name",
         )
     return sources[keys[0]]
+
+
+def _keyless(section: Section, keys: Sequence[str], known: Sequence[str]) -> RecipeError:
+    """The error for a section that does not say what it is, or says it twice."""
+    near = (suggest(key, known) for key in section.options) if not keys else ()
+    meant = next((text for text in near if "Did you mean" in text), "")
+    return RecipeError(
+        f"{section.path} has the keys {list(section.options)}; it must have one of {', '.join(known)}"
+        f"{'.' if meant else ''}{meant}",
+        code="conflict" if keys else "missing",
+        path=section.path,
+    )
 
 
 def _check_wrappers(section: Section, source: ModelSource) -> None:

@@ -33,6 +33,7 @@ class Section:
         objective: by which terms, likewise.
         reading: ``taps``, ``inputs`` and ``call``, where they are given.
         wrappers: ``classes``, ``preprocess`` and ``confidence``, resolved, where they are given.
+        row_kinds: the kinds of the rows of the data, such as ``tables``; none where they are given in Python.
     """
 
     task: type[Task]
@@ -43,6 +44,7 @@ class Section:
     objective: Any
     reading: Mapping[str, Any]
     wrappers: Mapping[str, Any]
+    row_kinds: Collection[str] = ()
 
     def io(self) -> ModelIO:
         """Its taps, inputs and call arguments.
