@@ -203,7 +203,7 @@ def test_a_given_folder_holds_one_cache_and_refuses_another(tmp_path: Path, go: 
     ("changes", "cached", "reason"),
     [
         (PLAIN, ["teacher"], ""),
-        ({"train.epochs": 4}, [], "the images are augmented anew in every epoch, and no cache.views are given"),
+        ({"train.epochs": 4}, [], "the rows are augmented anew in every epoch, and no cache.views are given"),
         ({"data.augment": None, "train.epochs": 3}, [], "its rows are passed 3 times, which pays from 4"),
         ({"data.augment": None, "train.epochs": 2, "seeds": 2}, ["teacher"], ""),
         ({"data.augment": None, "train.epochs": 1, "cache": {}}, ["teacher"], ""),
@@ -246,7 +246,7 @@ def test_what_cannot_be_is_refused(cache: Any, message: str) -> None:
 
 
 def test_augmentation_needs_views_where_a_cache_is_asked_for() -> None:
-    with pytest.raises(RecipeError, match=r"data.augment changes the images anew.* cache: {views: 4}"):
+    with pytest.raises(RecipeError, match=r"data.augment changes the rows anew.* cache: {views: 4}"):
         plan({"cache": {"codec": "float16"}})
 
 

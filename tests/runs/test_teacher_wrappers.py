@@ -15,7 +15,7 @@ from torch.utils.data import TensorDataset
 
 import limbeck
 from limbeck.errors import LimbeckError
-from limbeck.runs.classes import PadClasses
+from limbeck.tasks.pad_classes import PadClasses
 from limbeck.teachers import Confidence, Frozen, MapClasses, Preprocessed
 from limbeck.training.loop import Job
 from recipes.shell import Shell

@@ -13,7 +13,6 @@ from torch import nn
 from limbeck.core import Address
 from limbeck.recipes.model_sources import TeacherContext
 from limbeck.runs import plan
-from limbeck.runs.classes import PadClasses
 from limbeck.runs.evaluated_models import EvaluatedModel
 from limbeck.runs.models import Models
 from limbeck.runs.stages import Trained
@@ -87,7 +86,7 @@ class Candidates:
             baselines: further students that the student is compared with, for each seed, by name.
         """
         sizes = {
-            name: ship(name, model, self.models.architecture(name), self.models.classes(name))
+            name: ship(name, model, self.models.architecture(name), self.models.output_names(name))
             for name, model in self.teachers.items()
         }
         found: dict[str, EvaluatedModel] = {}
@@ -147,7 +146,9 @@ class Candidates:
             name, TeacherContext(specs=self.specs, classes=classes, models=models, trained_states=trained_states)
         )
         known = known_by(model.teacher)
-        return model if known is None else PadClasses(model, [classes[at] for at in known.classes], classes)
+        if known is None:
+            return model
+        return self.models.task.with_outputs(model, [classes[at] for at in known.classes])
 
     def choices(self, evaluated: Mapping[str, EvaluatedModel]) -> list[str]:
         """The models to choose from: the student, and models of the same architecture that trained together with it.

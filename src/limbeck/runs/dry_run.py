@@ -18,7 +18,6 @@ from limbeck.recipes.options import option_types
 from limbeck.recipes.term_spec import TermSpec
 from limbeck.runs.build import for_training
 from limbeck.runs.checks import check_gradients
-from limbeck.runs.label_kind import check_label_kind
 from limbeck.runs.plan import TrainingSpec
 from limbeck.tasks import BatchSource, OnPolicySource, Task
 from limbeck.training.batch_stream import batch_stream
@@ -102,8 +101,7 @@ class DryRun:
             batch = map_tensors(next(batch_stream(batches, 0, 1, distiller)), Tensor.to, accelerator.device)
             if self.cached is not None:
                 batch = {**batch, "cached": map_tensors(self.cached(batch), Tensor.to, accelerator.device)}
-            check_label_kind(distiller, task.scoring)
-            task.check_terms(distiller.terms)
+            task.check_distiller(distiller)
             distiller.prepare([batch])
             if sklearn_part(distiller.students["student"]) is not None:
                 check_fitting(distiller)

@@ -11,7 +11,6 @@ from torch import nn
 from limbeck.core import resolve
 from limbeck.errors import RecipeError
 from limbeck.export import Session, check_parity, quantize_int8
-from limbeck.measure import ClassScoring
 from limbeck.models import BagOfWords, Trees, sklearn_part
 from limbeck.recipes.recipe import Recipe
 from limbeck.runs.evaluated_models import EvaluatedModel
@@ -31,7 +30,7 @@ def export_student(
         ExportError: if an output differs by more than the tolerance.
     """
     model = evaluated.models[0]
-    task.export(model, file, {**_problem_type(task), "recipe": recipe})
+    task.export(model, file, {**task.file_metadata, "recipe": recipe})
     batches = (resolve({"batch": batch}, evaluated.inputs) for batch in task.evaluation(task.test))
     session = Session(file, torch.get_num_threads())
     difference = check_parity(model, session, batches, tolerance=tolerance, parity=task.delivery.parity)
@@ -41,15 +40,6 @@ def export_student(
         "tolerance": tolerance,
         "rows": len(task.test),
     }
-
-
-def _problem_type(task: Task) -> dict[str, str]:
-    """The entry by which a predictor knows the scores of the classes of a row from other numbers."""
-    scoring = task.scoring
-    of_row = len(task.outputs[task.main_output].axes) == 2
-    return (
-        {"problem_type": f"{scoring.label_kind}_classification"} if isinstance(scoring, ClassScoring) and of_row else {}
-    )
 
 
 def check_int8(recipe: Recipe, student: nn.Module) -> None:

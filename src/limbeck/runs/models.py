@@ -17,7 +17,6 @@ from limbeck.errors import RecipeError, suggest
 from limbeck.files import canonical_hash
 from limbeck.recipes.adapters import AdapterContext
 from limbeck.recipes.model_sources import ModelContext, ModelSpec
-from limbeck.runs.classes import PadClasses
 from limbeck.runs.plan import TrainingSpec
 from limbeck.tasks import Task
 
@@ -81,7 +80,7 @@ class Models:
             raise RecipeError.at(
                 path, f"{name} trains together with the student, so nothing can begin from it", code="unsupported"
             )
-        if self.classes(name) is not None:
+        if self.output_names(name) is not None:
             raise RecipeError.at(
                 path, f"{name} knows other classes than the data; a model from it would too", code="unsupported"
             )
@@ -129,16 +128,16 @@ class Models:
         model.load_state_dict(weights)
         return model
 
-    def classes(self, name: str) -> Sequence[str] | None:
-        """What the logits of a model stand for, where it is not the classes of the task in their order."""
+    def output_names(self, name: str) -> Sequence[str] | None:
+        """The names of the entries of a model's main output, where they are not those of the task in their order."""
         spec = self.specs[name]
         names = spec.weighted.classes(spec)
         return None if names is None or list(names) == list(self.task.names) else names
 
     def for_task(self, name: str, model: nn.Module) -> nn.Module:
-        """A model of this section as one that has logits for the classes of the task."""
-        names = self.classes(name)
-        return model if names is None else PadClasses(model, names, self.task.names)
+        """A model of this section as one whose main output has the entries of the task."""
+        names = self.output_names(name)
+        return model if names is None else self.task.with_outputs(model, names)
 
     def shipped(
         self, name: str, weights: Mapping[str, Tensor], teachers: Mapping[str, nn.Module]
@@ -167,7 +166,7 @@ class Models:
         if spec.weighted.random_init(spec):
             return known
         found = {**known, "weights": self._fingerprint(name)}
-        names = self.classes(name)
+        names = self.output_names(name)
         return found if names is None else {**found, "classes": list(names)}
 
     def _fingerprint(self, name: str) -> str:

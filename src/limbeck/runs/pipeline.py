@@ -63,7 +63,7 @@ class Pipeline:
         models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
         for name, model in models.items():
             self.task.check_model(f"models.{name}", self.models.for_task(name, model), self.recipe.models[name].inputs)
-        if self.models.classes("student") is not None:
+        if self.models.output_names("student") is not None:
             raise RecipeError(
                 "models.student knows other classes than the data; a student needs the same",
                 code="mismatch",

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.core import Term
+from limbeck.core import Distiller
 from limbeck.data import FloatLabels, ImageSet, TableSet
 from limbeck.data.labels import FloatTarget
 from limbeck.errors import ArgumentError
@@ -167,13 +167,13 @@ class Regression(RowTask):
     def _without_quantiles(self, model: nn.Module) -> nn.Module:
         return WithoutQuantiles(model, len(self.levels)) if self.levels else model
 
-    def check_terms(self, terms: Mapping[str, Term]) -> None:
+    def check_distiller(self, distiller: Distiller) -> None:
         """Refuse losses of class scores, and those of other quantiles than the models predict.
 
         Raises:
             ArgumentError: with the name of the term.
         """
-        check_number_terms(terms, self.outputs, self.levels)
+        check_number_terms(distiller.terms, self.outputs, self.levels)
 
     def columns_of(self, estimator: Any) -> list[int] | None:
         """None: it predicts numbers."""

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.cache import CachedRows
-from limbeck.core import Address, Term, outputs_of, resolve
+from limbeck.core import Address, Distiller, outputs_of, resolve
 from limbeck.data.labels import LabelType
 from limbeck.data.row_batches import RowBatches, collated, whole_rows
 from limbeck.data.sources.constructors import RowType
 from limbeck.errors import ArgumentError
 from limbeck.export import Delivery, export_onnx
-from limbeck.measure import Accumulator, Scoring
+from limbeck.measure import Accumulator, ClassScoring, Scoring
 from limbeck.registry import Needs
 from limbeck.tasks.batch_source import Batch, BatchSource, OnPolicySource
 from limbeck.tasks.descriptions import TaskDescription
+from limbeck.tasks.label_kind import check_label_kind
 from limbeck.tasks.outputs import OutputSpec, check_outputs
+from limbeck.tasks.pad_classes import PadClasses
 from limbeck.tasks.splits import SplitSettings, TaskSplits, TrainingRows, planned, split_task
 
 __all__ = ["Arrays", "Part", "Read", "Task"]
@@ -266,12 +268,13 @@ class Task(ABC):
         """The default hard terms of models that are fitted at once."""
         return self.scoring.hard
 
-    def check_terms(self, terms: Mapping[str, Term]) -> None:  # noqa: B027  # most tasks refuse nothing
-        """Refuse terms that do not fit what the models predict, although their shapes do.
+    def check_distiller(self, distiller: Distiller) -> None:
+        """Refuse terms and teachers that do not fit what the models predict, although their shapes do.
 
         Raises:
-            ArgumentError: with the name of the term.
+            LimbeckError: with the name of the term or the teacher.
         """
+        check_label_kind(distiller, self.scoring)
 
     # Batches.
 
@@ -356,7 +359,27 @@ class Task(ABC):
             accumulator.update(self.measured(read(batch), batch), self.labels(batch), rows=batch["row"].cpu().numpy())
         return {main.name: accumulator.score(main.name)}
 
+    def with_outputs(self, model: nn.Module, names: Sequence[str]) -> nn.Module:
+        """A model whose main output has entries of these `names`, as one that has those of the task.
+
+        Raises:
+            ArgumentError: if the entries of the task's main output have no names.
+        """
+        if not self.names:
+            raise ArgumentError.at(
+                "classes", f"the entries of {self.main_output} have no names in this task", code="unsupported"
+            )
+        return PadClasses(model, names, self.names)
+
     # Delivery.
+
+    @property
+    def file_metadata(self) -> dict[str, str]:
+        """The entries of an exported file that tell a predictor scores of the classes of a row from other numbers."""
+        scoring = self.scoring
+        if not isinstance(scoring, ClassScoring) or len(self.outputs[self.main_output].axes) != 2:
+            return {}
+        return {"problem_type": f"{scoring.label_kind}_classification"}
 
     def restored(self, spec: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         """The section of a model that was shipped into a folder, so that the files there build it again."""

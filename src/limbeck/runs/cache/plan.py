@@ -82,7 +82,7 @@ def plan_of(recipe: Recipe, task: Task, trainings: Sequence[TrainingSpec]) -> Ca
     """What is cached.
 
     A teacher can be, if it is frozen, reads the inputs of the batch, and all that is read of it are its outputs. If the
-    recipe does not ask, it is where images are not augmented and its rows are passed at least four times.
+    recipe does not ask, it is where rows are not augmented and are passed at least four times.
 
     Args:
         recipe: parsed.
@@ -90,7 +90,7 @@ def plan_of(recipe: Recipe, task: Task, trainings: Sequence[TrainingSpec]) -> Ca
         trainings: of the run.
 
     Raises:
-        RecipeError: if the recipe asks for a teacher that cannot be cached, or for one whose images are augmented anew
+        RecipeError: if the recipe asks for a teacher that cannot be cached, or for one whose rows are augmented anew
             in every epoch.
     """
     requested = isinstance(recipe.cache, CacheSettings)
@@ -103,7 +103,7 @@ def plan_of(recipe: Recipe, task: Task, trainings: Sequence[TrainingSpec]) -> Ca
     _check_named(settings, recipe.models, outputs, live)
     if requested and outputs and task.num_views is None and views is None:
         raise RecipeError(
-            "cache: data.augment changes the images anew in every epoch, and a cache holds some views of each row; "
+            "cache: data.augment changes the rows anew in every epoch, and a cache holds some views of each row; "
             "give their number, as in cache: {views: 4}",
             code="missing",
             path="cache.views",
@@ -121,7 +121,7 @@ def _left_out(name: str, settings: CacheSettings, requested: bool, augmented: bo
         named = settings.teachers is None or name in settings.teachers
         return None if named else "cache.teachers does not name it"
     if augmented:
-        return "the images are augmented anew in every epoch, and no cache.views are given"
+        return "the rows are augmented anew in every epoch, and no cache.views are given"
     if passes < _fewest_passes:
         return f"its rows are passed {passes} times, which pays from {_fewest_passes}"
     return None

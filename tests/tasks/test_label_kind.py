@@ -12,7 +12,7 @@ from limbeck.core import Distiller, Term
 from limbeck.errors import RecipeError
 from limbeck.losses import BinaryCrossEntropy, BinaryKD, CrossEntropy, KLDivergence, MSELogits
 from limbeck.measure import multi_label_scoring, single_label_scoring
-from limbeck.runs.label_kind import check_label_kind
+from limbeck.tasks.label_kind import check_label_kind
 from limbeck.teachers import Ensemble, Frozen, RandomTeacher, TeacherFree
 
 SOFTMAXES = {
