@@ -13,12 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from contract.test_generator import GAME
 from limbeck import registry
 from recipes.shell import Shell
 from recipes.small import changed
 
 PLUGINS = Path(__file__).parent / "plugins"
-LINES = {"task": 200, "detection": 200, "on_policy": 200}
+LINES = {"task": 200, "detection": 200, "on_policy": 200, "generator": 200}
 
 BASE: dict[str, Any] = {
     "data": {"use": "digits", "limit": 64},
@@ -90,6 +91,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "task": ("spring_angles", SPRINGS, "degrees"),
     "detection": ("square_detection", SQUARES, "mAP"),
     "on_policy": ("letters", LETTERS, "perplexity"),
+    "generator": ("strip_generation", GAME, "gap between means"),
 }
 CASES["teacher"][1]["objective"]["soft"]["inputs"] = {"student": "student.logits", "teacher": "double.logits"}
 

@@ -21,6 +21,8 @@ def _options(
     together: bool,
     learning_rate: float | None = None,
     weight_decay: float | None = None,
+    turn: int | None = None,
+    turn_offset: int | None = None,
     optimizer: str | None = None,
     optimizer_options: dict[str, Any] | None = None,
 ) -> None: ...

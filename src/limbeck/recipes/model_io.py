@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from limbeck.core import Address, source_of, split_path
-from limbeck.core.addresses import parameter_path
+from limbeck.core.addresses import addresses_of, parameter_path
 from limbeck.errors import RecipeError, suggest
 from limbeck.models.network import network
 from limbeck.recipes.options import construct
@@ -19,7 +19,7 @@ __all__ = ["ATTENTION", "AUTO", "IO_OPTIONS", "ModelIO", "check_taps", "inputs_i
 AUTO = "auto"
 ATTENTION = "attention"
 # The options of a section for its model's taps, inputs and call arguments.
-IO_OPTIONS = ("taps", "inputs", "call")
+IO_OPTIONS = ("taps", "inputs", "call", "detach_inputs")
 
 
 def check_taps(taps: Any, path: str) -> None:
@@ -51,13 +51,21 @@ class ModelIO:
 
     Args:
         taps: the paths of modules by the names of the taps; ``auto`` or ``attention`` until they are chosen.
-        inputs: the address of its inputs.
+        inputs: the address of its inputs; or a mapping of its arguments to addresses, which may be outputs of a model
+            that trains together with it.
         call: further arguments of its call.
+        detach_inputs: let no gradient flow to the inputs.
     """
 
     taps: Any = field(default_factory=dict)
-    inputs: str = "batch.inputs"
+    inputs: str | Mapping[str, str] = "batch.inputs"
     call: Mapping[str, Any] = field(default_factory=dict)
+    detach_inputs: bool = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The models whose outputs it reads."""
+        return tuple(source for source in map(source_of, addresses_of(self.inputs)) if source != "batch")
 
     def arguments(self, model: nn.Module, path: str) -> dict[str, Any]:
         """The arguments of `Tapped` and `Frozen` for this model; ``path`` is its place in the recipe, for errors.

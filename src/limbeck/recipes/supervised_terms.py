@@ -18,14 +18,21 @@ def hard_terms(hard: Mapping[str, Any], main: str = "logits") -> dict[str, TermS
     return parse_objective(hard, "scoring.hard", main=main)
 
 
-def supervised_terms(objective: Objective, lacking: Collection[str]) -> dict[str, TermSpec]:
+def supervised_terms(
+    objective: Objective, lacking: Collection[str], judges: Collection[str] = ()
+) -> dict[str, TermSpec]:
     """The terms that read the bare student and the batch alone, their weights summing to 1; none if there are none.
+
+    Terms that read judges keep their weights, and so do all others beside them: players of a game balance each other.
 
     Args:
         objective: of the student.
         lacking: the outputs that the student has from its adapter, which the control lacks.
+        judges: the models that read outputs of the student and stand by no teacher, such as a discriminator.
     """
-    chosen = {name: term for name, term in objective.items() if term.weight != 0 and _supervises(term, lacking)}
+    chosen = {name: term for name, term in objective.items() if term.weight != 0 and _supervises(term, lacking, judges)}
+    if any(term.sources for term in chosen.values()):
+        return chosen
     if len(chosen) == 1:
         return {name: replace(term, weight=1.0) for name, term in chosen.items()}
     weights = {name: term.weight for name, term in chosen.items() if isinstance(term.weight, int | float)}
@@ -36,10 +43,12 @@ def supervised_terms(objective: Objective, lacking: Collection[str]) -> dict[str
     return {name: replace(term, weight=weights[name] / total) for name, term in chosen.items()}
 
 
-def _supervises(term: TermSpec, lacking: Collection[str]) -> bool:
+def _supervises(term: TermSpec, lacking: Collection[str], judges: Collection[str]) -> bool:
     if any(address.split(".")[:2] == ["student", output] for address in term.addresses for output in lacking):
         return False
-    return "batch" in map(source_of, term.inputs.values()) and not term.sources
+    if term.sources:
+        return all(source in judges for source in term.sources)
+    return "batch" in map(source_of, term.inputs.values())
 
 
 def normalize_weights(terms: Objective) -> Objective:

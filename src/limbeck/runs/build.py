@@ -112,9 +112,10 @@ def _known_classes(inputs: Mapping[str, str], context: TeacherContext) -> list[s
 
 
 def _tapped(model: nn.Module, spec: ModelSpec) -> Tapped:
-    arguments = (spec.io or ModelIO()).arguments(model, spec.path)
-    taps = {**arguments["taps"], **added_taps(model)}
-    tapped: Tapped = construct(Tapped, {"model": model, **arguments, "taps": taps}, path=spec.path)
+    io = spec.io or ModelIO()
+    arguments = io.arguments(model, spec.path)
+    options = {**arguments, "taps": {**arguments["taps"], **added_taps(model)}, "detach_inputs": io.detach_inputs}
+    tapped: Tapped = construct(Tapped, {"model": model, **options}, path=spec.path)
     return tapped
 
 

@@ -46,6 +46,8 @@ class Candidates:
         self.specs = models.specs
         self.teachers = teachers
         self.students = students
+        # What reads outputs of another model cannot be evaluated by itself.
+        self.peers = [name for name in plan.peers(self.specs) if not self.specs[name].input_sources]
         measured = [name for name in used if self._is_measured(name)]
         # Teachers that the student's training changes differ from seed to seed.
         self.per_seed = [name for name in measured if self._per_seed_parts(name)]
@@ -101,7 +103,7 @@ class Candidates:
             found["control"] = self._shipped("control", models, "student", None, ship)
         for name, students in baselines.items():
             found[name] = replace(self._shipped(name, students, "student", None, ship), is_baseline=True)
-        for name in ("student", *plan.peers(self.specs)):
+        for name in ("student", *self.peers):
             found.update(self._trained(name, name, ship))
         for name in self._averages:
             found.update(self._trained(name, str(self._follows(name)), ship))
@@ -156,7 +158,7 @@ class Candidates:
         Another architecture would need a control of its own, and none is trained.
         """
         same = _network(evaluated["student"].models[0])
-        others = [*plan.peers(self.specs), *self._averages] if len(self.models.task.validation) else []
+        others = [*self.peers, *self._averages] if len(self.models.task.validation) else []
         return ["student", *(name for name in others if _network(evaluated[name].models[0]) == same)]
 
     def best(self, evaluated: Mapping[str, EvaluatedModel]) -> str:

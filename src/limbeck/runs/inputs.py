@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from torch import nn
 
-from limbeck.recipes.model_io import ModelIO
 from limbeck.recipes.model_sources import ModelSpec
 from limbeck.recipes.recipe import Recipe
 from limbeck.runs.models import Models
@@ -15,7 +14,7 @@ from limbeck.tasks import Task
 
 __all__ = ["alone", "with_inputs"]
 
-_first = ModelIO().inputs
+_first = "batch.inputs"
 
 
 def with_inputs(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) -> tuple[Recipe, Task]:
@@ -32,7 +31,7 @@ def with_inputs(recipe: Recipe, task: Task, objects: Mapping[str, nn.Module]) ->
 
     bound, addresses = task.reading(built)
     models = {
-        name: spec.with_io(inputs=addresses[name]) if name in addresses and spec.inputs == _first else spec
+        name: spec.with_io(inputs=addresses[name]) if name in addresses and spec.reads(_first) else spec
         for name, spec in recipe.models.items()
     }
     return replace(recipe, models=models), bound
@@ -42,5 +41,5 @@ def alone(specs: Mapping[str, ModelSpec], task: Task, name: str) -> tuple[dict[s
     """The sections and the task for one of the models by itself: batches that no other model has a part in."""
     inputs = specs[name].inputs
     bound, address = task.alone(inputs)
-    found = {other: spec.with_io(inputs=address) if spec.inputs == inputs else spec for other, spec in specs.items()}
+    found = {other: spec.with_io(inputs=address) if spec.reads(inputs) else spec for other, spec in specs.items()}
     return found, bound

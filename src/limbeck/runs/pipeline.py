@@ -62,7 +62,7 @@ class Pipeline:
         check_rows(self.task)
         models = {name: self.models.initial(name, self.seeds[0]) for name in self.models.names}
         for name, model in models.items():
-            self.task.check_model(f"models.{name}", self.models.for_task(name, model), self.recipe.models[name].inputs)
+            self._check_model(name, model)
         if self.models.output_names("student") is not None:
             raise RecipeError(
                 "models.student knows other classes than the data; a student needs the same",
@@ -81,6 +81,20 @@ class Pipeline:
         for training in self.trainings:
             check_signal(training, self.recipe.models)
         return [*sklearn_notes(self.recipe, self.task), *self._untrained(models), *notes]
+
+    def _check_model(self, name: str, model: nn.Module) -> None:
+        """Refuse a model that does not fit the task, or could not be evaluated."""
+        spec = self.recipe.models[name]
+        if spec.co_training is not None and spec.input_sources:
+            return
+        if (spec.io is not None and not isinstance(spec.io.inputs, str)) or spec.input_sources:
+            raise RecipeError.at(
+                f"models.{name}.inputs",
+                "only a model that trains together with the student, and reads outputs of a model, may have inputs "
+                "outside of the batch or several of them; give one address in the batch",
+                code="unsupported",
+            )
+        self.task.check_model(f"models.{name}", self.models.for_task(name, model), spec.inputs)
 
     def _run_plan(self) -> RunPlan:
         """The stages of the run but its teachers.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from limbeck.recipes.entry_spec import EntrySpec
@@ -74,6 +74,20 @@ def peers(specs: Mapping[str, ModelSpec]) -> list[str]:
     return [name for name, spec in specs.items() if spec.co_training is not None]
 
 
+def judges(specs: Mapping[str, ModelSpec]) -> list[str]:
+    """The models that the control keeps: they read outputs of the student, and no teacher has a part in them.
+
+    Such a model trains together with the student, as a discriminator does, or is made of such models alone.
+    """
+    found = [name for name in peers(specs) if specs[name].input_sources]
+    while taught := [name for name in found if not {"student", *found}.issuperset(specs[name].input_sources)]:
+        found = [name for name in found if name not in taught]
+    made_of_them = [
+        name for name, spec in specs.items() if spec.needs and not spec.has_weights and set(spec.needs) <= set(found)
+    ]
+    return [*found, *made_of_them]
+
+
 def teacher_stage(name: str) -> str:
     """The stage name of the training of a teacher."""
     return "teacher" if name == "teacher" else f"teacher_{name}"
@@ -119,6 +133,22 @@ def student(recipe: Recipe, task: Task) -> TrainingSpec:
         RecipeError: if a model that it needs is not in the recipe, or needs itself.
     """
     learners = {name: name for name in ("student", *peers(recipe.models))}
+    return TrainingSpec(
+        stage="student",
+        title="the student",
+        path="train",
+        learners=learners,
+        teachers=teachers_in_use(recipe.models, recipe.objective, learners),
+        train=with_full_batches(recipe.student, recipe.train, task.student_rows),
+        learner_train=_own_settings(recipe, learners),
+        rows=task.student_rows,
+        terms=recipe.objective,
+        balance=recipe.balance,
+    )
+
+
+def _own_settings(recipe: Recipe, learners: Mapping[str, str]) -> dict[str, Settings]:
+    """The settings of learners with an optimizer of their own."""
     own = {
         name: construct(
             how.settings,
@@ -129,23 +159,18 @@ def student(recipe: Recipe, task: Task) -> TrainingSpec:
         for name in learners
         if (how := recipe.models[name].co_training) is not None
     }
-    return TrainingSpec(
-        stage="student",
-        title="the student",
-        path="train",
-        learners=learners,
-        teachers=teachers_in_use(recipe.models, recipe.objective, learners),
-        train=with_full_batches(recipe.student, recipe.train, task.student_rows),
-        learner_train={name: settings for name, settings in own.items() if settings is not None},
-        rows=task.student_rows,
-        terms=recipe.objective,
-        balance=recipe.balance,
-    )
+    return {name: settings for name, settings in own.items() if settings is not None}
 
 
 def control(recipe: Recipe, task: Task) -> TrainingSpec:
-    """The training of the control: the same student without a teacher, on labelled rows only."""
-    return _hard_training("control", "the control", "train", recipe.train, recipe, task, without_adapter=True)
+    """The training of the control: the same student without a teacher, on labelled rows only.
+
+    A generator keeps its discriminator: the models that judge the student train with the control as well.
+    """
+    kept = judges(recipe.models)
+    return _hard_training(
+        "control", "the control", "train", recipe.train, recipe, task, without_adapter=True, kept=kept
+    )
 
 
 def finetune(before: str, recipe: Recipe, task: Task) -> TrainingSpec | None:
@@ -159,22 +184,33 @@ def finetune(before: str, recipe: Recipe, task: Task) -> TrainingSpec | None:
 
 
 def _hard_training(
-    stage: str, title: str, path: str, train: Settings, recipe: Recipe, task: Task, *, without_adapter: bool
+    stage: str,
+    title: str,
+    path: str,
+    train: Settings,
+    recipe: Recipe,
+    task: Task,
+    *,
+    without_adapter: bool,
+    kept: Collection[str] = (),
 ) -> TrainingSpec:
-    """A training of the student on labelled rows, by terms that read no other model."""
-    learners, rows = {"student": "student"}, task.labelled_rows
-    terms = supervised_terms(recipe.objective, recipe.student.adds)
+    """A training of the student on labelled rows, by terms that read no other model but those that are kept."""
+    rows, terms = task.labelled_rows, supervised_terms(recipe.objective, recipe.student.adds, kept)
     terms = terms or hard_terms(task.scoring.hard, task.main_output)
+    read = {source for term in terms.values() for source in term.sources}
+    playing = {*read, *(other for name in read for other in recipe.models[name].needs)}
+    learners = {"student": "student", **{name: name for name in peers(recipe.models) if name in playing}}
     return TrainingSpec(
         stage=stage,
         title=title,
         path=path,
         learners=learners,
+        learner_train=_own_settings(recipe, learners),
         teachers=teachers_in_use(recipe.models, terms, learners, without_adapter=without_adapter),
         train=with_full_batches(recipe.student, train, rows),
         rows=rows,
         terms=terms,
-        normalized_weights=True,
+        normalized_weights=not read,
         without_adapter=without_adapter,
     )
 

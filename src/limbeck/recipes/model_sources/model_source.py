@@ -169,7 +169,9 @@ class WeightedModel(ModelSource):
     def output_key(self, spec: ModelSpec) -> dict[str, Any]:
         # All else decides the weights, which have their own keys.
         classes = {} if spec.classes is None else {"classes": spec.classes}
-        return {"taps": spec.taps, "inputs": spec.inputs, **classes}
+        detached = {"detach_inputs": True} if spec.io is not None and spec.io.detach_inputs else {}
+        inputs = spec.inputs if spec.io is None else spec.io.inputs
+        return {"taps": spec.taps, "inputs": inputs, **detached, **classes}
 
 
 def base_teacher(spec: ModelSpec, context: TeacherContext) -> Teacher:

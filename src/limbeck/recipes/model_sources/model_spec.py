@@ -82,8 +82,18 @@ class ModelSpec:
 
     @property
     def inputs(self) -> Address:
-        """The address of its inputs."""
-        return ModelIO().inputs if self.io is None else self.io.inputs
+        """The address of its inputs; of a model that reads several, that of the first."""
+        inputs = (self.io or ModelIO()).inputs
+        return inputs if isinstance(inputs, str) else next(iter(inputs.values()))
+
+    def reads(self, address: Address) -> bool:
+        """Whether this is the address of its inputs."""
+        return (self.io or ModelIO()).inputs == address
+
+    @property
+    def input_sources(self) -> tuple[str, ...]:
+        """The models whose outputs it reads as its inputs."""
+        return () if self.io is None else self.io.sources
 
     @property
     def train(self) -> Settings | None:
