@@ -162,9 +162,9 @@ def test_a_missing_column_is_told_with_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "path"),
     [
-        ({"label": ("one",)}, "out_of_range", "label"),
-        ({"label": ()}, "out_of_range", "label"),
-        ({"label": ("a", "a")}, "out_of_range", "label"),
+        ({"label": ("one",)}, "too_few", "label"),
+        ({"label": ()}, "too_few", "label"),
+        ({"label": ("a", "a")}, "duplicate", "label"),
         ({"label": ("a", "b"), "separator": ";"}, "conflict", "separator"),
         ({"label": None, "separator": ";"}, "conflict", "separator"),
         ({"label": None, "multi_label": True}, "conflict", "multi_label"),
