@@ -19,7 +19,7 @@ CLASSES = [getattr(errors, name) for name in errors.__all__ if name.endswith("Er
 CODED = {"RecipeError", "DataError", "RunError", "CacheError", "ExportError"}
 PACKAGE = Path(limbeck.__file__).parent
 # An exception in flight hands its code on; a function chooses one.
-CHOSEN = {"error.code", "_code_of(first['type'], first['input'])", "_code_of_task(recipe.get('task'))"}
+CHOSEN = {"error.code", "_code(faults[0]['type'], given)", "_code_of_task(recipe.get('task'))"}
 
 
 def raised() -> Iterator[tuple[str, str, ast.Call]]:

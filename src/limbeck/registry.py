@@ -349,6 +349,7 @@ def _installed() -> Mapping[tuple[str, str], EntryPoint]:
                 f"the entry point {point.name!r} of the group {_ENTRY_POINTS!r} has no kind; "
                 "name it kind.name, such as loss.mine",
                 code="missing",
+                path=point.name,
             )
         points[kind, name] = point
     return points

@@ -8,6 +8,7 @@ from core.encoders import ATTENTION_MASK, KINDS, encoder, encoder_inputs
 from limbeck.core import Tapped, attention_taps
 from limbeck.errors import ArgumentError
 from limbeck.functional import attention_scores
+from refusals import refused
 
 HEADS = ("ForSequenceClassification", "Model")
 
@@ -101,15 +102,32 @@ def test_the_vision_transformer_of_earlier_versions() -> None:
 
 
 def test_others_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"Linear is a model of type None.* Known: 'bert', 'distilbert', 'electra'"):
+    with refused(
+        ArgumentError,
+        "unsupported",
+        "model",
+        match=r"Linear is a model of type None.* Known: 'bert', 'distilbert', 'electra'",
+    ):
         attention_taps(nn.Linear(2, 2))
     model = stack(nn.ModuleDict({"self": nn.ModuleDict({"query": nn.Linear(4, 4)})}), "encoder", "layer")
     model.config = SimpleNamespace(model_type="deberta", num_attention_heads=2)
-    with pytest.raises(ArgumentError, match="of type 'deberta', whose modules are not known; name them in taps"):
+    with refused(
+        ArgumentError, "unsupported", "model", match="of type 'deberta', whose modules are not known; name them in taps"
+    ):
         attention_taps(model)
     model.config.model_type = "bert"
-    with pytest.raises(ArgumentError, match=r"no module 'encoder\.layer\.0\.attention\.self\.key'\. Did you mean"):
+    with refused(
+        ArgumentError,
+        "unknown_name",
+        "encoder.layer.0.attention.self.key",
+        match=r"no module 'encoder\.layer\.0\.attention\.self\.key'\. Did you mean",
+    ):
         attention_taps(model)
     model.config.model_type = "distilbert"
-    with pytest.raises(ArgumentError, match=r"one list 'transformer\.layer', this ModuleDict has the lists \['encoder"):
+    with refused(
+        ArgumentError,
+        "unsupported",
+        "model",
+        match=r"one list 'transformer\.layer', this ModuleDict has the lists \['encoder",
+    ):
         attention_taps(model)

@@ -10,6 +10,7 @@ import torch
 from core.toys import CE, KL, make_batch, mlp
 from limbeck.core import Distiller, Linear, Term
 from limbeck.errors import ArgumentError
+from refusals import refused
 
 BATCH = make_batch(7, dtype=torch.float32)
 RISING = Linear(start=0.0, end=1.0, steps=10)
@@ -100,10 +101,10 @@ def test_a_training_step_that_all_of_them_skip_is_none():
 def test_what_cannot_be_right_is_refused():
     distiller = Distiller(mlp(0), {"hard": Term(CE())})
     optimizer = torch.optim.SGD(distiller.parameters(), lr=0.1)
-    with pytest.raises(ArgumentError, match="one optimizer twice"):
+    with refused(ArgumentError, "duplicate", "optimizers"):
         distiller.attach(optimizer, optimizer)
-    with pytest.raises(ArgumentError, match="at least one optimizer"):
+    with refused(ArgumentError, "missing", "optimizers"):
         distiller.attach()
     distiller.attach(optimizer)
-    with pytest.raises(ArgumentError, match="attach all of them in one call"):
+    with refused(ArgumentError, "in_use", "optimizers"):
         distiller.attach(torch.optim.SGD(distiller.parameters(), lr=0.1))

@@ -189,13 +189,13 @@ def test_only_the_first_board_keeps_its_graph_unless_a_loss_differentiates(loss,
 
 
 def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(ArgumentError, match="hint_mse: the student's features have 8 channels, but it is sized for 5"):
+    with refused(ArgumentError, "mismatch", "terms.hint.student_features"):
         with_hint(HintMSE(student_features=5, teacher_features=16)).prepare(BATCHES)
     fewer = {**BATCHES[0], "few": torch.ones(5, 4, dtype=torch.float64)}
     with pytest.raises(RuntimeError) as caught:
         Distiller(mlp(0), {"pairs": Term(Relation(), {"teacher": "batch.few"})}).prepare([fewer])
     assert caught.value.__notes__ == ["in the term 'pairs'"]
-    with pytest.raises(ArgumentError, match="the mask has shape"):
+    with refused(ArgumentError, "wrong_shape", "terms.hard.mask"):
         Distiller(mlp(0), {"hard": Term(CE(), where="batch.m")}).prepare(
             [{**BATCHES[0], "m": torch.ones(7, 2, dtype=torch.bool)}]
         )
@@ -208,7 +208,7 @@ def test_every_batch_is_tried():
 
 
 def test_no_batch_is_refused():
-    with pytest.raises(ArgumentError, match="at least one batch"):
+    with refused(ArgumentError, "missing", "batches"):
         Distiller(mlp(0), {"hard": Term(CE())}).prepare([])
 
 

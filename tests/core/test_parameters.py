@@ -15,6 +15,7 @@ from limbeck.core._parameters import ReadParameters
 from limbeck.errors import ArgumentError
 from limbeck.losses import WeightMatch
 from limbeck.teachers import Frozen
+from refusals import refused
 
 BATCH = make_batch(7)
 PAIR = {"student": "student.parameters.0.weight", "teacher": "teacher.parameters.0.weight"}
@@ -110,18 +111,18 @@ def test_a_teacher_without_a_model_is_refused():
         def __call__(self, board):
             return {"logits": board["batch"]["inputs"]}
 
-    with pytest.raises(ArgumentError, match="a Cached holds no model with parameters to read"):
+    with refused(ArgumentError, "unsupported", "teacher.parameters.0.weight"):
         Distiller(mlp(0), {"weights": Term(WeightMatch(), PAIR)}, {"teacher": Cached()})
 
 
 @pytest.mark.parametrize("options", [{"where": "batch.admitted"}, {"scale": "batch.admitted"}])
 def test_rows_cannot_be_chosen_or_weighed(options):
-    with pytest.raises(ArgumentError, match=r"WeightMatch reads .*: parameters have no rows"):
+    with refused(ArgumentError, "unsupported", "inputs"):
         Term(WeightMatch(), PAIR, **options)
 
 
 def test_a_relation_of_parameters_is_refused():
-    with pytest.raises(ArgumentError, match=r"Relation reads .*: parameters have no rows"):
+    with refused(ArgumentError, "unsupported", "inputs"):
         Term(Relation(), {"student": "student.logits", "teacher": "teacher.parameters.0.weight"})
 
 
@@ -148,5 +149,5 @@ def test_a_sharded_parameter_is_refused():
     model = nn.Linear(2, 2)
     read = ReadParameters(["student.parameters.weight"], {"student": Tapped(model)})
     model.weight = Sharded(torch.zeros(2, 2))
-    with pytest.raises(ArgumentError, match="parameter 'weight' is sharded over processes"):
+    with refused(ArgumentError, "unsupported", "weight"):
         read.on({"student": {}}, {"student": Tapped(model)})

@@ -7,6 +7,7 @@ from torch import nn
 
 from limbeck.core import Tapped, split_path
 from limbeck.errors import ArgumentError
+from refusals import refused
 
 MODEL = nn.ModuleDict({"layer": nn.Identity(), "last": nn.Identity()})
 
@@ -32,8 +33,11 @@ def test_bad_taps_are_refused_when_built(taps, message):
 
 def test_a_path_that_is_like_none_gets_what_stands_where_its_way_ends():
     model = nn.ModuleDict({"encoder": nn.Sequential(*(nn.Identity() for _ in range(10)))})
-    with pytest.raises(
-        ArgumentError, match=r"'encoder\.pooling_of_tokens'\. 'encoder' has 'encoder\.0', .*'encoder\.7', …"
+    with refused(
+        ArgumentError,
+        "unknown_name",
+        "taps.hidden",
+        match=r"'encoder\.pooling_of_tokens'\. 'encoder' has 'encoder\.0', .*'encoder\.7', …",
     ):
         Tapped(model, {"hidden": "encoder.pooling_of_tokens"})
 

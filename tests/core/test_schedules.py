@@ -8,6 +8,7 @@ from torch import nn
 from core.toys import KL
 from limbeck.core import Constant, Cosine, Linear, Step, Term, as_schedule
 from limbeck.errors import ArgumentError
+from refusals import refused
 
 STEPS = range(25)
 
@@ -38,12 +39,12 @@ def test_step_multiplies_after_every_so_many_steps():
 
 @pytest.mark.parametrize("kind", [Linear, Cosine])
 def test_a_schedule_takes_at_least_one_step(kind):
-    with pytest.raises(ArgumentError, match="at least 1 optimizer step"):
+    with refused(ArgumentError, "out_of_range", "steps"):
         kind(start=0.0, end=1.0, steps=0)
 
 
 def test_step_takes_at_least_one_step():
-    with pytest.raises(ArgumentError, match="at least 1 optimizer step"):
+    with refused(ArgumentError, "out_of_range", "steps"):
         Step(start=1.0, factor=0.1, steps=0)
 
 

@@ -7,6 +7,7 @@ from core.objective import by_hand, found, micro_batches, pointwise, whole_batch
 from core.toys import make_batch
 from limbeck.core import Counts
 from limbeck.errors import ArgumentError
+from refusals import refused
 
 
 def test_the_whole_batch_at_once():
@@ -64,7 +65,7 @@ def test_nothing_admitted_anywhere_is_a_loss_of_the_other_terms_alone():
 
 
 def test_no_micro_batch_is_refused():
-    with pytest.raises(ArgumentError, match="counts needs the micro-batches of one optimizer step"):
+    with refused(ArgumentError, "missing", "micro_batches"):
         pointwise().counts([])
 
 

@@ -12,6 +12,7 @@ from core.toys import CE, FEATURES, Squared, gradients, make_batch, mlp
 from limbeck.core import Distiller, Tapped, Term
 from limbeck.errors import AddressError, ArgumentError
 from limbeck.teachers import Frozen
+from refusals import refused
 
 BATCH = make_batch(7)
 
@@ -95,5 +96,5 @@ def test_what_cannot_be_right_is_refused(options, message):
 
 
 def test_a_tap_with_the_name_of_the_output_is_refused():
-    with pytest.raises(AddressError, match="tap 'value' has the name of one of the model's outputs"):
+    with refused(AddressError, "in_use", "value"):
         Tapped(mlp(0), {"value": "1"}, output="value")(torch.zeros(2, FEATURES, dtype=torch.float64))

@@ -11,6 +11,7 @@ from core.boards import ADMITTED, CLASSES, ROWS, make_board, randn
 from core.toys import CE, KL, Relation, Spy, Squared
 from limbeck.core import Mean, Term
 from limbeck.errors import ArgumentError
+from refusals import refused
 
 
 def test_a_term_reads_its_default_addresses_and_sums():
@@ -80,7 +81,7 @@ def test_an_argument_without_an_address_is_refused_and_an_optional_one_left_alon
         def forward(self, student, attention, temperature=1.0):
             return student.sum(-1) * temperature
 
-    with pytest.raises(ArgumentError, match="the argument 'attention' of Loss has no default address"):
+    with refused(ArgumentError, "missing", "inputs.attention"):
         Term(Loss())
     assert "temperature" not in Term(Loss(), {"attention": "student.logits"}).inputs
 
@@ -95,7 +96,12 @@ def test_a_loss_that_takes_anything_reads_what_it_names_and_one_that_names_nothi
             raise AssertionError
 
     assert Term(Open()).inputs == {"student": "student.logits"}
-    with pytest.raises(ArgumentError, match="Blind reads nothing; its forward must take at least one tensor by name"):
+    with refused(
+        ArgumentError,
+        "unsupported",
+        "loss",
+        match="Blind reads nothing; its forward must take at least one tensor by name",
+    ):
         Term(Blind())
 
 
@@ -104,7 +110,7 @@ def test_a_loss_that_reduces_itself_is_refused():
         def forward(self, student, teacher):
             return (student - teacher).square().mean()
 
-    with pytest.raises(ArgumentError, match="Loss returned one number; a loss returns one value a row"):
+    with refused(ArgumentError, "wrong_shape", match="Loss returned one number; a loss returns one value a row"):
         Term(Loss())(make_board())
 
 
@@ -115,7 +121,7 @@ def test_a_relational_loss_that_does_not_reduce_is_refused():
         def forward(self, student, mask):
             return student.sum(-1)
 
-    with pytest.raises(ArgumentError, match=r"Loss is relational and returned \[6\]; it returns one number"):
+    with refused(ArgumentError, "wrong_shape"):
         Term(Loss())(make_board())
 
 
@@ -199,10 +205,10 @@ def test_counts_that_cannot_be_known_are_refused():
         return make_board(randn(ROWS, length, CLASSES), randn(ROWS, length, CLASSES), labelled=ADMITTED)
 
     term = Term(KL())
-    with pytest.raises(ArgumentError, match=r"call Distiller\.prepare with a batch first"):
+    with refused(ArgumentError, "not_ready"):
         term.count(of(3)["batch"])
     term.prepare([of(3), of(5)])
-    with pytest.raises(ArgumentError, match=r"KL gives values on axes of several lengths, \[\(3,\), \(5,\)\]; give"):
+    with refused(ArgumentError, "unsupported"):
         term.count(of(3)["batch"])
     # Without counts they may have any length; with counts, a mask of their shape has to count them.
     assert [term(of(length)).count for length in (3, 5, 7)] == [ROWS * 3, ROWS * 5, ROWS * 7]
@@ -222,9 +228,7 @@ def test_a_length_that_counts_have_not_told_is_refused():
     term.prepare([of(3)])
     assert term(of(4)).count == ADMITTED.sum() * 4
     term.count(of(4)["batch"])
-    with pytest.raises(
-        ArgumentError, match=r"KL gives values of shape \[6, 4\], but prepare saw, .* \[3\] behind the ma"
-    ):
+    with refused(ArgumentError, "wrong_shape"):
         term(of(4))
     term.prepare([of(4)])
     term.count(of(4)["batch"])

@@ -12,6 +12,7 @@ from torch import nn
 from core.toys import CE, KL, kl_by_hand
 from limbeck.core import Term
 from limbeck.errors import ArgumentError
+from refusals import refused
 
 
 def randn(*shape, seed=0):
@@ -58,13 +59,13 @@ def test_it_has_no_state_and_copies():
 
 @pytest.mark.parametrize("classes", [[1], [], [0, 0], [-1, 2]])
 def test_classes_that_cannot_be_right_are_refused(classes):
-    with pytest.raises(ArgumentError, match="expected at least two different numbers from 0 on"):
+    with refused(ArgumentError, "out_of_range", "classes"):
         Term(CE(), classes=classes)
 
 
 def test_a_class_that_the_student_does_not_have_is_refused():
     board = {"batch": {}, "student": {"logits": randn(5, 4)}, "teacher": {"logits": randn(5, 2)}}
-    with pytest.raises(ArgumentError, match=r"the student gives \[5, 4\], expected logits \[\*, C\] with class 7"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         Term(KL(), classes=[0, 7])(board)
-    with pytest.raises(ArgumentError, match="the student gives tuple"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         Term(KL(), classes=[0, 7])({**board, "student": {"logits": (randn(5, 4),)}})

@@ -15,6 +15,7 @@ from core.toys import CE, KL, Relation, Squared
 from limbeck.core import Term
 from limbeck.errors import ArgumentError
 from limbeck.losses import BinaryCrossEntropy
+from refusals import refused
 
 
 @pytest.mark.parametrize("trailing", [(), (3,)], ids=["B", "BT"])
@@ -177,7 +178,7 @@ def test_an_attention_mask_is_a_mask():
 
 def test_integers_that_are_no_mask_are_refused_before_training():
     term = Term(KL(), where="batch.index")
-    with pytest.raises(ArgumentError, match=r"where='batch\.index' holds values from 0 to 5; a mask is torch\.bool"):
+    with refused(ArgumentError, "out_of_range", "where"):
         term.prepare([make_board(index=torch.arange(ROWS))])
 
 

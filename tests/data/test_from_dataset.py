@@ -10,6 +10,7 @@ from limbeck.data import FloatTarget
 from limbeck.data.from_dataset import DatasetImages, from_dataset
 from limbeck.data.pixels import MemoryImages
 from limbeck.errors import ArgumentError, DataError
+from refusals import refused
 
 LAZY = {"memory": 0}
 
@@ -146,7 +147,7 @@ def test_labels_may_be_numbers():
 
 
 def test_one_class_is_refused():
-    with pytest.raises(DataError, match=r"1 class\(es\)"):
+    with refused(DataError, "too_few", "classes"):
         from_dataset(Items([GOOD, GOOD]))
 
 
@@ -154,7 +155,7 @@ def test_an_image_that_changes_its_shape_later_is_refused():
     items = [(torch.zeros(1, 4, 4), 0), (torch.zeros(1, 4, 4), 1)]
     data = from_dataset(Items(items), **LAZY)["train"]
     items[1] = (torch.zeros(1, 5, 5), 1)
-    with pytest.raises(DataError, match=r"dataset item 1 has shape \(1, 5, 5\)"):
+    with refused(DataError, "wrong_shape", "dataset item 1"):
         pixels(data)
 
 
@@ -163,7 +164,7 @@ def test_datasets_without_items_by_number_are_refused():
         def __iter__(self):
             return iter([GOOD])
 
-    with pytest.raises(ArgumentError, match="the train dataset Stream has no length"):
+    with refused(ArgumentError, "unsupported", "train"):
         from_dataset(Stream())
-    with pytest.raises(DataError, match="the test dataset is empty"):
+    with refused(DataError, "missing", "test"):
         from_dataset(tensors(), Items([]))

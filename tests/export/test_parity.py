@@ -98,7 +98,7 @@ def rows() -> Tensor:
 def test_the_wrong_row_is_told(pixels: Session, value: float, marked: int) -> None:
     images = rows()
     images[marked, 0, 0, 0] = 2.0
-    with pytest.raises(ExportError, match=rf"in row {marked} \(batch of"):
+    with refused(ExportError, "mismatch"):
         check_parity(Wrong(value), pixels, images)
 
 
@@ -148,7 +148,7 @@ def test_tolerance_is_relative_for_large_logits_and_absolute_for_small(pixels: S
 
 def test_impossible_arguments_are_refused(resnet: tuple[nn.Module, Path], images: Tensor) -> None:
     session = Session(resnet[1])
-    with pytest.raises(ArgumentError, match="there are no rows"):
+    with refused(ArgumentError, "missing", "rows"):
         check_parity(resnet[0], session, images[:0])
-    with pytest.raises(ArgumentError, match="tolerance is 0"):
+    with refused(ArgumentError, "out_of_range", "tolerance"):
         check_parity(resnet[0], session, images, tolerance=0)

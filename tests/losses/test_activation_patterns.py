@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from limbeck.errors import ArgumentError
 from limbeck.functional import activation_boundary, sparsity_pattern
 from losses.inputs import draw
+from refusals import refused
 
 SHAPES = [(6, 5), (6, 3, 5), (6, 3, 4, 5)]
 
@@ -48,11 +49,11 @@ def test_sparsity_is_a_cross_entropy_that_bounds_the_share_of_other_states() -> 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, math.inf, math.nan])
 def test_impossible_margins_are_rejected(margin: float) -> None:
-    with pytest.raises(ArgumentError, match=f"margin is {margin}, expected a finite number above 0"):
+    with refused(ArgumentError, "out_of_range", "margin"):
         activation_boundary(torch.zeros(2, 3), torch.zeros(2, 3), margin=margin)
 
 
 @pytest.mark.parametrize("loss", [activation_boundary, sparsity_pattern])
 def test_shapes_that_do_not_fit_are_rejected(loss) -> None:
-    with pytest.raises(ArgumentError, match=f"{loss.__name__}: student has shape"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         loss(torch.zeros(2, 3), torch.zeros(2, 4))

@@ -7,6 +7,7 @@ from torch.distributions import kl_divergence as divergence_of
 from limbeck.errors import ArgumentError
 from limbeck.functional import binary_cross_entropy, binary_kd, kl_divergence
 from losses.inputs import draw_logits
+from refusals import refused
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -53,9 +54,9 @@ def test_finite_where_a_probability_underflows(temperature: float) -> None:
 
 
 def test_inputs_that_do_not_fit_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match=r"binary_kd: student has shape \[4, 1\] and teacher \[4\]"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         binary_kd(torch.zeros(4, 1), torch.zeros(4))
-    with pytest.raises(ArgumentError, match=r"binary_kd: temperature is 0\.0"):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         binary_kd(torch.zeros(4, 1), torch.zeros(4, 1), temperature=0.0)
 
 
@@ -75,7 +76,7 @@ def test_cross_entropy_with_the_teachers_probabilities_is_its_divergence_and_ent
 
 
 def test_labels_that_do_not_fit_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match=r"shape \[4, 3\] and target \[4\], .* for class numbers use cross_entropy"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         binary_cross_entropy(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
-    with pytest.raises(ArgumentError, match=r"student is torch\.int64"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         binary_cross_entropy(torch.zeros(4, 3, dtype=torch.int64), torch.zeros(4, 3))

@@ -7,6 +7,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional import channel_wise, kl_divergence
 from limbeck.losses import ChannelWise
 from losses.inputs import draw, draw_float32
+from refusals import refused
 
 
 @pytest.mark.parametrize("temperature", [0.5, 4.0])
@@ -29,9 +30,9 @@ def test_a_high_temperature_gives_half_the_variance_of_the_difference() -> None:
 
 
 def test_other_channels_and_temperatures_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match=r"channel_wise: student has shape \[2, 3, 4, 4\].*equal B and C"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         channel_wise(torch.zeros(2, 3, 4, 4), torch.zeros(2, 5, 4, 4))
-    with pytest.raises(ArgumentError, match="channel_wise: temperature is 0"):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         channel_wise(torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4), temperature=0.0)
 
 

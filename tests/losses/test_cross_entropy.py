@@ -9,6 +9,7 @@ from sklearn.metrics import log_loss
 from limbeck.errors import ArgumentError
 from limbeck.functional import cross_entropy, soft_cross_entropy
 from limbeck.losses import CrossEntropy
+from refusals import refused
 
 WEIGHTS = torch.tensor([0.5, 2.0, 0.0, 1.3, 0.7], dtype=torch.float64)
 settings = pytest.mark.parametrize(
@@ -98,43 +99,45 @@ def test_no_rows_give_no_values() -> None:
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.inf, math.nan])
 def test_impossible_smoothing_is_rejected(smoothing: float) -> None:
-    with pytest.raises(ArgumentError, match=f"cross_entropy: label_smoothing is {smoothing}, expected at least 0"):
+    with refused(ArgumentError, "out_of_range", "label_smoothing"):
         cross_entropy(*draw(7), label_smoothing=smoothing)
 
 
 @pytest.mark.parametrize(("student", "target"), [((4, 10), (5,)), ((4, 10), (4, 10)), ((4, 10), (4, 1)), ((), ())])
 def test_shapes_that_do_not_fit_are_rejected(student: tuple[int, ...], target: tuple[int, ...]) -> None:
-    with pytest.raises(ArgumentError, match="cross_entropy: student has shape") as raised:
+    with refused(ArgumentError, "wrong_shape", "target") as raised:
         cross_entropy(torch.zeros(student), torch.zeros(target, dtype=torch.int64))
     assert f"{list(student)} and target {list(target)}" in str(raised.value)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.bool])
 def test_targets_that_are_no_class_numbers_are_rejected(dtype: torch.dtype) -> None:
-    with pytest.raises(ArgumentError, match=f"target {dtype}, expected floating logits and int64"):
+    with refused(ArgumentError, "wrong_type", "target"):
         cross_entropy(torch.zeros(4, 10), torch.zeros(4, dtype=dtype))
 
 
 @pytest.mark.parametrize("shape", [(9,), (1,), (), (10, 1)])
 def test_another_number_of_weights_is_rejected(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ArgumentError, match=r"expected \[10\]; give one weight for each class"):
+    with refused(
+        ArgumentError, "wrong_shape", "class_weights", match=r"expected \[10\]; give one weight for each class"
+    ):
         cross_entropy(torch.zeros(4, 10), torch.zeros(4, dtype=torch.int64), class_weights=torch.ones(shape))
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan])
 def test_impossible_smoothing_is_rejected_at_construction(smoothing: float) -> None:
-    with pytest.raises(ArgumentError, match=f"label_smoothing is {smoothing}"):
+    with refused(ArgumentError, "out_of_range", "label_smoothing"):
         CrossEntropy(label_smoothing=smoothing)
 
 
 @pytest.mark.parametrize("weights", [[1.0, -0.5], [1.0, math.nan], [math.inf, 1.0], [0.0, 0.0], []])
 def test_impossible_class_weights_are_rejected_at_construction(weights: list[float]) -> None:
-    with pytest.raises(ArgumentError, match="class_weights are"):
+    with refused(ArgumentError, "out_of_range", "class_weights"):
         CrossEntropy(class_weights=weights)
 
 
 def test_another_number_of_class_weights_is_rejected() -> None:
-    with pytest.raises(ArgumentError, match=r"class_weights has shape \[2\] and student \[4, 3\], expected \[3\]"):
+    with refused(ArgumentError, "wrong_shape", "class_weights"):
         CrossEntropy(class_weights=[1.0, 2.0])(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
 
 

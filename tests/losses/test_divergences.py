@@ -21,6 +21,7 @@ from limbeck.functional import (
     total_variation,
 )
 from losses.inputs import draw_logits
+from refusals import refused
 
 Loss = Callable[..., Tensor]
 LABELS = torch.tensor([0, 3, 1, 4, 4, 2, 0])
@@ -163,15 +164,15 @@ def test_levels_are_standardized_too() -> None:
 
 @pytest.mark.parametrize("beta", [-0.1, 1.1, math.nan, math.inf])
 def test_a_beta_out_of_range_is_rejected(beta: float) -> None:
-    with pytest.raises(ArgumentError, match=f"generalized_jsd: beta is {beta}, expected 0 to 1"):
+    with refused(ArgumentError, "out_of_range", "beta"):
         generalized_jsd(*draw_logits(7, 5), beta=beta)
 
 
 @per_row
 def test_inputs_that_do_not_fit_are_rejected(loss: Loss) -> None:
-    with pytest.raises(ArgumentError, match=r"student has shape \[4, 10\] and teacher \[4, 1\]"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         loss(torch.zeros(4, 10), torch.zeros(4, 1))
-    with pytest.raises(ArgumentError, match=r"temperature is 0\.0"):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         loss(torch.zeros(4, 10), torch.zeros(4, 10), temperature=0.0)
 
 

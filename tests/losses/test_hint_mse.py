@@ -10,6 +10,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional import hint_mse
 from limbeck.losses import HintMSE
 from losses.inputs import draw, draw_float32
+from refusals import refused
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 3, 5), (6, 3, 4, 5)])
@@ -51,13 +52,13 @@ def test_interpolation_keeps_a_constant_map(size: tuple[int, int]) -> None:
     ],
 )
 def test_shapes_that_do_not_fit_are_rejected(student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    with pytest.raises(ArgumentError, match="hint_mse: student has shape") as raised:
+    with refused(ArgumentError, "wrong_shape", "student") as raised:
         hint_mse(torch.zeros(student), torch.zeros(teacher))
     assert f"{list(student)} and teacher {list(teacher)}" in str(raised.value)
 
 
 def test_integers_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match=r"hint_mse: student is torch\.int64"):
+    with refused(ArgumentError, "wrong_type", "student"):
         hint_mse(torch.zeros(6, 5, dtype=torch.int64), torch.zeros(6, 5))
 
 

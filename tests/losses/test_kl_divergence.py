@@ -12,6 +12,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional import kl_divergence, soft_cross_entropy
 from limbeck.losses import KLDivergence, SoftCrossEntropy
 from losses.inputs import draw_logits
+from refusals import refused
 
 both = pytest.mark.parametrize("loss", [kl_divergence, soft_cross_entropy], ids=lambda loss: loss.__name__)
 Loss = Callable[..., Tensor]
@@ -118,9 +119,7 @@ def test_compiled_whole_at_several_temperatures_and_sizes(loss: Loss) -> None:
 @both
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
 def test_impossible_temperatures_are_rejected(loss: Loss, temperature: float) -> None:
-    with pytest.raises(
-        ArgumentError, match=rf"{loss.__name__}: temperature is {temperature}, expected a finite number"
-    ):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         loss(*draw_logits(7, 5), temperature=temperature)
 
 
@@ -129,7 +128,7 @@ def test_impossible_temperatures_are_rejected(loss: Loss, temperature: float) ->
     ("student", "teacher"), [((4, 10), (4, 12)), ((4, 10), (5, 10)), ((4, 10), (1, 10)), ((4, 10), (10,)), ((), ())]
 )
 def test_shapes_that_do_not_fit_are_rejected(loss: Loss, student: tuple[int, ...], teacher: tuple[int, ...]) -> None:
-    with pytest.raises(ArgumentError) as raised:
+    with refused(ArgumentError, "wrong_shape", "student") as raised:
         loss(torch.zeros(student), torch.zeros(teacher))
     assert f"student has shape {list(student)} and teacher {list(teacher)}" in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -137,7 +136,7 @@ def test_shapes_that_do_not_fit_are_rejected(loss: Loss, student: tuple[int, ...
 
 @both
 def test_class_numbers_are_rejected(loss: Loss) -> None:
-    with pytest.raises(ArgumentError, match=r"teacher torch\.int64, expected floating logits"):
+    with refused(ArgumentError, "wrong_type", "student"):
         loss(torch.zeros(4, 10), torch.zeros(4, 10, dtype=torch.int64))
 
 
@@ -146,5 +145,5 @@ def test_class_numbers_are_rejected(loss: Loss) -> None:
 def test_impossible_temperatures_are_rejected_at_construction(
     loss: type[KLDivergence | SoftCrossEntropy], temperature: float
 ) -> None:
-    with pytest.raises(ArgumentError, match=f"temperature is {temperature}, expected a finite number above 0"):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         loss(temperature=temperature)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError
 from limbeck.losses._memory_bank import MemoryBank
+from refusals import refused
 
 
 def draw(rows: int, seed: int = 0) -> Tensor:
@@ -79,7 +80,7 @@ def test_it_grows_with_the_rows_seen() -> None:
 def test_rows_beyond_the_training_set_are_rejected(row: int) -> None:
     bank = make(rows=3)
     stage(bank, [0, row])
-    with pytest.raises(ArgumentError, match=rf"the batch has the row {row}, expected 0 to 2; read batch\.row"):
+    with refused(ArgumentError, "out_of_range", "row"):
         bank.commit(1)
 
 
@@ -150,9 +151,7 @@ def test_forwards_without_a_step_are_an_error() -> None:
     bank.max_staged = 5
     for _ in range(5):
         stage(bank, [0])
-    with pytest.raises(
-        ArgumentError, match=r"5 forwards in training mode and no optimizer step; call Distiller\.attach"
-    ):
+    with refused(ArgumentError, "not_ready"):
         stage(bank, [0])
     bank.commit(1)
     stage(bank, [0])

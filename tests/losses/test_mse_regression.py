@@ -5,6 +5,7 @@ import torch
 
 from limbeck.errors import ArgumentError
 from limbeck.functional import mse_regression
+from refusals import refused
 
 
 def draw(*shape: int) -> list[torch.Tensor]:
@@ -61,12 +62,12 @@ def test_rows_may_have_any_axes() -> None:
 
 @pytest.mark.parametrize("margin", [-0.1, math.inf, math.nan])
 def test_impossible_margins_are_rejected(margin: float) -> None:
-    with pytest.raises(ArgumentError, match=f"mse_regression: margin is {margin}, expected a finite number"):
+    with refused(ArgumentError, "out_of_range", "margin"):
         mse_regression(*draw(4, 3), margin=margin)
 
 
 def test_inputs_that_do_not_fit_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match=r"student has shape \[4, 1\], teacher \[4, 1\] and target \[4\]"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         mse_regression(torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(4))
-    with pytest.raises(ArgumentError, match=r"target torch\.int64, expected floating values"):
+    with refused(ArgumentError, "wrong_type", "student"):
         mse_regression(torch.zeros(4, 1), torch.zeros(4, 1), torch.zeros(4, 1, dtype=torch.int64))

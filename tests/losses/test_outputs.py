@@ -18,6 +18,7 @@ from limbeck.losses import (
     TotalVariation,
     WeightedSoftLabel,
 )
+from refusals import refused
 
 RELATIONAL = [DIST(temperature=2.0), MultiLevelLogits()]
 relational = pytest.mark.parametrize("loss", RELATIONAL, ids=lambda loss: type(loss).__name__)
@@ -37,7 +38,7 @@ def board(*shape: int, **batch: torch.Tensor) -> dict[str, dict[str, torch.Tenso
 )
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.inf, math.nan])
 def test_impossible_temperatures_are_rejected_at_construction(loss: type[nn.Module], temperature: float) -> None:
-    with pytest.raises(ArgumentError, match=f"temperature is {temperature}, expected a finite number above 0"):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         loss(temperature=temperature)
 
 
@@ -81,7 +82,7 @@ def test_positions_of_sequences_are_rows(loss: nn.Module) -> None:
 
 @relational
 def test_rows_cannot_be_scaled(loss: nn.Module) -> None:
-    with pytest.raises(ArgumentError, match=r"scale='batch\.class_weight' weighs rows; .* is relational"):
+    with refused(ArgumentError, "conflict", "scale"):
         Term(loss, scale="batch.class_weight")
 
 

@@ -8,6 +8,7 @@ from limbeck.functional import hint_mse, overhaul
 from limbeck.losses import Overhaul
 from losses.inputs import draw, draw_float32
 from oracles.overhaul import margins
+from refusals import refused
 
 MARGIN = -torch.tensor([0.5, 1.0, 0.25], dtype=torch.float64)
 
@@ -63,5 +64,5 @@ def test_margins_of_sequences_are_those_of_their_positions() -> None:
 
 
 def test_responses_that_are_not_finite_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match="the teacher's responses are not finite"):
+    with refused(ArgumentError, "not_finite", "teacher"):
         Overhaul().prepare([{"student": draw_float32(2, 3), "teacher": torch.full((2, 4), -torch.inf)}])

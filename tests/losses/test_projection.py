@@ -8,6 +8,7 @@ from torch import nn
 from limbeck.errors import ArgumentError
 from limbeck.losses._projection import ChannelProjection
 from losses.inputs import draw_float32
+from refusals import refused
 
 
 def test_it_is_a_linear_layer_and_a_1x1_convolution() -> None:
@@ -114,17 +115,19 @@ def test_it_can_be_sent_to_another_process() -> None:
 
 
 def test_a_missing_size_is_an_error() -> None:
-    with pytest.raises(ArgumentError, match=r"its size is not known yet; call Distiller\.prepare"):
+    with refused(ArgumentError, "not_ready"):
         ChannelProjection(3, None)(draw_float32(2, 3))
-    with pytest.raises(ArgumentError, match="the student's features have 3 channels, but it is sized for 4"):
+    with refused(ArgumentError, "mismatch", "student_features"):
         ChannelProjection(4, None).size(draw_float32(2, 3), draw_float32(2, 5))
-    with pytest.raises(ArgumentError, match=r"shape \[2, 4\], so 4 channels, but it is sized for 3"):
+    with refused(
+        ArgumentError, "wrong_shape", "features", match=r"shape \[2, 4\], so 4 channels, but it is sized for 3"
+    ):
         ChannelProjection(3, 5)(draw_float32(2, 4))
-    with pytest.raises(ArgumentError, match=r"shape \[2\], expected \[B, D\]"):
+    with refused(ArgumentError, "wrong_shape", "features", match=r"shape \[2\], expected \[B, D\]"):
         ChannelProjection(3, 5)(draw_float32(2))
 
 
 @pytest.mark.parametrize("channels", [(0, 5), (3, -1), (0, None)])
 def test_no_channels_are_rejected(channels: tuple[int, int | None]) -> None:
-    with pytest.raises(ArgumentError, match="channels, expected at least 1"):
+    with pytest.raises(ArgumentError, match="expected at least 1, or None"):
         ChannelProjection(*channels)

@@ -7,6 +7,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional import hint_mse, review_kd
 from limbeck.losses import ReviewKD
 from losses.inputs import draw, draw_float32
+from refusals import refused
 
 
 def test_levels_add_up() -> None:
@@ -34,9 +35,9 @@ def test_a_difference_without_a_mean_counts_least_at_the_coarse_scales() -> None
 
 
 def test_levels_that_do_not_fit_are_rejected() -> None:
-    with pytest.raises(ArgumentError, match="student has 1 levels and teacher 0"):
+    with refused(ArgumentError, "mismatch", "student"):
         review_kd([torch.zeros(2, 3, 4, 4)], [])
-    with pytest.raises(ArgumentError, match="expected one shape; bring the student's maps"):
+    with refused(ArgumentError, "wrong_shape", "student"):
         review_kd([torch.zeros(2, 3, 4, 4)], [torch.zeros(2, 3, 5, 4)])
 
 
@@ -86,9 +87,9 @@ def test_a_gap_and_another_number_of_levels_are_rejected() -> None:
     loss.prepare([features])
     for name in ("student_2", "teacher_2"):
         del features[name]
-    with pytest.raises(ArgumentError, match="level 2 lacks"):
+    with refused(ArgumentError, "missing", "student_2"):
         loss(**features)
     for name in ("student_3", "teacher_3"):
         del features[name]
-    with pytest.raises(ArgumentError, match="1 levels are given, but it is sized for 3"):
+    with refused(ArgumentError, "mismatch", "student_1"):
         loss(**features)

@@ -12,6 +12,7 @@ from limbeck.errors import ArgumentError
 from limbeck.functional import SparseLogits, kl_divergence, reverse_kl, soft_cross_entropy
 from limbeck.losses.sparse_logits import log_buckets
 from losses.inputs import draw_logits
+from refusals import refused
 
 LOSSES = [kl_divergence, soft_cross_entropy, reverse_kl]
 Loss = Callable[..., Tensor]
@@ -203,12 +204,12 @@ def test_no_rows_give_no_values(loss: Loss) -> None:
 @every
 def test_another_temperature_and_standardization_are_rejected(loss: Loss) -> None:
     student, logits = draw_logits(5, 7)
-    with pytest.raises(ArgumentError, match=r"temperature is 2\.0, and the teacher's sparse logits are stored at 4\.0"):
+    with refused(ArgumentError, "mismatch", "temperature"):
         loss(student, sparse(logits, 3, 4.0), temperature=2.0)
     moving = torch.tensor(4.0)
-    with pytest.raises(ArgumentError, match=r"the temperature moves or is learned, .* are stored at 4\.0; give that"):
+    with refused(ArgumentError, "unsupported", "temperature"):
         loss(student, sparse(logits, 3, 4.0), temperature=moving)
-    with pytest.raises(ArgumentError, match="standardize needs all logits of the teacher, and sparse ones list 3 of 7"):
+    with refused(ArgumentError, "unsupported", "standardize"):
         loss(student, sparse(logits, 3), standardize=True)
 
 
@@ -217,16 +218,21 @@ def test_shapes_that_do_not_fit_are_rejected(loss: Loss) -> None:
     student, logits = draw_logits(5, 7)
     teacher = sparse(logits, 3)
     assert teacher.tail is not None
-    with pytest.raises(ArgumentError, match=r"shape \[5, 6\], expected floating logits \[\*, 7\]"):
+    with refused(ArgumentError, "wrong_shape", "student", match=r"shape \[5, 6\], expected floating logits \[\*, 7\]"):
         loss(student[:, :6], teacher)
     for wrong in (sparse(logits[:4], 3), teacher._replace(tail=teacher.tail[:4]), teacher._replace(values=logits)):
-        with pytest.raises(ArgumentError, match=r"student has shape \[5, 7\], the teacher's indices .* the same rows"):
+        with refused(
+            ArgumentError,
+            "wrong_shape",
+            "student",
+            match=r"student has shape \[5, 7\], the teacher's indices .* the same rows",
+        ):
             loss(student, wrong)
 
 
 def test_a_divergence_that_is_infinite_is_rejected() -> None:
     student, logits = draw_logits(5, 7)
-    with pytest.raises(ArgumentError, match="list 3 of 7 classes and have no tail, so the divergence is infinite"):
+    with refused(ArgumentError, "unsupported", "teacher"):
         reverse_kl(student, sparse(logits, 3, tail=False))
     assert reverse_kl(student, sparse(logits, 7, tail=False)).isfinite().all()
 

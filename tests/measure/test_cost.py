@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from limbeck.errors import ArgumentError
 from limbeck.measure import flops, latency, parameters, throughput
+from refusals import refused
 
 
 class Counted:
@@ -92,10 +93,10 @@ def test_a_shorter_measurement_makes_fewer_calls_and_at_least_those_it_needs(mon
 
 @pytest.mark.parametrize(("repeats", "warmup"), [(4, 0), (5, -1)])
 def test_latency_refuses_what_has_no_quartiles(repeats: int, warmup: int) -> None:
-    with pytest.raises(ArgumentError, match=f"repeats={repeats}, warmup={warmup}"):
+    with refused(ArgumentError, "out_of_range", "repeats"):
         latency(Counted(), repeats=repeats, warmup=warmup)
 
 
 def test_throughput_refuses_an_empty_batch() -> None:
-    with pytest.raises(ArgumentError, match="rows=0"):
+    with refused(ArgumentError, "out_of_range", "rows"):
         throughput(Counted(), 0)

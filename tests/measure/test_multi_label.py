@@ -16,6 +16,7 @@ from limbeck.errors import ArgumentError
 from limbeck.measure import Floats, Integers, evaluate, multi_label_scoring, reliability
 from limbeck.measure.activations import sigmoid
 from measure.one_metric import measure, metric_named, table
+from refusals import refused
 
 NAMES = [metric.name for metric in multi_label_scoring().metrics]
 FOR_TEACHER = {"teacher_agreement", "teacher_kl"}
@@ -140,10 +141,14 @@ def test_evaluation_has_every_metric_and_no_confusion() -> None:
 
 def test_targets_that_are_no_answers_are_refused() -> None:
     logits, target, _ = made()
-    with pytest.raises(ArgumentError, match=r"\(200, 4\) for logits of shape \(200, 5\); expected a 0 or 1"):
+    with refused(
+        ArgumentError, "wrong_shape", "target", match=r"\(200, 4\) for logits of shape \(200, 5\); expected a 0 or 1"
+    ):
         evaluate({"student": [logits]}, target[:, :4], scoring=multi_label_scoring())
     target[3] = -100
-    with pytest.raises(ArgumentError, match=r"target \[-100, .*\] in row 3; .* whose classes are not known"):
+    with refused(
+        ArgumentError, "out_of_range", "target", match=r"target \[-100, .*\] in row 3; .* whose classes are not known"
+    ):
         evaluate({"student": [logits]}, target, scoring=multi_label_scoring())
 
 

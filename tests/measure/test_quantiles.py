@@ -18,6 +18,7 @@ from limbeck.measure import (
     evaluate,
     regression_scoring,
 )
+from refusals import refused
 
 RANDOM = np.random.default_rng(0)
 LEVELS = (0.1, 0.5, 0.9)
@@ -92,9 +93,9 @@ def test_models_that_give_quantiles_are_evaluated() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"quantiles are \[0.9, 0.1\]; expected ascending levels"):
+    with refused(ArgumentError, "out_of_range", "quantiles"):
         PinballLoss(quantiles=(0.9, 0.1))
-    with pytest.raises(ArgumentError, match="one quantile bounds no interval"):
+    with refused(ArgumentError, "too_few", "quantiles"):
         QuantileCoverage((0.5,))
-    with pytest.raises(ArgumentError, match=r"quantiles of shape \(200, 2\) for targets of shape \(200,\);"):
+    with refused(ArgumentError, "wrong_shape", "quantiles"):
         value(PinballLoss(quantiles=LEVELS), QUANTILES[:, :2])

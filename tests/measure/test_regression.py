@@ -23,6 +23,7 @@ from limbeck.measure import (
     regression_scoring,
     verdict,
 )
+from refusals import refused
 
 RANDOM = np.random.default_rng(0)
 ROWS, TARGETS = 60, 3
@@ -117,7 +118,7 @@ def test_the_difference_from_the_teacher_is_over_all_rows() -> None:
 
 def test_names_of_other_targets_are_refused() -> None:
     for metric in (RMSE(["a", "b"]), R2(["a", "b"])):
-        with pytest.raises(ArgumentError, match=r"3 targets, and the names of 2: a, b; name each target once"):
+        with refused(ArgumentError, "mismatch", "targets"):
             metric.statistics({"value": VALUE}, {"target": TARGET}, None)
 
 
@@ -162,11 +163,11 @@ def test_the_main_score_is_the_rmse_and_better_when_lower() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     scoring = regression_scoring()
-    with pytest.raises(ArgumentError, match=r"target of shape \(60,\) .* for values of shape \(60, 1\); expected"):
+    with refused(ArgumentError, "wrong_shape", "target"):
         evaluate({"a": [{"value": VALUE[:, :1]}]}, TARGET[:, 0], scoring=scoring, draws=100)
-    with pytest.raises(ArgumentError, match="type int64"):
+    with refused(ArgumentError, "wrong_shape", "target"):
         evaluate({"a": [{"value": VALUE[:, 0]}]}, np.ones(ROWS, int), scoring=scoring, draws=100)
-    with pytest.raises(ArgumentError, match="no label is known in any row"):
+    with refused(ArgumentError, "missing", "labels"):
         evaluate({"a": [{"value": VALUE}]}, np.full_like(TARGET, np.nan), scoring=scoring, draws=100)
 
 

@@ -147,15 +147,15 @@ def test_main_score_is_the_first_metric() -> None:
 
 
 def test_what_a_scoring_refuses_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"targets \(60, 6\) for logits \(60, 7, 4\)"):
+    with refused(ArgumentError, "out_of_range"):
         evaluate({"student": [skilled(1.0)]}, TARGET[:, :6], scoring=PARTS)
-    with pytest.raises(ArgumentError, match=r"expected one class number for each row, \[N\] of integers, and logits"):
+    with refused(ArgumentError, "wrong_shape", "target"):
         evaluate({"student": [skilled(1.0)]}, TARGET)
 
 
 def test_other_shapes_of_another_model_are_refused() -> None:
     logits: Mapping[str, Any] = {"student": [skilled(1.0)], "control": [skilled(1.0)[:, :5]]}
-    with pytest.raises(ArgumentError, match=r"'control', seed 0, have shape \(60, 5, 4\); expected \(60, 7, 4\)"):
+    with refused(ArgumentError, "wrong_shape", "control"):
         evaluate(logits, TARGET, scoring=PARTS)
 
 

@@ -21,6 +21,7 @@ from models.shrinkable import (
     run,
     states,
 )
+from refusals import refused
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -117,22 +118,29 @@ def test_sizes_that_cannot_be_are_refused(options: dict[str, Any], message: str)
 
 
 def test_other_models_are_refused_by_name() -> None:
-    with pytest.raises(ArgumentError, match=r"Linear is no Hugging Face model; supported: bert, roberta"):
+    with refused(
+        ArgumentError, "unsupported", "model", match=r"Linear is no Hugging Face model; supported: bert, roberta"
+    ):
         shrink(nn.Linear(2, 2), layers=1)
     albert = hf.AlbertModel(hf.AlbertConfig(**{**SIZES, "embedding_size": 4}))
-    with pytest.raises(ArgumentError, match=r"AlbertModel is a albert; supported"):
+    with refused(ArgumentError, "unsupported", "model", match=r"AlbertModel is a albert; supported"):
         shrink(albert, layers=1)
-    with pytest.raises(ArgumentError, match=r"width 5 is the size of the embeddings"):
+    with refused(ArgumentError, "out_of_range", "width", match=r"width 5 is the size of the embeddings"):
         shrink(model("electra_words", num_attention_heads=1), width=5)
     scaled = hf.GPT2Model(
         hf.GPT2Config(n_embd=8, n_layer=2, n_head=2, vocab_size=60000, scale_attn_by_inverse_layer_idx=True)
     )
-    with pytest.raises(ArgumentError, match=r"GPT2Model has scale_attn_by_inverse_layer_idx"):
+    with refused(ArgumentError, "unsupported", "model", match=r"GPT2Model has scale_attn_by_inverse_layer_idx"):
         shrink(scaled, layers=1)
 
 
 def test_a_head_that_is_not_known_is_refused_only_if_the_width_changes() -> None:
     teacher = model("bert")
     teacher.extra = nn.Linear(8, 2)
-    with pytest.raises(ArgumentError, match=r"the weight 'extra.weight' of BertModel is not known, so only its layers"):
+    with refused(
+        ArgumentError,
+        "unsupported",
+        "model",
+        match=r"the weight 'extra.weight' of BertModel is not known, so only its layers",
+    ):
         shrink(teacher, width=4)

@@ -28,6 +28,7 @@ from limbeck.models import (
     random_forest_of_words,
     sklearn_part,
 )
+from refusals import refused
 
 
 def counts(rows: int = 60, words: int = 12) -> NDArray[np.float32]:
@@ -129,16 +130,21 @@ def test_an_unfitted_model_gives_logits_and_has_something_to_learn() -> None:
 def test_shares_that_cannot_be_are_refused(share: float) -> None:
     shares = np.full((60, 3), 1 / 3)
     shares[7, 1] = share
-    with pytest.raises(ArgumentError, match="a share is negative or not finite; look at the outputs of the teacher"):
+    with refused(
+        ArgumentError,
+        "out_of_range",
+        "shares",
+        match="a share is negative or not finite; look at the outputs of the teacher",
+    ):
         SklearnModule(nn.Linear(12, 3), lambda seed: LogisticRegression()).fit_(counts(), shares)
 
 
 def test_sizes_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"leaves is 1; expected at least 2"):
+    with refused(ArgumentError, "out_of_range", "leaves", match=r"leaves is 1; expected at least 2"):
         decision_tree(channels=1, classes=2, size=(2, 2), leaves=1)
-    with pytest.raises(ArgumentError, match=r"l2 is 0; expected a number above 0"):
+    with refused(ArgumentError, "out_of_range", "l2", match=r"l2 is 0; expected a number above 0"):
         logistic_regression_of_words(classes=2, vocabulary=9, l2=0)
-    with pytest.raises(ArgumentError, match=r"trees"):
+    with refused(ArgumentError, "out_of_range", "trees"):
         random_forest(channels=1, classes=2, size=(2, 2), trees=0)
-    with pytest.raises(ArgumentError, match=r"none of the 60 rows belongs to a class"):
+    with refused(ArgumentError, "missing", "shares"):
         SklearnModule(nn.Linear(12, 3), lambda seed: LogisticRegression()).fit_(counts(), np.zeros((60, 3)))

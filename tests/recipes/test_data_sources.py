@@ -8,9 +8,16 @@ import pandas
 import pytest
 
 from limbeck.data import ImageSet, TextSet
-from limbeck.errors import RecipeError
-from limbeck.recipes.data_sources import load_object, load_source, resolve_object, resolve_source
-from limbeck.tasks import ImageClassification, TextClassification, TokenClassification
+from limbeck.errors import LimbeckError, RecipeError
+from limbeck.recipes.data_sources import load_object, load_source, parse_data, resolve_object, resolve_source
+from limbeck.tasks import (
+    ImageClassification,
+    Regression,
+    TabularClassification,
+    TextClassification,
+    TokenClassification,
+)
+from refusals import refused
 
 FRAME = pandas.DataFrame({"review": ["good", "bad", "fine", "poor"], "verdict": ["yes", "no", "yes", None]})
 
@@ -62,6 +69,34 @@ def test_a_section_that_cannot_be(task: Any, spec: Any, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         resolve_source(task, spec, "data")
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "code", "path", "fitting"),
+    [
+        (TabularClassification, "diabetes", "out_of_range", "data.test", "regression"),
+        (ImageClassification, "diabetes", "unsupported", "data", "regression"),
+        (Regression, "breast_cancer", "wrong_type", "data", "tabular_classification"),
+        (ImageClassification, "breast_cancer", "unsupported", "data", "tabular_classification"),
+        (TabularClassification, "digits", "unsupported", "data", "image_classification or regression"),
+    ],
+)
+def test_the_task_that_fits_is_named(task: Any, name: str, code: str, path: str, fitting: str) -> None:
+    with refused(LimbeckError, code, path, match=rf"he task that fits these data is {fitting}\.?$"):
+        parse_data({"use": name}, task, False).load(task)
+
+
+def test_too_few_rows_for_their_classes_name_no_other_task() -> None:
+    with pytest.raises(LimbeckError) as caught:
+        parse_data({"use": "digits", "test": 0.001}, ImageClassification, False).load(ImageClassification)
+    assert "task" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["test", "validation"])
+def test_a_file_in_place_of_a_share_is_met_with_the_option_for_files(option: str) -> None:
+    given = {"use": "csv", "file": "a.csv", option: "b.csv"}
+    with refused(RecipeError, "wrong_type", f"data.{option}", match=rf"another file are {option}_file: b\.csv"):
+        parse_data(given, TextClassification, False)
 
 
 def test_what_a_source_refuses_is_told_with_its_place() -> None:

@@ -17,6 +17,7 @@ from limbeck import registry
 from limbeck.errors import ArgumentError, RecipeError
 from limbeck.recipes.options import FROM_TRAIN, construct, option_types, resolve_options
 from limbeck.tasks import ImageClassification
+from refusals import refused
 
 NEEDS = {"model": ImageClassification.needs}
 OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
@@ -232,13 +233,38 @@ def test_an_entry_in_an_option_is_built_and_gets_what_train_supplies(batch_size:
 
 
 @pytest.mark.parametrize(
+    ("kind", "value", "code", "path", "message"),
+    [
+        (int, "wide", "wrong_type", "it", "it: expected a whole number, got 'wide'"),
+        (int, 1.5, "wrong_type", "it", "it: expected a whole number, got 1.5"),
+        (float | None, "hot", "wrong_type", "it", "it: expected a number, got 'hot'"),
+        (bool, 1, "wrong_type", "it", "it: expected true or false, got 1"),
+        (str, 5, "wrong_type", "it", "it: expected a text, got 5"),
+        (tuple[str, ...], "a", "wrong_type", "it", "it: expected a list, got 'a'"),
+        (tuple[str, ...], ["a", 5], "wrong_type", "it.1", "it.1: expected a text, got 5"),
+        (str | tuple[str, ...] | None, 5, "wrong_type", "it", "it: expected a text or a list, got 5"),
+        (dict[str, float], {"a": "b"}, "wrong_type", "it.a", "it.a: expected a number, got 'b'"),
+        (Literal["up", "down"], "left", "out_of_range", "it", "it: expected one of 'up', 'down', got 'left'"),
+    ],
+)
+def test_a_value_of_another_type(kind: Any, value: Any, code: str, path: str, message: str) -> None:
+    def entry(**options: Any) -> None: ...
+
+    parameter = inspect.Parameter("it", inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+    entry.__signature__ = inspect.Signature([parameter])  # type: ignore[attr-defined]
+    entry.__annotations__ = {"it": kind}
+    with refused(RecipeError, code, path, match=f"^{re.escape(message)}$"):
+        resolve_options(entry, {"it": value}, path="", name="entry")
+
+
+@pytest.mark.parametrize(
     ("value", "message"),
     [
         ({"use": "batch_low"}, "here.weight: no schedule or temperature 'batch_low'. Did you mean 'batch_law'?"),
         ({"use": "linear", "strat": 1}, "here.weight: linear takes no 'strat'. Did you mean 'start'?"),
         ({"use": "batch_law", "batch_size": 5}, "here.weight: batch_law takes no 'batch_size'"),
         ({"start": 1}, "here.weight is {'start': 1}; write a name, or {use: NAME}"),
-        ("cosine", "here.weight: Input should be a valid number"),
+        ("cosine", "here.weight: expected a number or {use: NAME} of a schedule or temperature, got 'cosine'"),
     ],
 )
 def test_a_wrong_entry_in_an_option_is_told_with_its_place(value: Any, message: str) -> None:

@@ -205,7 +205,7 @@ def test_words_are_those_of_the_students_rows(tmp_path: Path) -> None:
         ({"tokenizer": "words"}, r"models\.teacher\.tokenizer: the model brings its own; remove it"),
         (
             {"use": "resnet"},
-            r"models\.teacher: model 'resnet' reads images and tables; task text_classification needs texts",
+            r"models\.teacher: model 'resnet' reads images; task text_classification needs texts",
         ),
     ],
 )

@@ -14,6 +14,7 @@ from limbeck.core import Distiller, Tapped, Term
 from limbeck.errors import ArgumentError
 from limbeck.registry import lookup
 from limbeck.teachers import EMA, Ensemble, Frozen
+from refusals import refused
 from teachers import ranks as tasks
 
 BATCH = make_batch(7)
@@ -337,7 +338,9 @@ def test_what_cannot_be_right_is_refused(build, message):
 def test_it_cannot_follow_two_students():
     teacher = EMA()
     Distiller(mlp(0), {"soft": Term(KL())}, {"teacher": teacher})
-    with pytest.raises(ArgumentError, match="follows the student of a Distiller already; make a new one"):
+    with refused(
+        ArgumentError, "in_use", "teachers.teacher", match="follows the student of a Distiller already; make a new one"
+    ):
         Distiller(mlp(1), {"soft": Term(KL())}, {"teacher": teacher})
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from torch import nn
 
@@ -11,6 +10,7 @@ from limbeck.core import Distiller, Tapped, Teacher, Term
 from limbeck.errors import ArgumentError
 from limbeck.registry import lookup
 from limbeck.teachers import Frozen
+from refusals import refused
 
 BATCH = make_batch(5)
 BOARD = {"batch": BATCH, "student": {"features": make_batch(5, seed=9)["inputs"]}}
@@ -113,12 +113,17 @@ def test_a_copy_is_independent():
 
 def test_a_student_that_is_also_the_teacher_is_refused():
     model = mlp(0)
-    with pytest.raises(ArgumentError, match=r"share the whole model: .*; give one of them a copy\.deepcopy"):
+    with refused(
+        ArgumentError,
+        "conflict",
+        "teachers.teacher",
+        match=r"share the whole model: .*; give one of them a copy\.deepcopy",
+    ):
         Distiller(model, {"soft": Term(KL())}, {"teacher": Frozen(model)})
 
 
 def test_bad_taps_are_refused_when_built():
-    with pytest.raises(ArgumentError, match="the model has no module 'block'"):
+    with refused(ArgumentError, "unknown_name", "taps.hidden"):
         Frozen(mlp(1), {"hidden": "block"})
 
 

@@ -105,7 +105,8 @@ class Manifest:
         if not all(isinstance(number, int) for number in numbers) or min(numbers[:3]) < 1 or self.shard_entries < 0:
             raise ArgumentError(
                 f"cache: rows is {self.rows}, views {self.views}, batch_size {self.batch_size} and shard_entries "
-                f"{self.shard_entries}; expected whole numbers of at least 1, and at least 0 for the last"
+                f"{self.shard_entries}; expected whole numbers of at least 1, and at least 0 for the last",
+                path="rows" if self.rows < 1 else "views" if self.views < 1 else "batch_size",
             )
         try:
             canonical_hash({"fingerprints": dict(self.fingerprints), "versions": dict(self.versions)})

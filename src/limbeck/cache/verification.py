@@ -59,7 +59,10 @@ def verify(
         CacheError: if the teacher's outputs no longer have the shapes of the cache.
     """
     if sample < 1 or not tolerance >= 0:
-        raise ArgumentError(f"verify: sample is {sample} and tolerance {tolerance}; expected at least 1 and at least 0")
+        raise ArgumentError(
+            f"verify: sample is {sample} and tolerance {tolerance}; expected at least 1 and at least 0",
+            path="sample" if sample < 1 else "tolerance",
+        )
     faults, fields = store.faults(), store.manifest.fields
     differing: dict[str, list[tuple[int, int]]] = {name: [] for name in fields}
     largest = dict.fromkeys(fields, 0.0)

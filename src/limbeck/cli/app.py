@@ -9,6 +9,7 @@ import typer
 from limbeck.cli import methods, recipes, runs
 from limbeck.cli.cache import cache
 from limbeck.cli.failures import run_guarded
+from limbeck.cli.negative_rows import guarded
 
 __all__ = ["app", "main"]
 
@@ -40,5 +41,5 @@ def main() -> None:
     # Taken out by hand, so that it may stand before or after the command.
     debug = "--debug" in sys.argv
     words = [word for word in sys.argv if word != "--debug"]
-    sys.argv = words if len(words) > 1 else [*words, "--help"]
+    sys.argv = guarded(words) if len(words) > 1 else [*words, "--help"]
     run_guarded(app, debug, "--json" in words)

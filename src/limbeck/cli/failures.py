@@ -63,11 +63,18 @@ def run_guarded(command: Callable[..., Any], debug: bool, as_json: bool = False)
     except Exception as error:
         # The parser's errors have a class that older versions of typer keep elsewhere.
         if hasattr(error, "format_message"):
-            fail(error, f"{error.format_message().rstrip('.')}; see limbeck --help")
+            fail(error, f"{error.format_message().rstrip('.')}; see limbeck --help{_dash_hint(error)}")
         if not any(sign in str(error) for sign in _FULL_DISK_SIGNS):
             raise
         fail(error, f"cannot write: {error}; the disk may be full: {_MAKE_ROOM}")
     sys.exit(code)
+
+
+def _dash_hint(error: Exception) -> str:
+    """How to give `predict` an input that looks like an option."""
+    unknown = getattr(error, "option_name", None)
+    command = getattr(getattr(error, "ctx", None), "info_name", None)
+    return f", or put -- before the inputs if {unknown!r} is one of them" if unknown and command == "predict" else ""
 
 
 def _os_message(error: OSError) -> str:

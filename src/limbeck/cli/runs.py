@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from limbeck.cli.negative_rows import unguarded
 from limbeck.cli.options import FinishedRun, Json, Overrides, Plugin, Recipe
 
 __all__ = ["predict", "report", "resume", "run"]
@@ -61,18 +62,21 @@ def report(run: FinishedRun) -> None:
 
 def predict(
     run: FinishedRun,
-    inputs: Annotated[list[str], typer.Argument(help="Texts, or image files.")],
+    inputs: Annotated[list[str], typer.Argument(help="Texts, image files, or rows as 1.5,-2,red.")],
     pair: Annotated[list[str] | None, typer.Option(help="The second text of a pair. Repeatable.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Use the file with weights in 8 bits.")] = False,
     json_: Json = False,
 ) -> None:
     """Predict new inputs with the exported file of a run.
 
+    Put -- before inputs of which one begins with a dash; a row that begins with a negative number needs none.
+
     Example: limbeck predict runs/digits-20260101-120000 image.png
     """
     from limbeck.runs.prediction import predictions
 
-    results = predictions(run, inputs, pairs=pair or [], int8=int8)
+    inputs = unguarded(inputs)
+    results = predictions(run, inputs, pairs=unguarded(pair or []), int8=int8)
     if json_:
         print(json.dumps([prediction.found for prediction in results], ensure_ascii=False))
         return

@@ -40,7 +40,8 @@ class LayerPlan:
     def __post_init__(self) -> None:
         if self.parameters < 0 or self.bytes < 0:
             raise ArgumentError(
-                f"LayerPlan {self.name!r}: {self.parameters} parameters and {self.bytes} bytes; expected at least 0"
+                f"LayerPlan {self.name!r}: {self.parameters} parameters and {self.bytes} bytes; expected at least 0",
+                path="parameters" if self.parameters < 0 else "bytes",
             )
 
 

@@ -33,7 +33,11 @@ def check_names(students: Collection[str], terms: Collection[str], teachers: Col
             "'batch' is the name of the batch; choose another name for the model", code="in_use", path="students"
         )
     if not students or not terms:
-        raise ArgumentError("a Distiller needs at least one student and at least one term", code="missing")
+        raise ArgumentError(
+            "a Distiller needs at least one student and at least one term",
+            code="missing",
+            path="terms" if students else "student",
+        )
 
 
 def check_kinds(terms: Mapping[str, object], teachers: Mapping[str, object]) -> None:

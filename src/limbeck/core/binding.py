@@ -73,7 +73,7 @@ def bind(loss: nn.Module | type[nn.Module], inputs: Mapping[str, Address], main:
             )
     if not bound:
         raise ArgumentError(
-            f"{name} reads nothing; its forward must take at least one tensor by name", code="unsupported"
+            f"{name} reads nothing; its forward must take at least one tensor by name", code="unsupported", path="loss"
         )
     return bound
 

@@ -301,7 +301,9 @@ class Distiller(nn.Module):
         """
         if self._optimizer_sync is not None:
             raise ArgumentError(
-                "this Distiller is attached to an optimizer already; attach all of them in one call", code="in_use"
+                "this Distiller is attached to an optimizer already; attach all of them in one call",
+                code="in_use",
+                path="optimizers",
             )
         self._optimizer_sync = OptimizerSync(optimizers, self.after_step)
         return self

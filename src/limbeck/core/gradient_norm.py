@@ -83,7 +83,9 @@ class GradientNorm(nn.Module):
             )
         if parameter_path(at) is not None:
             raise ArgumentError(
-                f"gradient_norm: at={at!r} is a parameter; name an output or a tap, as 'student.logits'", path="at"
+                f"gradient_norm: at={at!r} is a parameter; name an output or a tap, as 'student.logits'",
+                path="at",
+                code="unsupported",
             )
         self.at = at
         self.every = every

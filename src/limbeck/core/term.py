@@ -148,6 +148,7 @@ class Term(nn.Module):
                 f"where={self.where!r}: the mask of a term is read from the batch, as in 'batch.labelled', so that its "
                 f"count is known without a forward; give a mask made of outputs as a factor: scale={self.where!r}",
                 path="where",
+                code="unsupported",
             )
         for argument in self.detach - self.inputs.keys():
             raise ArgumentError.at(
@@ -162,6 +163,7 @@ class Term(nn.Module):
             raise ArgumentError(
                 f"{name} reads {read}: parameters have no rows to pair, to choose (where) or to weigh",
                 code="unsupported",
+                path="inputs",
             )
         if self.scale is not None and self.relational:
             raise ArgumentError(

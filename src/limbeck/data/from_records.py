@@ -150,6 +150,7 @@ def rows_from_records(
         raise DataError(
             f"the reader has records of {sorted(splits)}; expected train, and perhaps validation and test",
             code="unknown_name",
+            path="train",
         )
     for split in splits.values():
         split.read(fields, labels)

@@ -50,11 +50,13 @@ class MemoryImages:
             raise DataError(
                 f"images have shape {tuple(pixels.shape)}; expected [N, C, H, W] with C, H, W of at least 1",
                 code="wrong_shape",
+                path="pixels",
             )
         if pixels.dtype not in (torch.uint8, torch.float32):
             raise DataError(
                 f"images have type {pixels.dtype}; expected torch.uint8 in 0..255 or torch.float32 in 0..1",
                 code="wrong_type",
+                path="pixels",
             )
         if pixels.is_floating_point():
             check_range(pixels)

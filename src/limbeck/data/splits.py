@@ -115,6 +115,7 @@ def _check_agreement(source: Mapping[str, Rows]) -> None:
         raise DataError(
             f"the source has the sets {sorted(source)}; expected train, and optionally validation and test",
             code="unknown_name",
+            path="source",
         )
     train = source["train"]
     for name, data in source.items():

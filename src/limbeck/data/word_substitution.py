@@ -61,7 +61,8 @@ class WordSubstitution:
         if not 0.0 <= probability <= 1.0 or candidates < 1:
             raise ArgumentError(
                 f"WordSubstitution: probability is {probability} and candidates {candidates}; expected a number in "
-                "[0, 1] and at least 1"
+                "[0, 1] and at least 1",
+                path="candidates" if candidates < 1 else "probability",
             )
         words = sorted((number, token) for token, number in vocabulary.items() if token.isalpha())
         if len(words) <= candidates:

@@ -49,4 +49,5 @@ class Delivery:
                 f"Delivery: predictor is {self.predictor!r}; expected 'module:function', such as "
                 "'limbeck.export.predictors.rows:predict'",
                 path="predictor",
+                code="wrong_type",
             )

@@ -46,9 +46,11 @@ class ChannelProjection(nn.Module):
     ) -> None:
         super().__init__()
         self.operation = operation
-        for features in (in_features, out_features):
+        for name, features in (("in_features", in_features), ("out_features", out_features)):
             if features is not None and features < 1:
-                raise ArgumentError(f"{operation}: {features} channels, expected at least 1, or None to size it later")
+                raise ArgumentError(
+                    f"{operation}: {name} is {features}, expected at least 1, or None to size it later", path=name
+                )
         self.in_features = in_features
         self.out_features = out_features
         self.weight: Tensor = UninitializedParameter()

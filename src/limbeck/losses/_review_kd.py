@@ -178,6 +178,7 @@ class ReviewKD(LazyModule):
                 f"review_kd: {len(students)} levels are given, but it is sized for {len(self.narrow)}; give the levels "
                 f"that prepare has seen",
                 code="mismatch",
+                path="student_1",
             )
         return review_kd(self._fused(students, teachers), teachers)
 
@@ -209,6 +210,9 @@ def _sides(values: Mapping[str, Tensor | None]) -> tuple[list[Tensor], list[Tens
                 f"review_kd: level {gap or level} lacks its student's or teacher's features; give student_1 and "
                 f"teacher_1, student_2 and teacher_2, … without a gap, from the shallowest",
                 code="missing",
+                path=f"student_{gap or level}"
+                if values.get(f"student_{gap or level}") is None
+                else f"teacher_{gap or level}",
             )
         if student is None or teacher is None:
             gap = gap or level

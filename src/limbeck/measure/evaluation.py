@@ -125,7 +125,9 @@ class Evaluation:
                 return one
         made = ", ".join(sorted({f"{one.a} - {one.b}" for one in self.comparisons})) or "none"
         raise ArgumentError(
-            f"no comparison {a} - {b} on {metric!r}; pairs that were compared: {made}", code="unknown_name"
+            f"no comparison {a} - {b} on {metric!r}; pairs that were compared: {made}",
+            code="unknown_name",
+            path="comparisons",
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -161,6 +161,7 @@ class Evaluator:
                     f"evaluation: {derived.info.name} reads {metric!r} of {model!r}, which has none."
                     f"{suggest(metric, measured[model])}",
                     code="unknown_name",
+                    path=metric,
                 )
         parts = [measured[model][metric] for model, metric in derived.of]
         values = np.stack(np.broadcast_arrays(*(part.values for part in parts)))
@@ -201,6 +202,7 @@ class Evaluator:
                 f"evaluation: {a!r} has {seeds[0]} seeds and {b!r} has {seeds[1]}; expected the same seeds, or one "
                 "alone",
                 code="mismatch",
+                path=b,
             )
 
     def _model(self, name: str, measures: _Measures, infos: Mapping[str, MetricInfo]) -> ModelEvaluation:

@@ -49,7 +49,8 @@ class Resamples:
     def __init__(self, rows: int, *, units: Integers | None = None, draws: int = 2000, seed: int = 0) -> None:
         if rows < 1 or draws < 100:
             raise ArgumentError(
-                f"bootstrap: {rows} rows and {draws} draws; expected at least 1 row and 100 draws; 2000 draws is usual"
+                f"bootstrap: {rows} rows and {draws} draws; expected at least 1 row and 100 draws; 2000 draws is usual",
+                path="rows" if rows < 1 else "draws",
             )
         if units is not None and units.shape != (rows,):
             raise ArgumentError(

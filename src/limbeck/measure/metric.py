@@ -191,6 +191,7 @@ class Metric(ABC, Generic[S]):
             f"metric {self.name}: its statistics are of type {type(statistics).__name__}, expected an array or a "
             "mapping of arrays; override `arrays`",
             code="wrong_type",
+            path="arrays",
         )
 
 

@@ -98,9 +98,9 @@ def _boosted(
 ) -> nn.Module:
     check_positive(name, trees=trees, classes=classes, depth=depth)
     if leaves < 2:
-        raise ArgumentError(f"{name}: leaves is {leaves}; expected at least 2")
+        raise ArgumentError(f"{name}: leaves is {leaves}; expected at least 2", path="leaves")
     if not rate > 0:
-        raise ArgumentError(f"{name}: rate is {rate}; expected a number above 0, such as 0.1")
+        raise ArgumentError(f"{name}: rate is {rate}; expected a number above 0, such as 0.1", path="rate")
     classifier, regressor = (partial(maker, trees, leaves, depth, rate) for maker in makers)
     nodes, outputs = 2 * leaves - 1, 1 if classes == 2 else classes
     part = SklearnModule(
@@ -138,5 +138,6 @@ def _installed() -> Any:
         return importlib.import_module("lightgbm")
     except ImportError as error:
         raise ArgumentError(
-            f"lightgbm: LightGBM cannot be imported ({error}); run pip install lightgbm, or take gradient_boosting"
+            f"lightgbm: LightGBM cannot be imported ({error}); run pip install lightgbm, or take gradient_boosting",
+            code="not_installed",
         ) from error

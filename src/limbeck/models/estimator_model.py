@@ -80,7 +80,9 @@ class EstimatorModel(nn.Module):
         if found.shape != (len(inputs), len(self.columns)):
             raise ArgumentError(
                 f"{type(self.estimator).__name__}.predict_proba gives {list(found.shape)}; expected "
-                f"[{len(inputs)}, {len(self.columns)}]"
+                f"[{len(inputs)}, {len(self.columns)}]",
+                code="wrong_shape",
+                path="estimator",
             )
         probabilities = np.zeros((len(inputs), self.outputs))
         probabilities[:, self.columns] = found
@@ -96,7 +98,9 @@ class EstimatorModel(nn.Module):
         if found.shape != expected:
             raise ArgumentError(
                 f"{type(self.estimator).__name__}.predict gives {list(found.shape)}; expected {list(expected)}, a "
-                "number for each target"
+                "number for each target",
+                code="wrong_shape",
+                path="estimator",
             )
         return found
 

@@ -28,7 +28,8 @@ def import_library(name: str, extra: str = "vision") -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise ArgumentError(
-            f'the model {name!r} cannot import {name} ({error}); pip install "limbeck[{extra}]"', code="not_installed"
+            f'the model {name!r} cannot import {name} ({error}); pip install "limbeck[{extra}]"',
+            code="not_installed",
         ) from error
 
 

@@ -72,7 +72,8 @@ class SklearnModule(nn.Module):
         if self.numbers is None:
             raise ArgumentError(
                 "it is fitted to classes, and the task predicts numbers; take ridge, decision_tree, random_forest or "
-                "gradient_boosting"
+                "gradient_boosting",
+                code="unsupported",
             )
         self.model, self.estimator = self.numbers(count)
         self.predicts_numbers = True

@@ -138,17 +138,25 @@ def fit_numbers(
     if target.shape != weights.shape or target.ndim != 2 or len(target) != features.shape[0]:
         raise ArgumentError(
             f"fit_numbers: numbers of shape {list(target.shape)} and weights of shape {list(weights.shape)} for "
-            f"{features.shape[0]} rows; expected [{features.shape[0]}, K] for both"
+            f"{features.shape[0]} rows; expected [{features.shape[0]}, K] for both",
+            code="wrong_shape",
+            path="weights" if target.ndim == 2 and len(target) == features.shape[0] else "target",
         )
     if not (np.isfinite(weights) & (weights >= 0)).all() or not np.isfinite(target[counted]).all():
-        raise ArgumentError("fit_numbers: a number or a weight is not finite; look at the outputs of the teacher")
+        raise ArgumentError(
+            "fit_numbers: a number or a weight is not finite; look at the outputs of the teacher",
+            code="not_finite",
+            path="target",
+        )
     modules = []
     for column in range(target.shape[1]):
         used = np.flatnonzero(counted[:, column])
         if not len(used):
             raise ArgumentError(
                 f"fit_numbers: none of the {len(target)} rows has number {column} of {target.shape[1]}; give labels "
-                "or a teacher of it"
+                "or a teacher of it",
+                code="missing",
+                path="target",
             )
         regressor = estimator()
         regressor.fit(features[used], target[used, column], sample_weight=weights[used, column])
@@ -249,7 +257,9 @@ def _nodes(root: Any) -> list[tuple[int, float, int, int, float, int]]:
         found.append((0, 0.0, place, place, float(node.get("leaf_value", 0.0)), depth))
         if "split_feature" in node:
             if node["decision_type"] != "<=":
-                raise ArgumentError(f"fit_soft_labels: a branch of LightGBM decides by {node['decision_type']!r}")
+                raise ArgumentError(
+                    f"fit_soft_labels: a branch of LightGBM decides by {node['decision_type']!r}", code="unsupported"
+                )
             below, above = visit(node["left_child"], depth + 1), visit(node["right_child"], depth + 1)
             found[place] = (node["split_feature"], float(node["threshold"]), below, above, 0.0, depth)
         return place

@@ -65,7 +65,11 @@ class Trees(nn.Module):
         """
         if others.trees != self.trees or others.nodes > self.nodes or others.depth > self.depth:
             sizes = [f"{one.trees} trees of {one.nodes} nodes, {one.depth} deep" for one in (others, self)]
-            raise ArgumentError(f"Trees: {sizes[0]} do not fit into {sizes[1]}; give more nodes or depth")
+            raise ArgumentError(
+                f"Trees: {sizes[0]} do not fit into {sizes[1]}; give more nodes or depth",
+                code="mismatch",
+                path="others",
+            )
         for name in ("feature", "threshold", "leaf", "below", "above"):
             value = getattr(others, name).unflatten(0, (others.trees, others.nodes))
             if name in ("below", "above"):

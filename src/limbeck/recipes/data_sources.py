@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from limbeck import registry
 from limbeck.data import object_constructor, source_constructor
 from limbeck.data.readers.objects import is_table
-from limbeck.errors import ArgumentError, RecipeError
+from limbeck.data.sources.constructors import load
+from limbeck.errors import ArgumentError, LimbeckError, RecipeError
+from limbeck.recipes.fitting_tasks import fitting_tasks
 from limbeck.recipes.options import construct, option_types, place_of, resolve_options, unnamed
 from limbeck.recipes.sections import resolve_section
 from limbeck.tasks import Task
@@ -84,7 +89,12 @@ class DataSpec:
         Raises:
             LimbeckError: if they cannot be read.
         """
-        rows = load_source(task, self.source, "data") if data is None else load_object(task, data, self.source)
+        if data is None:
+            with _naming_tasks(task, self.source):
+                return self._with_rows(task, load_source(task, self.source, "data"))
+        return self._with_rows(task, load_object(task, data, self.source))
+
+    def _with_rows(self, task: type[Task], rows: Any) -> Task:
         others = {
             name: load_source(task, self.settings[name], f"data.{name}") for name in _further if self.settings.get(name)
         }
@@ -92,6 +102,30 @@ class DataSpec:
             lambda **given: task(rows, task.Settings(**given), **others), self.settings, path="data"
         )
         return loaded
+
+
+@contextmanager
+def _naming_tasks(task: type[Task], source: Mapping[str, Any]) -> Iterator[None]:
+    """Name the tasks that fit in an error on labels of another kind than the task predicts."""
+    try:
+        yield
+    except LimbeckError as error:
+        of_source = error.path == source["use"]
+        # Numbers that happen to be whole are taken as classes, of which there are then too many to split.
+        if not (of_source and error.code == "wrong_type") and error.path not in ("data.test", "data.validation"):
+            raise
+        tasks = fitting_tasks(source, task)
+        if not tasks or (not of_source and not _are_numbers(task, source)):
+            raise
+        path = "data" if of_source else error.path
+        message = f"{error}; the task that fits these data is {' or '.join(tasks)}"
+        raise type(error)(message, code=error.code, path=path) from error
+
+
+def _are_numbers(task: type[Task], source: Mapping[str, Any]) -> bool:
+    """Whether the labels of a source are numbers by themselves."""
+    rows = load(task.row_type, None, source)["train"] if source["use"] in registry.names("source") else None
+    return rows is not None and bool(rows.target.is_floating_point())
 
 
 def parse_data(given: Mapping[str, Any], task: type[Task], is_object: bool) -> DataSpec:
@@ -107,7 +141,10 @@ def parse_data(given: Mapping[str, Any], task: type[Task], is_object: bool) -> D
     """
     own = option_types(task.Settings)
     source = {option: value for option, value in given.items() if option not in own}
-    settings = _settings({option: value for option, value in given.items() if option in own}, task)
+    try:
+        settings = _settings({option: value for option, value in given.items() if option in own}, task)
+    except RecipeError as error:
+        raise _with_file_option(error, given, task, source) from error
     if is_object and source.get("use", OBJECT) == OBJECT:
         options = resolve_object(task, source, beside=own) if set(source) - {"use"} else {"use": OBJECT}
         return DataSpec(source=options, settings=settings)
@@ -121,6 +158,22 @@ def parse_data(given: Mapping[str, Any], task: type[Task], is_object: bool) -> D
         )
     options = resolve_source(task, source, "data", beside=own)
     return DataSpec(source={"use": OBJECT} if is_object else options, settings=settings)
+
+
+def _with_file_option(
+    error: RecipeError, given: Mapping[str, Any], task: type[Task], source: Mapping[str, Any]
+) -> RecipeError:
+    """The error, with the option of a file where one is given for a share of the rows."""
+    option = str(error.path).removeprefix("data.")
+    if not isinstance(given.get(option), str) or not isinstance(source.get("use"), str):
+        return error
+    known = inspect.signature(_constructor(task, source, "data")).parameters
+    meant = [name for name in known if name.startswith(f"{option}_")]
+    if not meant:
+        return error
+    return RecipeError(
+        f"{error}; rows of another file are {meant[0]}: {given[option]}", code=error.code, path=error.path
+    )
 
 
 def _settings(given: Mapping[str, Any], task: type[Task]) -> dict[str, Any]:
@@ -153,8 +206,10 @@ def _constructor(task: type[Task], spec: Mapping[str, Any], path: str) -> Callab
     try:
         return source_constructor(task.row_type, task.label_type, spec)
     except ArgumentError as error:
+        tasks = fitting_tasks(spec, task) if error.code == "unsupported" else ()
+        fitting = f" The task that fits these data is {' or '.join(tasks)}." if tasks else ""
         raise RecipeError(
-            f"{path}: {error}", code=error.code, path=place_of(error, path, set(spec) - {"use"})
+            f"{path}: {error}{fitting}", code=error.code, path=place_of(error, path, set(spec) - {"use"})
         ) from error
 
 

@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +14,8 @@ import pydantic
 from torch import nn
 
 from limbeck import registry
-from limbeck.errors import ArgumentError, Code, LimbeckError, RecipeError, suggest
+from limbeck.errors import ArgumentError, LimbeckError, RecipeError, suggest
+from limbeck.recipes.type_errors import type_error
 
 __all__ = [
     "FROM_TRAIN",
@@ -145,34 +146,13 @@ def _checked(kind: Any, value: Any, path: str) -> Any:
         text = json.dumps(value, default=str)
         return plain(pydantic.TypeAdapter(kind).validate_json(text, strict=True))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, (path, *first["loc"])))
-        raise RecipeError(
-            f"{where}: {first['msg']} (it is {first['input']!r})",
-            code=_code_of(first["type"], first["input"]),
-            path=".".join((path, *_steps(value, first["loc"]))),
-        ) from error
+        raise type_error(error, value, path, kinds) from error
     except (ValueError, RecursionError) as error:
         raise RecipeError.at(path, f"the value holds itself ({error}); write it out", code="cycle") from error
     except pydantic.errors.PydanticUserError as error:
         raise RecipeError.at(
             path, f"no recipe can hold a value of type {_type_name(kind)}; annotate plain types", code="unsupported"
         ) from error
-
-
-def _code_of(fault: str, given: Any) -> Code:
-    """The code of an error of pydantic."""
-    # One of several words is no matter of type where a word is given.
-    return "out_of_range" if fault == "literal_error" and isinstance(given, str) else "wrong_type"
-
-
-def _steps(value: Any, location: Iterable[int | str]) -> Iterator[str]:
-    """The keys and positions of a location of pydantic, without the names of types that it has among them."""
-    for step in location:
-        inner = dict(enumerate(value)) if isinstance(value, list | tuple) else value
-        if isinstance(inner, Mapping) and step in inner:
-            value = inner[step]
-            yield str(step)
 
 
 def _kinds(annotation: Any) -> tuple[str, ...] | None:

@@ -115,9 +115,9 @@ class DryRun:
         except RecipeError:
             raise
         except LimbeckError as error:
-            raise RecipeError(
-                f"{self.training.title}: {_with_notes(error)}", code=error.code, path=self._place_of(error)
-            ) from error
+            place, text = self._place_of(error), _with_notes(error)
+            where = "" if place in text or place == self._learner else f"{place}: "
+            raise RecipeError(f"{self.training.title}: {where}{text}", code=error.code, path=place) from error
         except Exception as error:  # of a model or loss that was given, or of torch under one of ours
             raise RecipeError(
                 f"{self.training.title} cannot train: {type(error).__name__}: {_with_notes(error)}",

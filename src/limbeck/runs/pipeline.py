@@ -69,7 +69,6 @@ class Pipeline:
                 code="mismatch",
                 path="models.student",
             )
-        check_metrics(self.task, models["student"], self.recipe.student.inputs)
         check_sklearn_models(self.recipe, models, self.task)
         check_int8(self.recipe, models["student"])
         self._check_read()
@@ -78,6 +77,7 @@ class Pipeline:
         for dry_run in dry_runs:
             dry_run.check_settings(self.task, accelerator)
         notes = [line for dry_run in dry_runs for line in dry_run.step(self.task, accelerator)]
+        check_metrics(self.task, models["student"], self.recipe.student.inputs)
         for training in self.trainings:
             check_signal(training, self.recipe.models)
         return [*sklearn_notes(self.recipe, self.task), *self._untrained(models), *notes]

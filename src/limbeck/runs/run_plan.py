@@ -58,7 +58,11 @@ class StageSpec:
     def __post_init__(self) -> None:
         if (self.kind == "train") != (self.training is not None):
             expected = "a training" if self.kind == "train" else "no training"
-            raise ArgumentError(f"stage {self.name!r} of kind {self.kind!r}: expected {expected}")
+            raise ArgumentError(
+                f"stage {self.name!r} of kind {self.kind!r}: expected {expected}",
+                code="missing" if self.training is None else "conflict",
+                path="training",
+            )
         if self.kind != "train" and not self.needs:
             raise ArgumentError(
                 f"stage {self.name!r} of kind {self.kind!r}: expected stages in needs, got none",

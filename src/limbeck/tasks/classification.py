@@ -64,7 +64,9 @@ class Classification(Task):
         """The places of an estimator's classes; rows of several classes are refused."""
         if self.is_multi_label:
             raise ArgumentError(
-                f"{type(estimator).__name__} gives one class, and these rows may have several; give a torch module"
+                f"{type(estimator).__name__} gives one class, and these rows may have several; give a torch module",
+                code="unsupported",
+                path="estimator",
             )
         columns: list[int] | None = super().columns_of(estimator)  # type: ignore[misc]
         return columns

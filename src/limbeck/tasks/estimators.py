@@ -65,12 +65,16 @@ class TableRows:
             if name not in known:
                 raise ArgumentError(
                     f"{type(estimator).__name__} was fitted to a column {name!r}, which the data has not."
-                    f"{suggest(name, known)}"
+                    f"{suggest(name, known)}",
+                    code="mismatch",
+                    path="estimator",
                 )
         if not names and count is not None and count != len(known):
             raise ArgumentError(
                 f"{type(estimator).__name__} was fitted to {count} columns, and the data has {len(known)}: "
-                f"{', '.join(known)}; fit it to these, in this order and as they are in the file"
+                f"{', '.join(known)}; fit it to these, in this order and as they are in the file",
+                code="mismatch",
+                path="estimator",
             )
         return cls(tuple(columns), names)
 
@@ -112,7 +116,9 @@ def _frame(cells: dict[str, NDArray[Any]], columns: Sequence[Column]) -> Any:
     except ImportError as error:
         raise ArgumentError(
             f"the estimator was fitted to a data frame, and pandas cannot be imported ({error}); install it, or fit "
-            "the estimator to an array"
+            "the estimator to an array",
+            code="not_installed",
+            path="estimator",
         ) from error
     categories = {column.name: column.categories for column in columns}
     return pandas.DataFrame(
@@ -153,7 +159,9 @@ def fit_estimator(estimator: Any, rows: Any, labels: NDArray[Any]) -> Any:
     except Exception as error:  # of an estimator that was given
         reason = str(error).partition("\n")[0]
         raise ArgumentError(
-            f"{type(estimator).__name__} cannot be fitted to the data ({type(error).__name__}: {reason})"
+            f"{type(estimator).__name__} cannot be fitted to the data ({type(error).__name__}: {reason})",
+            code="failed",
+            path="estimator",
         ) from error
     return fitted
 
@@ -169,7 +177,9 @@ def class_columns(estimator: Any, names: Sequence[str]) -> list[int]:
     called = type(estimator).__name__
     if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
         raise ArgumentError(
-            f"{called} has no predict_proba with classes_, which a teacher of classes needs; fit one with probabilities"
+            f"{called} has no predict_proba with classes_, which a teacher of classes needs; take one that has it",
+            code="unsupported",
+            path="estimator",
         )
     classes = [_class_name(value) for value in np.asarray(estimator.classes_).ravel().tolist()]
     if set(classes) <= set(names):
@@ -178,7 +188,10 @@ def class_columns(estimator: Any, names: Sequence[str]) -> list[int]:
     if set(classes) <= set(numbers):
         return [int(name) for name in classes]
     raise ArgumentError(
-        f"{called} knows the classes {', '.join(classes[:5])}, and the data has {', '.join(names[:5])}; fit it to these"
+        f"{called} knows the classes {', '.join(classes[:5])}, and the data has {', '.join(names[:5])}; fit it to "
+        "these",
+        code="mismatch",
+        path="estimator",
     )
 
 
@@ -225,6 +238,8 @@ def predicted(model: EstimatorModel, inputs: Tensor) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0]
         raise ArgumentError(
             f"{type(model.estimator).__name__} cannot predict rows of the data ({type(error).__name__}: {reason}); fit "
-            "it to the columns of the data as they are in the file, missing values included"
+            "it to the columns of the data as they are in the file, missing values included",
+            code="failed",
+            path="estimator",
         ) from error
     return outputs

@@ -52,7 +52,11 @@ class RegressionSettings(ImageSettings):
         if self.quantiles:
             levels = check_quantiles("quantiles", self.quantiles)
             if 0.5 not in levels:
-                raise ArgumentError(f"quantiles are {list(levels)}; add 0.5, the median, which is the predicted value")
+                raise ArgumentError(
+                    f"quantiles are {list(levels)}; add 0.5, the median, which is the predicted value",
+                    code="missing",
+                    path="quantiles",
+                )
 
 
 @register("task", "regression")
@@ -147,12 +151,14 @@ class Regression(RowTask):
             if self.levels and role == "student" and sklearn_part(net) is not None:
                 raise ArgumentError(
                     "models.student: it is fitted at once to squared errors and gives no quantiles; take mlp or "
-                    "linear, or remove data.quantiles"
+                    "linear, or remove data.quantiles",
+                    code="unsupported",
+                    path="models.student",
                 )
             try:
                 return predict_numbers_(net, self.target_count)
             except ArgumentError as error:
-                raise ArgumentError(f"models.{role}: {error}") from error
+                raise ArgumentError(f"models.{role}: {error}", code=error.code, path=f"models.{role}") from error
 
         return super().build(numbers, role, parts)
 

@@ -172,4 +172,6 @@ def _check_classes(rows: Any) -> None:
     """Refuse class labels of fewer than two classes; rows without classes have none to check."""
     classes = getattr(rows, "classes", None)
     if classes is not None and not rows.target.is_floating_point() and len(classes) < 2:
-        raise DataError(f"the data has {len(classes)} class(es), {classes}; expected at least 2", code="too_few")
+        raise DataError(
+            f"the data has {len(classes)} class(es), {classes}; expected at least 2", code="too_few", path="classes"
+        )

@@ -150,7 +150,11 @@ class Task(ABC):
         Raises:
             ArgumentError: if it does not fit the data, or the task takes none.
         """
-        raise ArgumentError(f"it is a {type(estimator).__name__}, and this task takes torch modules alone")
+        raise ArgumentError(
+            f"it is a {type(estimator).__name__}, and this task takes torch modules alone",
+            code="unsupported",
+            path="estimator",
+        )
 
     # Its rows.
 

@@ -110,7 +110,9 @@ class Dynamic(nn.Module):
             raise ArgumentError(f"dynamic: power is {power}; expected a finite number above 0", path="power")
         if where is not None and source_of(where) != "batch":
             raise ArgumentError(
-                f"dynamic: where={where!r}; the mask is read from the batch, as in 'batch.labelled'", path="where"
+                f"dynamic: where={where!r}; the mask is read from the batch, as in 'batch.labelled'",
+                path="where",
+                code="unsupported",
             )
         self.student, self.teacher = student, teacher
         self.by = by

@@ -40,6 +40,7 @@ class Preprocessed(nn.Module):
             raise ArgumentError(
                 f"preprocess: the model is called with {sorted(call)}; expected one tensor of images",
                 code="unsupported",
+                path="preprocess",
             )
         return self.model(self.preprocess(*inputs), **call)
 
@@ -69,7 +70,9 @@ class Resize(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         if images.ndim != 4:
             raise ArgumentError(
-                f"resize: the input has shape {list(images.shape)}; expected images [B, C, H, W]", code="wrong_shape"
+                f"resize: the input has shape {list(images.shape)}; expected images [B, C, H, W]",
+                code="wrong_shape",
+                path="images",
             )
         if images.shape[2:] == self.size:
             return images

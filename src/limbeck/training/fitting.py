@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix, vstack
 from torch import Tensor, nn
 
 from limbeck.core import Board, Distiller, Term, map_tensors, resolve, source_of
-from limbeck.errors import ArgumentError
+from limbeck.errors import ArgumentError, located
 from limbeck.losses import CrossEntropy, KLDivergence, SoftCrossEntropy, SquaredError
 from limbeck.models import SklearnModule, Values, sklearn_part
 from limbeck.tasks import Batch
@@ -43,11 +43,16 @@ def check_fitting(distiller: Distiller) -> float:
     part = sklearn_part(distiller.students["student"])
     assert part is not None
     if part.estimator is None:
-        raise ArgumentError("the student is fitted to numbers, and the task predicts classes; take logistic_regression")
+        raise ArgumentError(
+            "the student is fitted to numbers, and the task predicts classes; take logistic_regression",
+            code="unsupported",
+            path="students.student",
+        )
     # What makes it is installed.
     part.estimator(0)
     for name, term in distiller.terms.items():
-        _check_term(name, term, distiller, numbers=part.predicts_numbers)
+        with located(f"terms.{name}"):
+            _check_term(name, term, distiller, numbers=part.predicts_numbers)
     if part.predicts_numbers:
         return 1.0
     temperatures = set(map(_temperature, distiller.terms.values()))
@@ -56,6 +61,7 @@ def check_fitting(distiller: Distiller) -> float:
             "the student is fitted at once to one mix of all terms, and their temperatures are "
             f"{sorted(temperatures)}; give temperature: 1 beside terms on labels, or leave these out",
             code="conflict",
+            path="terms",
         )
     return temperatures.pop()
 
@@ -66,7 +72,7 @@ def _check_term(name: str, term: Term, distiller: Distiller, *, numbers: bool) -
         (getattr(loss, "label_smoothing", 0), getattr(loss, "standardize", False))
     )
     if numbers and not isinstance(loss, SquaredError):
-        raise ArgumentError(f"{told} to numbers, by squared_error; it is {loss}")
+        raise ArgumentError(f"{told} to numbers, by squared_error; it is {loss}", code="unsupported", path="loss")
     if numbers:
         _check_constant(told, term)
         for argument, address in term.inputs.items():
@@ -77,9 +83,14 @@ def _check_term(name: str, term: Term, distiller: Distiller, *, numbers: bool) -
         raise ArgumentError(
             f"{told}, by cross_entropy, kl_divergence or soft_cross_entropy without further options; it is {loss}",
             code="unsupported",
+            path="loss",
         )
     if not isinstance(getattr(loss, "temperature", 1.0), float | int) or "temperature" in term.inputs:
-        raise ArgumentError(f"{told}, and its temperature moves from step to step; give a number", code="unsupported")
+        raise ArgumentError(
+            f"{told}, and its temperature moves from step to step; give a number",
+            code="unsupported",
+            path="temperature",
+        )
     _check_constant(told, term)
     for argument, address in term.inputs.items():
         _check_address(told, argument, address, distiller)
@@ -96,7 +107,11 @@ def _check_constant(told: str, term: Term) -> None:
 def _check_number_address(told: str, argument: str, address: str, distiller: Distiller) -> None:
     of_teacher = argument == "target" and source_of(address) in distiller.teachers and address.endswith(".value")
     if not of_teacher and address != {"student": "student.value", "target": "batch.target"}[argument]:
-        raise ArgumentError(f"{told}, from labels and the values of teachers alone; {argument} reads {address}")
+        raise ArgumentError(
+            f"{told}, from labels and the values of teachers alone; {argument} reads {address}",
+            code="unsupported",
+            path=argument,
+        )
 
 
 def _check_address(told: str, argument: str, address: str, distiller: Distiller) -> None:
@@ -107,7 +122,9 @@ def _check_address(told: str, argument: str, address: str, distiller: Distiller)
         fits = address == {"student": "student.logits", "target": "batch.target"}[argument]
     if not fits:
         raise ArgumentError(
-            f"{told}, from labels and the logits of teachers alone; {argument} reads {address}", code="unsupported"
+            f"{told}, from labels and the logits of teachers alone; {argument} reads {address}",
+            code="unsupported",
+            path=argument,
         )
     _check_still(told, distiller)
 

@@ -9,6 +9,7 @@ from limbeck.cache.codecs import codec_of, section_of
 from limbeck.errors import ArgumentError, CacheError
 from limbeck.recipes.options import construct, resolve_options
 from limbeck.registry import lookup, names
+from refusals import refused
 
 CODECS = [Float16(), Int8(axis=-1), TopK(k=5, temperature=2.0), Sampled(size=50, seed=3)]
 
@@ -27,11 +28,16 @@ def test_settings_are_a_recipes() -> None:
 
 
 def test_what_is_unknown_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ArgumentError, match=r"no codec 'topc'. Did you mean 'topk'?"):
+    with refused(ArgumentError, "unknown_name", "name", match=r"no codec 'topc'. Did you mean 'topk'?"):
         codec_of({"use": "topc"})
-    with pytest.raises(ArgumentError, match=r"codec topk: it has no setting 'temprature'. Did you mean 'temperature'?"):
+    with refused(
+        ArgumentError,
+        "unknown_name",
+        "temprature",
+        match=r"codec topk: it has no setting 'temprature'. Did you mean 'temperature'?",
+    ):
         codec_of({"use": "topk", "temprature": 2.0})
-    with pytest.raises(ArgumentError, match="it needs 'use', one of float16, float32, int8, sampled, topk"):
+    with refused(ArgumentError, "missing", "use"):
         codec_of({"k": 2})
 
 
@@ -64,5 +70,5 @@ def test_a_whole_number_is_a_float() -> None:
 @pytest.mark.parametrize("codec", [TopK(k=3), TopK(k=3, temperature=0.01), Sampled(size=12, temperature=1e-300)])
 def test_logits_that_overflow_are_refused(codec: TopK | Sampled) -> None:
     wide = torch.tensor([[0.0, 1e39, -1e39, 1e38]], dtype=torch.float64)
-    with pytest.raises(CacheError, match=r"the softmax of a row at temperature .* is NaN"):
+    with refused(CacheError, "not_finite", "temperature"):
         codec.encode(wide.repeat(2, 2), 0)

@@ -6,6 +6,7 @@ from torch import Tensor
 from cache.codecs.passing import passed
 from limbeck.cache import Float16, Float32
 from limbeck.errors import CacheError
+from refusals import refused
 
 
 def values(scale: float) -> Tensor:
@@ -43,7 +44,7 @@ def test_lower_precision_of_the_teacher_is_kept() -> None:
 
 
 def test_what_float16_cannot_hold_is_refused() -> None:
-    with pytest.raises(CacheError, match=r"a value is 70000, and float16 ends at 65504.*take the codec float32"):
+    with refused(CacheError, "out_of_range"):
         Float16().encode(torch.tensor([[70_000.0]]), 0)
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 from cache.codecs.passing import passed
 from limbeck.cache import Int8
 from limbeck.errors import ArgumentError, CacheError
+from refusals import refused
 
 
 def features(*shape: int) -> Tensor:
@@ -46,10 +47,10 @@ def test_a_constant_channel_is_exact() -> None:
 
 
 def test_a_range_beyond_float32_is_refused() -> None:
-    with pytest.raises(CacheError, match="further apart than float32 reaches"):
+    with refused(CacheError, "out_of_range"):
         passed(Int8(), torch.tensor([[-3e38], [3e38], [0.0]]))
 
 
 def test_an_axis_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"int8: axis is 1, and an entry has shape \[6\]"):
+    with refused(ArgumentError, "out_of_range", "axis"):
         Int8(axis=1).check((6,))

@@ -13,6 +13,7 @@ from limbeck.cache.codecs.sample_record import SampleRecord
 from limbeck.cache.codecs.sampled import Drawn, draw_sample
 from limbeck.errors import ArgumentError
 from limbeck.functional import kl_divergence
+from refusals import refused
 
 CLASSES = 30
 
@@ -196,12 +197,12 @@ def test_a_record_holds_what_fits_and_no_more(classes: int, size: int) -> None:
 
 
 def test_what_cannot_be_kept_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"sampled: temperature is 0\.0"):
+    with refused(ArgumentError, "out_of_range", "temperature"):
         Sampled(temperature=0.0)
-    with pytest.raises(ArgumentError, match=r"sampled: seed is -1"):
+    with refused(ArgumentError, "out_of_range", "seed"):
         Sampled(seed=-1)
-    with pytest.raises(ArgumentError, match=r"sampled: an entry has shape \[\]"):
+    with refused(ArgumentError, "wrong_shape", "shape"):
         Sampled().check(())
     for size in (5, 2000):
-        with pytest.raises(ArgumentError, match=rf"size is {size} bytes for 131072 classes; expected 6 to 1054"):
+        with refused(ArgumentError, "out_of_range", "size"):
             Sampled(size=size).check((131_072,))

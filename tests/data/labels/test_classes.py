@@ -13,6 +13,7 @@ import torch
 from data.record_files import WRITERS, texts, to_jsonl
 from limbeck.data import TextSet, split
 from limbeck.errors import ArgumentError, DataError
+from refusals import refused
 
 TOPICS: list[list[str] | None] = [["war", "trade"], [], ["trade"], None, ["art"]]
 EXPECTED = [[0, 1, 1], [0, 0, 0], [0, 1, 0], [-100, -100, -100], [1, 0, 0]]
@@ -162,9 +163,9 @@ def test_a_missing_column_is_told_with_the_nearest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "path"),
     [
-        ({"label": ("one",)}, "out_of_range", "label"),
-        ({"label": ()}, "out_of_range", "label"),
-        ({"label": ("a", "a")}, "out_of_range", "label"),
+        ({"label": ("one",)}, "too_few", "label"),
+        ({"label": ()}, "too_few", "label"),
+        ({"label": ("a", "a")}, "duplicate", "label"),
         ({"label": ("a", "b"), "separator": ";"}, "conflict", "separator"),
         ({"label": None, "separator": ";"}, "conflict", "separator"),
         ({"label": None, "multi_label": True}, "conflict", "multi_label"),
@@ -248,5 +249,5 @@ def test_targets_that_cannot_be_right_with_its_place(target: list[list[int]], co
     ],
 )
 def test_targets_that_cannot_be_right(target: list[list[int]], message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    with refused(DataError, "out_of_range", "row 0", match=message):
         TextSet.of([("a",)], torch.tensor(target), ("a", "b"))

@@ -28,6 +28,7 @@ from limbeck.data import (
 )
 from limbeck.data.stratified import quantile_bins
 from limbeck.errors import ArgumentError, DataError
+from refusals import refused
 
 PRICES = [1.5, -2.0, None, 1e-3, 40.0]
 
@@ -97,9 +98,8 @@ def test_what_is_no_number(value: Any, tmp_path: Path) -> None:
     ],
 )
 def test_options_that_do_not_go_together_with_its_place(options: dict[str, Any], code: str, path: str) -> None:
-    with pytest.raises(ArgumentError) as refused:
+    with refused(ArgumentError, code, path):
         FloatLabels(**options)
-    assert (refused.value.code, refused.value.path) == (code, path), refused.value
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import torch
 
 from limbeck.data import UNKNOWN, ImageSet, MemoryImages
 from limbeck.errors import ArgumentError, DataError
+from refusals import refused
 
 CLASSES = ("a", "b", "c")
 
@@ -57,7 +58,7 @@ def test_labels_are_drawn_from_labelled_rows():
 
 @pytest.mark.parametrize("count", [2, 31])
 def test_a_number_of_labels_that_cannot_be_is_refused(count):
-    with pytest.raises(ArgumentError, match=rf"cannot keep {count} labels of 30 labelled rows .* from 3 .* to 30"):
+    with refused(ArgumentError, "out_of_range", "labels"):
         make().with_labels(count, seed=0)
 
 
@@ -79,12 +80,12 @@ def test_float_images_that_cannot_be_are_refused_by_row(value, message):
 
 @pytest.mark.parametrize("pixels", [torch.zeros(4, 8, 8), torch.zeros(4, 0, 8, 8)])
 def test_wrong_shapes_are_refused(pixels):
-    with pytest.raises(DataError, match=r"images have shape \(4, .*expected \[N, C, H, W\]"):
+    with refused(DataError, "wrong_shape", "pixels"):
         MemoryImages(pixels)
 
 
 def test_wrong_types_are_refused():
-    with pytest.raises(DataError, match=r"images have type torch\.float64; expected torch\.uint8"):
+    with refused(DataError, "wrong_type", "pixels", match=r"images have type torch\.float64; expected torch\.uint8"):
         MemoryImages(torch.zeros(4, 1, 2, 2, dtype=torch.float64))
 
 

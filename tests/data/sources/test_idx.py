@@ -9,6 +9,7 @@ import torch
 
 from limbeck.data.sources.idx import Idx, read_idx
 from limbeck.errors import ArgumentError, DataError
+from refusals import refused
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -74,7 +75,7 @@ def test_relative_paths_start_at_the_current_folder(folder, monkeypatch):
 
 
 def test_nothing_given_is_refused():
-    with pytest.raises(ArgumentError, match="neither folder nor train_images and train_labels"):
+    with refused(ArgumentError, "missing", "folder"):
         Idx(train_images="x")
 
 
@@ -132,7 +133,7 @@ def test_a_missing_file_is_refused(folder):
     (folder / LABELS).unlink()
     with pytest.raises(DataError, match=rf"{LABELS}: not found, nor with \.gz"):
         Idx(folder=str(folder)).load()
-    with pytest.raises(DataError, match=r"no-such-file: not found"):
+    with refused(DataError, "not_found", "no-such-file"):
         Idx(folder=str(folder), train_labels="no-such-file").load()
     (folder / "t10k-labels-idx1-ubyte").unlink()
     (folder / LABELS).write_bytes(encoded(np.arange(12) % 3))
@@ -145,13 +146,13 @@ def test_one_class_is_refused(folder):
     (folder / LABELS).write_bytes(refused_labels)
     for file in folder.glob("t10k*"):
         file.unlink()
-    with pytest.raises(DataError, match=r"1 class\(es\)"):
+    with refused(DataError, "too_few", "classes"):
         Idx(folder=str(folder)).load()
 
 
 def test_a_test_label_that_training_lacks_is_refused(folder):
     (folder / "t10k-labels-idx1-ubyte").write_bytes(encoded(np.arange(6)))
-    with pytest.raises(DataError, match="test labels: label '3' does not occur in the training labels"):
+    with refused(DataError, "unknown_name", "test labels"):
         Idx(folder=str(folder)).load()
 
 

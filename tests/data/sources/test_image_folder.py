@@ -9,6 +9,7 @@ from limbeck.data.files import FileImages
 from limbeck.data.pixels import MemoryImages
 from limbeck.data.sources.image_folder import ImageFolder
 from limbeck.errors import ArgumentError, DataError
+from refusals import refused
 
 LAZY = {"memory": 0}
 
@@ -157,7 +158,7 @@ def test_folders_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(DataError, match="has no sub-folders; expected one per class"):
         ImageFolder(folder=str(tmp_path), size=8).load()
     write(tmp_path / "a" / "0.png")
-    with pytest.raises(DataError, match=r"1 class\(es\)"):
+    with refused(DataError, "too_few", "classes"):
         ImageFolder(folder=str(tmp_path), size=8).load()
     (tmp_path / "b").mkdir()
     with pytest.raises(DataError, match=r"b: holds no image files"):

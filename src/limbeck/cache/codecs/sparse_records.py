@@ -48,6 +48,7 @@ def check_classes(codec: str, shape: Shape) -> None:
             f"{codec}: an entry has shape {list(shape)}; expected logits, with 1 to {2**_MOST_BITS} classes on the "
             "last axis",
             code="wrong_shape",
+            path="shape",
         )
 
 

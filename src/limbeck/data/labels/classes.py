@@ -268,6 +268,7 @@ class Indicators:
         if len(self.names) < 2 or len(set(self.names)) < len(self.names):
             raise ArgumentError(
                 f"label is {list(self.names)}; give at least two different columns, or the name of one with classes",
+                code="too_few" if len(self.names) < 2 else "duplicate",
                 path="label",
             )
 

@@ -124,7 +124,9 @@ class TextSet(LabelledRows):
         found = {len(row) for file in self.files for row in file.rows} or {1}
         if len(found) > 1 or not found <= {1, 2}:
             raise DataError(
-                f"rows have {sorted(found)} texts; expected one in each, or a pair in each", code="mismatch"
+                f"rows have {sorted(found)} texts; expected one in each, or a pair in each",
+                code="mismatch",
+                path="texts",
             )
 
     @classmethod

@@ -89,7 +89,8 @@ def source_constructor(
     known = sources_for(row_type)
     if name in registry.names("source"):
         raise ArgumentError(
-            f"the source {name!r} has other rows than this task takes, {_names(row_type)}.{suggest(name, known)}",
+            f"the source {name!r} has other rows than this task takes, {_names(row_type)}. Known: "
+            f"{', '.join(map(repr, known))}.",
             code="unsupported",
             path="use",
         )

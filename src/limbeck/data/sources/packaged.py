@@ -33,7 +33,9 @@ def packaged_file(package: str, path: str, *, distribution: str) -> Path:
         if file.is_file():
             return file
     raise DataError(
-        f"the package {package} with its file {path} is not installed: pip install {distribution}", code="not_installed"
+        f"the package {package} with its file {path} is not installed: pip install {distribution}",
+        code="not_installed",
+        path=package,
     )
 
 

@@ -85,7 +85,9 @@ def _loaded(folder: Path) -> Any:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise ArgumentError("texts need the package tokenizers; install limbeck[text]", code="not_installed") from error
+        raise ArgumentError(
+            "texts need the package tokenizers; install limbeck[text]", code="not_installed", path="tokenizers"
+        ) from error
     try:
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))

@@ -74,7 +74,11 @@ class TextCNN(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         if (words is not None) != self.per_word:
-            raise ArgumentError("textcnn: build it with per_word=True to give logits for words, False for texts")
+            raise ArgumentError(
+                "textcnn: build it with per_word=True to give logits for words, False for texts",
+                code="unsupported",
+                path="per_word",
+            )
         vectors, real = self.words(input_ids, attention_mask)
         columns, length = vectors.transpose(1, 2), real.sum(1, keepdim=True)
         pairs = zip(self.filters, self.windows, strict=True)
