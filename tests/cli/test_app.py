@@ -25,10 +25,10 @@ from recipes.shell import Shell
 from recipes.small import SMALL, changed
 
 
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+@pytest.fixture(autouse=True)
+def _entries_of_tests() -> Iterator[None]:
     with registry.temporary():
-        yield Shell(tmp_path, monkeypatch, capsys)
+        yield
 
 
 def process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
