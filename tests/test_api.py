@@ -18,6 +18,8 @@ from limbeck import api, registry
 from limbeck.api import check, load_plugin
 from limbeck.errors import LimbeckError, RecipeError, RunError
 from limbeck.training.folder import new_folder
+from limbeck.training.progress import SilentProgress
+from recipes.failing import FAILING, register_failing
 from recipes.shell import Shell
 from recipes.small import SMALL, changed
 
@@ -249,16 +251,10 @@ def test_a_disk_that_cannot_be_written_leaves_no_half_of_a_run(
     ],
     ids=repr,
 )
-def test_a_disk_that_is_full_later_is_one_line_that_names_resume(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
-) -> None:
+def test_a_disk_that_is_full_later_is_one_line_that_names_resume(shell: Shell, error: Exception, told: str) -> None:
     """What Python, safetensors and torch raise on a file system without room, tried on one of 8 to 400 kB."""
-
-    def full(*args: object, **kwargs: object) -> None:
-        raise error
-
-    monkeypatch.setattr("limbeck.runs.stages.fit", full)
-    code, out, err = shell("run", shell.write(SMALL))
+    register_failing(error)
+    code, out, err = shell("run", shell.write(FAILING))
     assert (code, out) == (2, "")
     assert err.count("limbeck: ") == 1
     last = err.splitlines()[-1]
@@ -267,17 +263,34 @@ def test_a_disk_that_is_full_later_is_one_line_that_names_resume(
     assert last.endswith("continue with `limbeck resume RUN`, or repeat the command")
 
 
+class BegunError(Exception):
+    """Raised instead of a training."""
+
+
+class Beginning(SilentProgress):
+    """Ends a run when it tells its folder, before the first stage."""
+
+    def note(self, text: str) -> None:
+        raise BegunError(text.removeprefix("run "))
+
+
+def begun(recipe: dict[str, Any], **options: Any) -> Path:
+    """The folder of a run that has only begun."""
+    with pytest.raises(BegunError) as ended:
+        limbeck.run(recipe, progress=Beginning(), **options)
+    return Path(str(ended.value))
+
+
 def test_two_runs_of_one_second_have_two_folders(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.api.time.strftime", lambda *_: "20260101-000000")
-    monkeypatch.setattr("limbeck.api._go", lambda pipeline, folder, *_, **__: folder.path)
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
     recipe = {**SMALL, "name": "a name / with ../signs"}
-    assert limbeck.run(recipe) == Path("runs/a-name-with-..-signs-20260101-000000")
-    assert limbeck.run(recipe) == Path("runs/a-name-with-..-signs-20260101-000000-2")
+    assert begun(recipe) == Path("runs/a-name-with-..-signs-20260101-000000")
+    assert begun(recipe) == Path("runs/a-name-with-..-signs-20260101-000000-2")
 
 
 def test_runs_that_begin_together_have_a_folder_each(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them look before the first one makes its folder."""
-    monkeypatch.setattr("limbeck.api.time.strftime", lambda *_: "20260101-000000")
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
     looked = [api._paths("together", None) for _ in range(6)]
 
     def make(paths: Iterator[Path]) -> str:
@@ -294,13 +307,10 @@ def test_a_link_to_nowhere_in_place_of_runs_is_refused(shell: Shell) -> None:
     assert "cannot make the run" in shell.refused("run", shell.write(SMALL))
 
 
-def test_an_empty_folder_may_be_the_output(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_folder_may_be_the_output(shell: Shell) -> None:
     (shell.folder / "empty").mkdir()
-    monkeypatch.setattr("limbeck.api._go", lambda pipeline, folder, *_, **__: folder.path)
-    assert sorted(path.name for path in limbeck.run(SMALL, output="empty").iterdir()) == [
-        "environment.json",
-        "recipe.yaml",
-    ]
+    assert begun(SMALL, output="empty") == Path("empty")
+    assert {"environment.json", "recipe.yaml"} <= {path.name for path in Path("empty").iterdir()}
 
 
 def test_python_raises_the_class_of_the_fault(shell: Shell) -> None:

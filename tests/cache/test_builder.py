@@ -17,6 +17,7 @@ from torch import Tensor
 import limbeck.files
 from cache.killing import killed_at, lines_of
 from cache.tables import ROWS, TABLES, content, manifest, outputs
+from limbeck import registry
 from limbeck.cache import CacheReader, Float32, Manifest, build
 from limbeck.cache.codecs.codec import Encoded
 from limbeck.cache.shards import shard_path
@@ -318,10 +319,9 @@ def test_a_part_out_of_range_is_refused(tmp_path: Path, part: tuple[int, int]) -
 
 
 def test_a_teacher_that_answers_into_the_same_memory_is_read_in_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     answer, asked_again, asked = torch.empty(4, 20), threading.Event(), []
-    encode = Float32.encode
 
     def again(rows: Tensor, views: Tensor) -> dict[str, Tensor]:
         answer[: len(rows)] = TABLES["logits"][rows, views]
@@ -330,13 +330,16 @@ def test_a_teacher_that_answers_into_the_same_memory_is_read_in_time(
             asked_again.set()
         return {"logits": answer[: len(rows)]}
 
-    def late(codec: Float32, values: Tensor, first: int) -> Encoded:
-        assert asked_again.wait(60)
-        return encode(codec, values, first)
+    with registry.temporary():
 
-    monkeypatch.setattr(Float32, "encode", late)
-    build(tmp_path, manifest(), again)
-    found = CacheReader(tmp_path).read(torch.arange(4), torch.zeros(4, dtype=torch.int64))["logits"]
+        @registry.register("codec", "late")
+        class Late(Float32):
+            def encode(self, values: Tensor, first: int) -> Encoded:
+                assert asked_again.wait(60)
+                return super().encode(values, first)
+
+        build(tmp_path, manifest({"logits": {"use": "late"}}), again)
+        found = CacheReader(tmp_path).read(torch.arange(4), torch.zeros(4, dtype=torch.int64))["logits"]
     assert torch.equal(found, TABLES["logits"][:4, 0])
 
 

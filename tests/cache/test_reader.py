@@ -1,6 +1,7 @@
 import copy
 import math
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -206,10 +207,13 @@ def test_what_does_not_fit_is_refused_with_everything_that_differs(store: CacheR
     )
 
 
-def test_other_libraries_are_refused(store: CacheReader, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_libraries_are_refused(tmp_path: Path) -> None:
     now = library_versions()
-    monkeypatch.setattr("limbeck.cache.reader.library_versions", lambda: {**now, "torch": "99.0"})
-    with refused(CacheError, "changed", store.folder, match=rf"versions\.torch is '{now['torch']}', expected '99\.0'"):
+    build(tmp_path, manifest(versions={**now, "torch": "99.0"}), outputs)
+    store = CacheReader(tmp_path)
+    with refused(
+        CacheError, "changed", tmp_path, match=rf"versions\.torch is '99\.0', expected '{re.escape(now['torch'])}'"
+    ):
         store.check(store.manifest.fingerprints)
 
 

@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,15 +17,18 @@ import yaml
 import limbeck
 from forks import TORCH, forked, limbeck_command
 from limbeck import registry
+from limbeck.data import Digits
 from limbeck.recipes.read import builtin_names, builtin_text
 from recipes.builtin import WHOLE
+from recipes.failing import FAILING, register_failing
 from recipes.shell import Shell
 from recipes.small import SMALL, changed
 
 
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(tmp_path, monkeypatch, capsys)
+@pytest.fixture(autouse=True)
+def _entries_of_tests() -> Iterator[None]:
+    with registry.temporary():
+        yield
 
 
 def process(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -224,31 +229,26 @@ def test_debug_shows_the_traceback(shell: Shell, words: list[str]) -> None:
     assert err.splitlines()[-1] == "limbeck: no recipe 'digts', neither built in nor a file. Did you mean 'digits'?"
 
 
-def test_a_stop_by_the_keyboard_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("limbeck.runs.stages.fit", stop)
-    code, out, err = shell("run", shell.write(SMALL))
+def test_a_stop_by_the_keyboard_is_one_line(shell: Shell) -> None:
+    register_failing(KeyboardInterrupt())
+    code, out, err = shell("run", shell.write(FAILING))
     assert (code, out) == (130, "")
     assert err.splitlines()[-1].startswith("limbeck: stopped; `limbeck resume RUN`")
 
 
-def test_a_file_without_permission_is_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def closed(*args: object, **kwargs: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "data.npz")
+def test_a_file_without_permission_is_one_line(shell: Shell) -> None:
+    @registry.register("source", "closed")
+    class Closed(Digits):
+        def load(self) -> Any:
+            raise PermissionError(errno.EACCES, "Permission denied", "data.npz")
 
-    monkeypatch.setattr("limbeck.data.sources.npz.Npz.load", closed)
-    recipe = changed({"data": {"use": "npz", "file": "data.npz"}})
+    recipe = changed({"data": {"use": "closed"}})
     assert shell.refused("run", shell.write(recipe)) == "limbeck: Permission denied (data.npz)\n"
 
 
-def test_a_stop_by_the_keyboard_has_no_code(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("limbeck.runs.stages.fit", stop)
-    code, out, _ = shell("run", shell.write(SMALL), "--json")
+def test_a_stop_by_the_keyboard_has_no_code(shell: Shell) -> None:
+    register_failing(KeyboardInterrupt())
+    code, out, _ = shell("run", shell.write(FAILING), "--json")
     error = json.loads(out)["error"]
     assert (code, error["code"], error["path"]) == (130, None, None)
     assert error["message"].startswith("stopped; `limbeck resume RUN`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -16,10 +17,8 @@ from cache.killing import killed_at, lines_of
 from cache.tables import content
 from launches import completed, limbeck
 from limbeck import api_cache
-from limbeck.cache import CacheReader
+from limbeck.cache import CacheReader, build
 from limbeck.errors import RecipeError
-from limbeck.runs.cache.query import TeacherQuery
-from limbeck.training.progress import Counting
 from recipes.shell import Shell
 from recipes.small import changed
 
@@ -64,7 +63,8 @@ def test_a_build_trains_the_teacher_and_a_run_takes_both(shell: Shell) -> None:
 
 
 def test_a_long_build_says_how_far_it_is(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Counting, "_every", -1.0)
+    seconds = itertools.count(step=11)
+    monkeypatch.setattr("time.monotonic", lambda: float(next(seconds)))
     code, _, err = shell("cache", "build", "recipe.yaml", "--output", "others")
     assert code == 0
     lines = [line for line in err.splitlines() if line.startswith("cache: teacher, entries: ")]
@@ -121,17 +121,15 @@ def test_verify_asks_the_teacher_again_and_names_what_is_damaged(shell: Shell) -
     assert content(Path("caches")) == before
 
 
-def test_an_entry_that_differs_from_what_the_teacher_says_is_found(
-    shell: Shell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said = TeacherQuery.__call__
+def test_an_entry_that_differs_from_what_the_teacher_says_is_found(shell: Shell) -> None:
+    before = CacheReader(Path("caches/teacher").rename("before"))
 
-    def changed_mind(self: TeacherQuery, rows: Tensor, views: Tensor) -> dict[str, Any]:
-        found = said(self, rows, views)
+    def changed_mind(rows: Tensor, views: Tensor) -> dict[str, Any]:
+        found = before.read(rows, views)
         found["logits"][(rows == 77) & (views == 1)] += 1
         return found
 
-    monkeypatch.setattr(TeacherQuery, "__call__", changed_mind)
+    build(Path("caches/teacher"), before.manifest, changed_mind)
     code, out, err = shell("cache", "verify", "recipe.yaml", "--output", "caches", "--sample", "3000", "--json")
     assert code == 2
     assert json.loads(out)["caches"][0]["differing"] == {"logits": [[77, 1]]}

@@ -15,12 +15,6 @@ from PIL import Image
 from recipes.shell import Shell
 from recipes.small import changed
 
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(tmp_path, monkeypatch, capsys)
-
-
 # Data that cannot be learnt from.
 
 

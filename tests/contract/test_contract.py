@@ -103,11 +103,6 @@ def no_plugin_stays() -> Iterator[None]:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(tmp_path, monkeypatch, capsys)
-
-
-@pytest.fixture
 def run(shell: Shell) -> Callable[[str, Mapping[str, Any]], Path]:
     """Run a recipe with the plugin of a kind; the folder of the run."""
 

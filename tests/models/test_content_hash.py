@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVR
 
+from forks import TORCH, forked
 from limbeck.models import content_hash
 
 FEATURES = np.random.default_rng(0).normal(size=(80, 3))
@@ -52,9 +51,8 @@ def test_another_process_finds_the_same() -> None:
         "print(*(content_hash(FITTED[name](0)) for name in FITTED))"
     )
     # In the folder of the tests, from which the process imports this module.
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True
-    )
+    (done,) = forked((code, [], {}), folder=Path(__file__).parents[1], modules=TORCH)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [content_hash(FITTED[name](0)) for name in FITTED]
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from oracles.softmax import scores
+from oracles.softmax import softmax
 
 
 def soft_cross_entropy(
@@ -17,8 +17,6 @@ def soft_cross_entropy(
 ) -> NDArray[np.float64]:
     rows = []
     for z, v in zip(student, teacher, strict=True):
-        q = [math.exp(x / temperature) for x in scores(z, standardize)]
-        p = [math.exp(x / temperature) for x in scores(v, standardize)]
-        terms = [-a / math.fsum(p) * math.log(b / math.fsum(q)) for a, b in zip(p, q, strict=True)]
-        rows.append(temperature**2 * math.fsum(terms))
+        p, q = softmax(v, temperature, standardize), softmax(z, temperature, standardize)
+        rows.append(temperature**2 * math.fsum(-a * math.log(b) for a, b in zip(p, q, strict=True)))
     return np.array(rows)

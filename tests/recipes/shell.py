@@ -44,7 +44,6 @@ class Shell:
 
     def refused(self, *words: str) -> str:
         """The one line of a command that must fail before it trains or writes anything."""
-        self._monkeypatch.setattr("limbeck.runs.stages.fit", _never)
         before = self.tree()
         code, out, err = self(*words)
         assert (code, out) == (2, ""), err
@@ -67,7 +66,3 @@ class Shell:
 
     def tree(self) -> list[str]:
         return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
-
-
-def _never(*args: object, **kwargs: object) -> None:
-    raise AssertionError("training has begun")

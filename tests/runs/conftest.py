@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,14 +10,8 @@ import torch
 import limbeck
 from limbeck.runs import stages
 from limbeck.training.loop import Job
-from recipes.shell import Shell
 from recipes.small import GONE, changed
 from runs.finished import Go, Run
-
-
-@pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
-    return Shell(tmp_path, monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,6 @@ EXITS = {**NET, "exits": {"early": "stage1", "late": "stage2"}, "features": "sta
 OWN = {
     "models": {"student": EXITS},
     "objective": {"own": {"terms": "own_teacher", "alpha": 0.4, "where": "batch.labelled"}},
-    "export": {"exits": ["early"]},
 }
 SAME = {"use": "mlp", "width": 8, "depth": 1}
 SIMKD = {
@@ -72,7 +71,7 @@ def accuracy(model: nn.Module) -> float:
 
 @pytest.fixture(scope="module")
 def own(go: Go) -> Run:
-    return go(own_teacher())
+    return go(own_teacher({"export": {"exits": ["early"]}}))
 
 
 def test_every_exit_is_measured_and_the_network_is_shipped_without_them(own: Run) -> None:
@@ -164,6 +163,7 @@ def test_a_module_given_in_python_gets_exits(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = ResNet(channels=1, classes=10, size=(8, 8), width=4)
     recipe = changed(own_teacher({"models": {"student": {"exits": {"early": "stage1"}, "features": "stage3"}}}))
+    recipe["export"] = {"exits": ["early"]}
     run = Run(limbeck.run(recipe, models={"student": network}, output=tmp_path / "run"))
     assert "student_early" in run.results["models"]
     config = json.loads((run.path / "models/student_early/config.json").read_text(encoding="utf-8"))

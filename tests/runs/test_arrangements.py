@@ -138,7 +138,7 @@ def test_the_control_of_a_smaller_copy_does_not_depend_on_taps_of_what_it_begins
     tmp_path: Path, jobs: list[tuple[Job, dict[str, torch.Tensor]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LIMBECK_CACHE", str(tmp_path / "kept"))
-    plain = small_texts.recipe(tmp_path)
+    plain = {**small_texts.recipe(tmp_path), "export": {"formats": []}}
     plain["models"]["student"] = {"shrink": "teacher", "layers": 1}
     limbeck.run(plain, output=tmp_path / "runs/plain")
     assert [job.stage for job, _ in jobs] == ["teacher", "control", "student"]

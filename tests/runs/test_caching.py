@@ -26,6 +26,8 @@ from runs.finished import Go, Run, digits
 ONCE = {"epochs": 1, "precision": "float32"}
 PLAIN: dict[str, Any] = {"data.augment": None, "train.epochs": 4, "models.teacher.train": ONCE}
 VIEWS: dict[str, Any] = {"train.epochs": 4, "cache.views": 2, "models.teacher.train": ONCE}
+# Rows of the student: enough for a cache to pay and for weights to differ. The teacher still trains on all.
+FEW = {"data.limit": 400}
 
 
 def plan(changes: Mapping[str, Any]) -> CachePlan:
@@ -83,7 +85,7 @@ ALL_TAPS = {
 def test_a_run_with_a_cache_gives_the_weights_of_one_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], arrangement: dict[str, Any]
 ) -> None:
-    recipe = changed({**how, **arrangement})
+    recipe = changed({**how, **arrangement, **FEW})
     cached = Run(limbeck.run(recipe, output=tmp_path / "cached" / "run"))
     expected = 2 if arrangement is TWO else 1
     assert len(caches(cached)) == expected
@@ -106,7 +108,7 @@ def test_in_bfloat16_a_cached_teacher_says_what_a_live_one_says(
 ) -> None:
     for module in (stages, dry_run):
         monkeypatch.setattr(module, "supports_bfloat16", lambda device: True)
-    recipe = changed({**how, **arrangement, "train.precision": "bfloat16"})
+    recipe = changed({**how, **arrangement, "train.precision": "bfloat16", **FEW})
     cached = Run(limbeck.run(recipe, output=tmp_path / "cached" / "run"))
     (folder,) = caches(cached)
     assert CacheReader(folder).manifest.fingerprints["precision"] == "bfloat16"

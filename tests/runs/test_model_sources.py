@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
 
+from limbeck.data import Digits
 from limbeck.recipes.read import recipe_text
 from limbeck.runs.candidates import Candidates
 from limbeck.runs.evaluation import EvaluatedModel
 from limbeck.runs.models import Models
 from limbeck.runs.stages import Trained
+from limbeck.tasks import ImageClassification, ImageSettings
 from limbeck.teachers import EMA, Dynamic, Ensemble, PeerEnsemble, RandomTeacher, TeacherFree
 from limbeck.training.loop import Job
 from recipes.shell import Shell
@@ -76,28 +79,37 @@ def test_a_mean_teacher_of_the_best_epoch_is_that_of_the_student(go: Go, jobs: J
     assert accuracy_of(weights) == pytest.approx(run.accuracy("teacher"))
 
 
+class Scored(ImageClassification):
+    """Its models have these accuracies on the validation rows."""
+
+    def __init__(self, scores: Mapping[torch.nn.Module, float]) -> None:
+        super().__init__(Digits().load(), ImageSettings(labels=100))
+        self.scores = scores
+
+    def validate(self, model: torch.nn.Module, inputs: Any = "batch.inputs") -> dict[str, float]:
+        return {"accuracy": self.scores[model]}
+
+
 @pytest.mark.parametrize("best", ["student", "teacher"])
-def test_the_average_is_exported_where_it_is_the_best(monkeypatch: pytest.MonkeyPatch, best: str) -> None:
-    recipe, task = parse(MEAN), digits(labels=100)
+def test_the_average_is_exported_where_it_is_the_best(best: str) -> None:
     models = {name: torch.nn.Linear(1, 1) for name in ("student", "teacher")}
+    recipe, task = parse(MEAN), Scored({model: float(name == best) for name, model in models.items()})
     trained = Trained("key", {name: dict(model.state_dict()) for name, model in models.items()})
     candidates = Candidates(Models(recipe.models, task, {}), ["teacher"], {}, [trained])
-    monkeypatch.setattr(task, "validate", lambda model, inputs: {"accuracy": float(model is models[best])})
     assert candidates.best({name: EvaluatedModel([model], None) for name, model in models.items()}) == best
 
 
-def test_a_larger_peer_is_measured_but_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_larger_peer_is_measured_but_not_chosen() -> None:
     """Its control would be another one than the student's, and none was trained."""
     changes = {f"models.{name}": small(8, train="together") for name in ("alike", "larger")}
-    recipe, task = parse(changes), digits(labels=100)
     widths = {"student": 1, "alike": 1, "larger": 2}
     models = {name: torch.nn.Linear(1, width) for name, width in widths.items()}
+    scores = {models[name]: score for name, score in (("student", 0.0), ("alike", 0.1), ("larger", 0.9))}
+    recipe, task = parse(changes), Scored(scores)
     trained = Trained("key", {name: dict(model.state_dict()) for name, model in models.items()})
     candidates = Candidates(Models(recipe.models, task, {}), [], {}, [trained])
     evaluated = {name: EvaluatedModel([model], None) for name, model in models.items()}
     assert candidates.choices(evaluated) == ["student", "alike"]
-    scores = {models[name]: score for name, score in (("student", 0.0), ("alike", 0.1), ("larger", 0.9))}
-    monkeypatch.setattr(task, "validate", lambda model, inputs: {"accuracy": scores[model]})
     assert candidates.best(evaluated) == "alike"
 
 

@@ -162,6 +162,7 @@ def test_the_teacher_says_in_its_config_what_it_is_and_teaches_again(made: tuple
 def test_students_that_are_berts(student: dict[str, Any], tmp_path: Path) -> None:
     given = topics_recipe(tmp_path, **student, **({"layers": 1} if "shrink" in student else {}))
     given["train"]["epochs"] = given["models"]["teacher"]["train"]["epochs"] = 1
+    given["export"] = {"formats": ["onnx"]}
     run = limbeck.api.run(given, output=tmp_path / "run")
     assert results(run)["export"]["max_difference"] < 1e-4
     config = transformers.AutoConfig.from_pretrained(run / "models" / "student")
@@ -172,6 +173,7 @@ def test_students_that_are_berts(student: dict[str, Any], tmp_path: Path) -> Non
 def test_a_control_of_a_student_without_labels_in_its_objective(tmp_path: Path) -> None:
     given = topics_recipe(tmp_path, **BILSTM)
     given["objective"] = {"soft": {"loss": "binary_kd"}}
+    given["export"] = {"formats": []}
     given["train"]["epochs"] = given["models"]["teacher"]["train"]["epochs"] = 1
     given["data"]["unlabelled"] = {
         "use": "jsonl",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -28,14 +28,21 @@ def supports_bfloat16(device: torch.device) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def measure_bfloat16(distiller: Distiller, batch: Mapping[str, Any], *, device: torch.device, pairs: int = 5) -> float:
+def measure_bfloat16(
+    distiller: Distiller,
+    batch: Mapping[str, Any],
+    *,
+    device: torch.device,
+    pairs: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """How many times faster a training step is under bfloat16 autocast: the median over steps measured in turns."""
     trial = copy.deepcopy(distiller).to(device).train()
     batch = map_tensors(batch, Tensor.to, device)
     ratios = []
     for number in range(pairs + 2):
-        full = _seconds(trial, batch, torch.float32)
-        half = _seconds(trial, batch, torch.bfloat16)
+        full = _seconds(trial, batch, torch.float32, clock)
+        half = _seconds(trial, batch, torch.bfloat16, clock)
         # The first steps choose kernels and fill caches.
         if number >= 2:
             ratios.append(full / half)
@@ -47,13 +54,13 @@ def choose(ratio: float) -> torch.dtype:
     return torch.bfloat16 if ratio >= _worth else torch.float32
 
 
-def _seconds(distiller: Distiller, batch: Mapping[str, Any], dtype: torch.dtype) -> float:
+def _seconds(distiller: Distiller, batch: Mapping[str, Any], dtype: torch.dtype, clock: Callable[[], float]) -> float:
     device = distiller.step.device
-    began = time.perf_counter()
+    began = clock()
     with nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype):
         output = distiller(batch)
     # Counts of its own: those of `Distiller.counts` wait for processes that measure nothing.
     output.loss(Counts({name: mean.count for name, mean in output.terms.items()}, 1, 1)).backward()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    return clock() - began

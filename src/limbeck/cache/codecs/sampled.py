@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,6 @@ from limbeck.functional import SparseLogits
 from limbeck.registry import register
 
 __all__ = ["Drawn", "Sampled", "draw_sample"]
-
-# Classes times positions that are drawn from at once: in float64, 128 MiB.
-_AT_ONCE = 2**24
 
 
 @register("codec", "sampled")
@@ -61,6 +58,8 @@ class Sampled(Codec):
     temperature: float = 1.0
     seed: int = 0
 
+    # Classes times positions that are drawn from at once: in float64, 128 MiB.
+    at_once: ClassVar[int] = 2**24
     promise = (
         "unbiased; a weight within 2^-12 (0.025%) of itself, those below 1.3e-14 as 1.3e-14; the error is of its "
         "logarithm"
@@ -83,7 +82,7 @@ class Sampled(Codec):
         record = SampleRecord.fitting(values.shape[-1], self.size)
         places = torch.from_numpy(_uniform(self.seed, first, len(values), math.prod(values.shape[1:-1])))
         flat = values.reshape(-1, record.classes)
-        rows = max(1, _AT_ONCE // record.classes)
+        rows = max(1, self.at_once // record.classes)
         drawn = [
             draw_sample(self._softened(part), place, record)
             for part, place in zip(torch.split(flat, rows), torch.split(places.to(flat.device), rows), strict=True)
