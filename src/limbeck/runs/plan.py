@@ -77,7 +77,7 @@ def peers(specs: Mapping[str, ModelSpec]) -> list[str]:
 def judges(specs: Mapping[str, ModelSpec]) -> list[str]:
     """The models that the control keeps: they read outputs of the student, and no teacher has a part in them.
 
-    It trains together with the student, as a discriminator does, or is made of such models alone.
+    Each trains together with the student, as a discriminator does, or is made of such models alone.
     """
     found = [name for name in peers(specs) if specs[name].input_sources]
     while taught := [name for name in found if not {"student", *found}.issuperset(specs[name].input_sources)]:
