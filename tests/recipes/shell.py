@@ -65,4 +65,6 @@ class Shell:
         return refusal
 
     def tree(self) -> list[str]:
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+        """What stands in the folder, but for what Python compiles of a plugin there."""
+        paths = (path for path in self.folder.rglob("*") if "__pycache__" not in path.parts)
+        return sorted(str(path.relative_to(self.folder)) for path in paths)

@@ -215,7 +215,7 @@ VALUES: list[tuple[dict[str, Any], str, str]] = [
         "wrong_shape",
         "objective.hard.loss.class_weights",
     ),
-    ({"objective.hard.where": "student.logits"}, "out_of_range", "objective.hard.where"),
+    ({"objective.hard.where": "student.logits"}, "unsupported", "objective.hard.where"),
     ({"objective.hard.where": "batch.index"}, "out_of_range", "objective.hard.where"),
     ({"objective.hard.inputs": {"target": "batch.nothing"}}, "unknown_name", "objective.hard.inputs.target"),
     ({"objective.2nd": {"loss": "cross_entropy"}}, "out_of_range", "objective.2nd"),
@@ -413,7 +413,7 @@ def test_every_default_is_written_out() -> None:
     assert resolved["train"]["learning_rate"] == 2e-3
     assert resolved["models"]["student"] == {
         "use": "mlp", "width": 8, "depth": 1, "dropout": 0.0, "checkpoint": None, "taps": {}, "inputs": "batch.inputs",
-            "call": {},
+            "call": {}, "detach_inputs": False,
     }  # fmt: skip
     assert resolved["objective"]["hard"]["loss"] == {
         "use": "cross_entropy",

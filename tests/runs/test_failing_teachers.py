@@ -46,7 +46,9 @@ def reading(address: str, section: Any, **changes: Any) -> dict[str, Any]:
 
 
 def test_code_of_a_plugin_that_raises() -> None:
-    with refused(RecipeError, "failed", "models.odd", match="the student: teacher 'odd' failed: ZeroDivisionError"):
+    with refused(
+        RecipeError, "failed", "models.odd", match="the student: models.odd: teacher 'odd' failed: ZeroDivisionError"
+    ):
         check(reading("odd.logits", {"failing": "teacher"}))
 
 
